@@ -1,0 +1,200 @@
+"""A frozen dataclass *is* a command line: one source of names, defaults and help.
+
+`option(default, help)` declares a field, `Command` binds a verb to a configuration and a function by name (so that
+`--help` imports no torch), and `main` parses, opens the run folder, runs, and turns every foreseeable failure into one
+line on stderr and a non-zero exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import errno
+import importlib
+import os
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.errors import UserError, nearest
+from eval.processes import is_main_process, usable_cores, world_size
+from eval.progress import say
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    help: str = "",  # noqa: A002
+    *,
+    choices: Sequence[str] = (),
+    identity: bool = True,
+) -> Any:
+    """A field of a configuration: its default, one line of help, its choices.
+
+    identity: whether the value decides the results. Fields with `identity=False` (threads, memory limits, output
+    folder) may differ when a run is continued.
+    """
+    metadata = {"help": help, "choices": tuple(choices), "identity": identity}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every command that writes a run folder takes."""
+
+    out: str = option(help="run folder; the same command on the same folder continues", identity=False)
+    seed: int = option(0, "seed of every random draw")
+    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")
+    threads: int = option(0, "CPU threads (0: all usable cores)", identity=False)
+    overwrite: bool = option(False, "start again in a folder that holds a run", identity=False)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb: its configuration class and its function, both as `module:name`."""
+
+    verb: str
+    config: str
+    run: str
+    help: str
+
+
+def load_name(reference: str) -> Any:
+    """The object behind `module:name`."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _base_type(annotation: Any) -> tuple[Any, bool]:
+    """The type without `| None`, and whether `None` was allowed."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        members = [member for member in typing.get_args(annotation) if member is not type(None)]
+        return members[0], True
+    return annotation, False
+
+
+def _parse_list(item_type: type) -> Any:
+    def parse(text: str) -> tuple[Any, ...]:
+        return tuple(item_type(part.strip()) for part in text.split(",") if part.strip())
+
+    parse.__name__ = f"comma-separated {item_type.__name__}"
+    return parse
+
+
+def add_options(parser: argparse.ArgumentParser, config: type) -> None:
+    """One flag per field, in kebab-case; tuples are comma-separated; booleans get a `--no-` form."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        kind, _ = _base_type(hints[field.name])
+        required = field.default is dataclasses.MISSING
+        shown = "" if required or field.default in ((), None, "") else f" (default: {_show(field.default)})"
+        arguments: dict[str, Any] = {"dest": field.name, "help": field.metadata.get("help", "") + shown}
+        if required:
+            arguments["required"] = True
+        else:
+            arguments["default"] = field.default
+        if kind is bool:
+            arguments["action"] = argparse.BooleanOptionalAction
+        elif typing.get_origin(kind) is tuple:
+            arguments["type"] = _parse_list(typing.get_args(kind)[0])
+        else:
+            arguments["type"] = kind
+        if field.metadata.get("choices"):
+            arguments["choices"] = field.metadata["choices"]
+        arguments["help"] = arguments["help"].replace("%", "%%")
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **arguments)
+
+
+def _show(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one-line errors, without the usage dump."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def build_parser(package: str, description: str, commands: Sequence[Command], verb: str | None) -> _Parser:
+    """The parser of a wing; only the chosen verb's configuration is imported."""
+    parser = _Parser(prog=f"python -m {package}", description=description, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", metavar="verb")
+    for command in commands:
+        chosen = verb == command.verb
+        config = load_name(command.config) if chosen else None
+        text = (config.__doc__ or command.help) if config else command.help
+        sub = verbs.add_parser(command.verb, help=command.help, description=text, allow_abbrev=False)
+        if config is not None:
+            add_options(sub, config)
+    return parser
+
+
+def set_threads(threads: int) -> int:
+    """Choose the thread count on purpose, before torch or BLAS choose for themselves; returns the count."""
+    count = threads if threads > 0 else max(1, usable_cores() // world_size())
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(count)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+    return count
+
+
+def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
+    """Open the run folder where the configuration has one, and run the verb; returns its short table."""
+    set_threads(getattr(config, "threads", 0))
+    if not isinstance(config, RunConfig):
+        return load_name(command.run)(config)
+    from eval.runs import Run  # NumPy is not needed for --help
+
+    with Run.open(config, command=argv) as run:
+        return load_name(command.run)(config, run)
+
+
+def main(package: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and report: 0 on success, 2 with one line for what the user can mend, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in arguments if not word.startswith("-")), None)
+    known = [command.verb for command in commands]
+    try:
+        parser = build_parser(package, description, commands, verb)
+        if verb is None:
+            if not arguments:
+                parser.print_help()
+                return 0
+        elif verb not in known:
+            raise UserError(f"unknown verb {verb!r}: {nearest(verb, known)}")
+        values = vars(parser.parse_args(arguments))
+        command = commands[known.index(values.pop("verb"))]
+        config = load_name(command.config)(**values)
+        table = run_command(command, config, [f"python -m {package}", *arguments])
+        if table and is_main_process():
+            sys.stdout.write(table.rstrip("\n") + "\n")
+        return 0
+    except UserError as error:
+        say(f"error: {error}")
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        say("interrupted: what was computed is kept; run the same command to continue")
+        return EXIT_INTERRUPTED
+    except (OSError, MemoryError) as error:
+        if os.environ.get("NEURAL_CODES_TRACEBACK"):
+            raise
+        say(f"error: {_system_error(error)}")
+        return EXIT_USER_ERROR
+
+
+def _system_error(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory; lower --batch-size or --tokens, or raise --max-memory-gb only if the machine has it"
+    if error.errno == errno.ENOSPC:
+        where = error.filename or "the output folder"
+        return f"no space left on the disk while writing {where}; free some and run the same command to continue"
+    return f"{error.strerror or error}: {error.filename or ''} (set NEURAL_CODES_TRACEBACK=1 for the traceback)"

@@ -1,0 +1,1 @@
+"""Explain, simulate, score: records of units in, explanations and scores out."""

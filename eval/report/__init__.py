@@ -1,0 +1,1 @@
+"""Figures and one-file offline HTML pages."""

@@ -1,0 +1,140 @@
+"""One offline HTML file per run: everything inlined, everything escaped, nothing loaded from outside.
+
+The content security policy of the page forbids every outside load, so a token or an explanation that smuggles in
+markup can neither run nor call home, even if an escape were forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from eval.report.figures import SavedFigure
+from eval.report.tables import cell, columns_of
+from eval.runs import Run, json_ready
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that is safe inside a `<script>` element: `<`, `>` and `&` are escaped."""
+    text = json.dumps(json_ready(value), allow_nan=False, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704
+
+
+@dataclass
+class Section:
+    """A chapter: anchor, title, and its blocks as safe markup."""
+
+    anchor: str
+    title: str
+    blocks: list[Markup] = field(default_factory=list)
+
+    def text(self, paragraph: str) -> Section:
+        """A paragraph; everything in it is escaped."""
+        self.blocks.append(Markup("<p>") + escape(paragraph) + Markup("</p>"))
+        return self
+
+    def warning(self, paragraph: str) -> Section:
+        """A paragraph that stands out: a failed check, an undefined result, a negative finding."""
+        self.blocks.append(Markup('<p class="warning">') + escape(paragraph) + Markup("</p>"))
+        return self
+
+    def figure(self, saved: SavedFigure, caption: str | None = None) -> Section:
+        """A saved figure with its caption."""
+        markup = Markup(saved.markup)  # noqa: S704 (made by matplotlib, which escapes text)
+        words = escape(saved.caption if caption is None else caption)
+        self.blocks.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(markup, words))
+        return self
+
+    def table(
+        self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, caption: str = ""
+    ) -> Section:
+        """A table of rows; a `verdict` column is coloured by its value."""
+        names = columns_of(rows, columns) if rows else list(columns or [])
+        head = Markup("").join(Markup("<th>{}</th>").format(name) for name in names)
+        body = Markup("").join(
+            Markup("<tr>{}</tr>").format(Markup("").join(_table_cell(name, row.get(name)) for name in names))
+            for row in rows
+        )
+        template = Markup('<div class="scroll"><table><caption>{}</caption><thead><tr>{}</tr></thead>{}</table></div>')
+        self.blocks.append(template.format(caption, head, Markup("<tbody>{}</tbody>").format(body)))
+        return self
+
+    def details(self, summary: str, body: Markup) -> Section:
+        """A block that opens on a click."""
+        self.blocks.append(Markup("<details><summary>{}</summary>{}</details>").format(summary, body))
+        return self
+
+    def markup(self, html: Markup) -> Section:
+        """Markup that the caller has escaped (`markupsafe.Markup.format` escapes its arguments)."""
+        if not isinstance(html, Markup):
+            raise TypeError("expected markupsafe.Markup (escape text with Markup.format), got a plain str")
+        self.blocks.append(html)
+        return self
+
+
+def _table_cell(name: str, value: Any) -> Markup:
+    kind = "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else "text"
+    if name == "verdict":
+        kind = "verdict " + str(value).replace(" ", "-")
+    return Markup('<td class="{}">{}</td>').format(kind, cell(value))
+
+
+class Page:
+    """A report under construction: sections in order, then scripts and data for the interactive parts."""
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        self.title = title
+        self.subtitle = subtitle
+        self.sections: list[Section] = []
+        self.scripts: list[Markup] = []
+        self.styles: list[Markup] = []
+        self.data: dict[str, Markup] = {}
+
+    def section(self, title: str, anchor: str | None = None) -> Section:
+        """A new chapter, listed in the table of contents."""
+        name = anchor or "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
+        section = Section(name, title)
+        self.sections.append(section)
+        return section
+
+    def embed(self, name: str, value: Any) -> None:
+        """Data for scripts: `JSON.parse(document.getElementById(name).textContent)`."""
+        self.data[name] = script_json(value)
+
+    def script(self, source: str) -> None:
+        """A script of ours (an asset file's text), inlined once."""
+        text = Markup(source.replace("</", "<\\/"))  # noqa: S704
+        if text not in self.scripts:
+            self.scripts.append(text)
+
+    def style(self, source: str) -> None:
+        """A style sheet of ours, inlined once."""
+        text = Markup(source)  # noqa: S704
+        if text not in self.styles:
+            self.styles.append(text)
+
+    def html(self, provenance: Mapping[str, Any] | None = None) -> str:
+        """The whole page as one string."""
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+        base = Markup((ASSETS / "page.css").read_text(encoding="utf-8"))  # noqa: S704
+        return environment.get_template("page.html").render(
+            page=self,
+            base_style=base,
+            provenance=json.dumps(json_ready(provenance or {}), indent=1, ensure_ascii=False),
+        )
+
+    def write(self, run: Run, name: str = "report.html", provenance: Mapping[str, Any] | None = None) -> Path:
+        """Write the page into the run folder, atomically."""
+        return run.write_text(name, self.html(run.provenance() if provenance is None else provenance))

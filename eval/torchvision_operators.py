@@ -1,0 +1,53 @@
+"""Make a CPU-only torch live with a torchvision whose compiled operators cannot load.
+
+torchvision registers Python meta-kernels for `torchvision::nms` at import. Where its compiled library failed to load
+(a CPU torch beside a CUDA torchvision), the operator does not exist, `import torchvision` fails, and with it every
+transformers model import. Declaring the two missing schemas is enough: models, transforms and data sets then work, and
+calling `nms` itself still fails by name. With a matched pair this module does nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+from pathlib import Path
+
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_OPERATORS = ("nms", "qnms")
+_kept_alive: list[object] = []  # a torch.library.Library drops its definitions when it is collected
+
+
+def _compiled_library_loads() -> bool:
+    """Whether torchvision's compiled operators exist or can be loaded into this torch."""
+    import torch
+
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return True  # no torchvision: nothing to mend
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    candidates = [folder / f"_C{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
+    candidates += sorted(folder.glob("_C*.so")) + sorted(folder.glob("_C*.pyd"))
+    for path in candidates:
+        if path.exists():
+            try:
+                torch.ops.load_library(str(path))
+                return True
+            except OSError:
+                return False
+    return False
+
+
+def declare_missing_operators() -> list[str]:
+    """Declare `torchvision::nms` and `qnms` where they are missing; returns the names declared (empty: none needed).
+
+    Call before the first import of transformers or torchvision. Safe to call many times.
+    """
+    import torch
+
+    if _kept_alive or hasattr(torch.ops.torchvision, "nms") or _compiled_library_loads():
+        return []
+    library = torch.library.Library("torchvision", "DEF")
+    for name in _OPERATORS:
+        library.define(f"{name}{_SCHEMA}")
+    _kept_alive.append(library)
+    return [f"torchvision::{name}" for name in _OPERATORS]

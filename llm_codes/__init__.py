@@ -1,0 +1,1 @@
+"""Hooked language models: spectra, spline codes, sparse features, circuits, explanation runs."""

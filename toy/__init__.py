@@ -1,0 +1,1 @@
+"""Toy models and coding theory: every claim a prediction, a measurement and a verdict."""

@@ -1,0 +1,20 @@
+"""`python -m toy <verb>`: the verbs of this wing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import toy
+from eval import commands
+from eval.commands import Command
+
+COMMANDS: tuple[Command, ...] = ()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return commands.main("toy", toy.__doc__ or "", COMMANDS, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""ResNet-VAE spectra, CNN polytopes, MNIST unwrapped into sparse features."""
