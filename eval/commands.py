@@ -136,6 +136,13 @@ def build_parser(package: str, description: str, commands: Sequence[Command], ve
     return parser
 
 
+def join_verb(arguments: list[str], known: Sequence[str]) -> list[str]:
+    """Join the words of a two-word verb (`sae train`) into the one argument argparse sees."""
+    if len(arguments) > 1 and f"{arguments[0]} {arguments[1]}" in known:
+        return [f"{arguments[0]} {arguments[1]}", *arguments[2:]]
+    return arguments
+
+
 def set_threads(threads: int) -> int:
     """Choose the thread count on purpose, before torch or BLAS choose for themselves; returns the count."""
     count = threads if threads > 0 else max(1, usable_cores() // world_size())
@@ -161,8 +168,9 @@ def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
 def main(package: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
     """Parse, run, and report: 0 on success, 2 with one line for what the user can mend, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verb = next((word for word in arguments if not word.startswith("-")), None)
     known = [command.verb for command in commands]
+    arguments = join_verb(arguments, known)
+    verb = next((word for word in arguments if not word.startswith("-")), None)
     try:
         parser = build_parser(package, description, commands, verb)
         if verb is None:

@@ -173,7 +173,8 @@ class Run:
         ]
         if changed:
             raise UserError(
-                f"{self.folder} holds a run with {', '.join(changed)}; choose another --out, or --overwrite to start again"
+                f"{self.folder} holds a run with {', '.join(changed)}; "
+                "choose another --out, or --overwrite to start again"
             )
 
     def _identity(self) -> dict[str, Any]:
@@ -262,7 +263,7 @@ class Run:
         }
 
     def finish(self, results: Mapping[str, Any], **provenance: Any) -> dict[str, Any]:
-        """Write `results.json`: the given keys, and `provenance` (with what the caller adds, e.g. `model`, `corpus`)."""
+        """Write `results.json`: the given keys, and `provenance` (to which the caller adds)."""
         whole = {**results, "provenance": {**self.provenance(), **json_ready(provenance)}}
         self.write_json("results.json", whole)
         return whole
