@@ -1,0 +1,159 @@
+"""Where activations are read: short names for the places of a block, resolved to this model's own hook names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eval.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from llm_codes.configs.spectra import SitesConfig
+    from llm_codes.models import Model
+
+# kind: (meaning, the model's attribute for its width, hook names by preference: TransformerBridge, HookedTransformer)
+KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "resid_pre": ("residual stream entering the block", "d_model", ("hook_in", "hook_resid_pre")),
+    "attn_out": ("attention output, before it is added", "d_model", ("attn.hook_out", "hook_attn_out")),
+    "resid_mid": ("residual stream between attention and MLP", "d_model", ("ln2.hook_in", "hook_resid_mid")),
+    "mlp_in": ("what enters the MLP, after its norm", "d_model", ("mlp.hook_in", "ln2.hook_normalized")),
+    "mlp_pre": ("MLP hidden units before the nonlinearity", "d_mlp", ("mlp.in.hook_out", "mlp.hook_pre")),
+    "mlp_post": ("MLP hidden units after the nonlinearity (and gate)", "d_mlp", ("mlp.out.hook_in", "mlp.hook_post")),
+    "mlp_out": ("MLP output, before it is added", "d_model", ("mlp.hook_out", "hook_mlp_out")),
+    "resid_post": ("residual stream leaving the block", "d_model", ("hook_out", "hook_resid_post")),
+}
+GATED_KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "mlp_pre": ("gate pre-activations, before the nonlinearity", "d_mlp", ("mlp.gate.hook_out", "mlp.hook_pre")),
+    "mlp_linear": ("the linear branch the gate multiplies", "d_mlp", ("mlp.in.hook_out", "mlp.hook_pre_linear")),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place in a model.
+
+    hook: canonical hook name, e.g. `blocks.3.mlp.hook_out`. kind: short name, e.g. `mlp_out`.
+    layer: block number (-1 outside the blocks). width: size of the last axis. meaning: in words.
+    """
+
+    hook: str
+    kind: str
+    layer: int
+    width: int
+    meaning: str
+
+    @property
+    def name(self) -> str:
+        """Short and unique within a model: `mlp_out@3`."""
+        return f"{self.kind}@{self.layer}" if self.layer >= 0 else self.kind
+
+
+def kinds(model: Model) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """The kinds of site this model's blocks have, in the order of the computation."""
+    table = dict(KINDS)
+    if model.is_gated:
+        table.update(GATED_KINDS)
+    order = [
+        "resid_pre",
+        "attn_out",
+        "resid_mid",
+        "mlp_in",
+        "mlp_pre",
+        "mlp_linear",
+        "mlp_post",
+        "mlp_out",
+        "resid_post",
+    ]
+    return {kind: table[kind] for kind in order if kind in table}
+
+
+def parse_layers(text: str, n_layers: int) -> list[int]:
+    """Layers of a specification: `:` all, `4:6` layers 4 and 5, `4:` from 4 on, `0,3,-1` a list."""
+    out: list[int] = []
+    try:
+        for part in text.split(","):
+            if ":" in part:
+                start, stop = (int(end) if end.strip() else None for end in part.split(":"))
+                out.extend(range(n_layers)[start:stop])
+            elif part.strip():
+                out.append(int(part))
+    except ValueError as error:
+        raise UserError(f"expected layers like `4:6`, `0,3` or `:`, got {text!r}") from error
+    resolved = [layer + n_layers if layer < 0 else layer for layer in out]
+    wrong = [layer for layer in resolved if not 0 <= layer < n_layers]
+    if wrong or not resolved:
+        raise UserError(f"expected layers within 0..{n_layers - 1}, got {text!r}")
+    return sorted(set(resolved))
+
+
+def resolve_site(model: Model, kind: str, layer: int | None = None) -> Site:
+    """The site of a short name and a layer (`resolve_site(m, "mlp_out", 2)` or `"mlp_out@2"`), or of a hook name.
+
+    Raises `UserError` with the nearest names for a typo, and where the model lacks that place.
+    """
+    if "@" in kind:
+        kind, _, number = kind.partition("@")
+        layer = parse_layers(number, model.n_layers)[0]
+    if kind in model.hook_names and kind not in kinds(model):
+        return _site_of_hook(model, kind)
+    table = kinds(model)
+    if kind not in table:
+        raise UserError(f"unknown site {kind!r}: {nearest(kind, [*table, *model.hook_names])}")
+    if layer is None:
+        raise UserError(f"site {kind!r} needs a layer in 0..{model.n_layers - 1}; write {kind}@3 or pass layers")
+    (layer,) = parse_layers(str(layer), model.n_layers)
+    meaning, width, suffixes = table[kind]
+    for suffix in suffixes:
+        hook = f"blocks.{layer}.{suffix}"
+        if hook in model.hook_names:
+            return Site(hook, kind, layer, int(getattr(model, width)), meaning)
+    raise UserError(f"{model.name} has no {kind} in layer {layer} (looked for {', '.join(suffixes)}); see `sites`")
+
+
+def _site_of_hook(model: Model, hook: str) -> Site:
+    """A site for a hook name; a name that belongs to a short kind gets it, any other is probed for its width."""
+    parts = hook.split(".")
+    layer = int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else -1
+    if layer >= 0:
+        for kind, (_, _, suffixes) in kinds(model).items():
+            if ".".join(parts[2:]) in suffixes:
+                return resolve_site(model, kind, layer)
+    import torch
+
+    shape = tuple(model.activations(torch.zeros(1, 2, dtype=torch.long), [hook])[hook].shape)
+    if len(shape) != 3:
+        raise UserError(
+            f"expected (batch, position, width) activations at {hook}, got {len(shape)} axes; choose another site"
+        )
+    return Site(hook, hook, layer, shape[-1], "hook named by the user")
+
+
+def resolve_sites(model: Model, names: Sequence[str], layers: str | Sequence[int] | None = None) -> list[Site]:
+    """Every named kind at every layer (`layers=None`: all); `kind@layer` and hook names stand for themselves."""
+    wanted = range(model.n_layers) if layers is None else layers
+    numbers = parse_layers(wanted, model.n_layers) if isinstance(wanted, str) else list(wanted)
+    out: list[Site] = []
+    for name in names:
+        if "@" in name or (name in model.hook_names and name not in kinds(model)):
+            out.append(resolve_site(model, name))
+        else:
+            out.extend(resolve_site(model, name, layer) for layer in numbers)
+    return list(dict.fromkeys(out))
+
+
+def list_sites(model: Model) -> list[dict[str, Any]]:
+    """Rows for the `sites` command: each kind with the hook names of the first and last layer."""
+    rows = []
+    for site in resolve_sites(model, list(kinds(model))):
+        rows.append({"name": site.name, "hook": site.hook, "width": site.width, "meaning": site.meaning})
+    return rows
+
+
+def command(config: SitesConfig) -> str:
+    """`python -m llm_codes sites --model M`."""
+    from eval.report.tables import text_table
+    from llm_codes.models import load_model
+
+    model = load_model(config.model, device=config.device)
+    return text_table(list_sites(model))
