@@ -1,0 +1,199 @@
+"""One forward pass over a corpus feeds any number of consumers at any number of sites.
+
+Axes: batch (windows), position, width. Nothing walks the corpus twice for two answers, and nothing holds more than one
+batch of activations. Under `torchrun` every process walks its share of the windows, and `reduce` merges the consumers.
+With a checkpoint a killed pass continues at the last interval.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from eval.errors import UserError
+from eval.processes import process_group, rank, world_size
+from eval.progress import progress_bar, say
+from eval.runs import atomic_path
+from llm_codes.corpus import Batch, Corpus
+from llm_codes.models import Model
+from llm_codes.sites import Site
+
+GIGABYTE = 2**30
+
+
+@runtime_checkable
+class Consumer(Protocol):
+    """What `harvest` feeds: moments, packed codes, a record keeper, a trainer.
+
+    A consumer that also has `memory_bytes() -> int` is counted in the prediction; one that has `reduce()` is merged
+    over processes; one that has `state() -> dict[str, array]` and `load(state)` survives a kill.
+    """
+
+    @property
+    def sites(self) -> Sequence[Site]: ...
+
+    def update(
+        self,
+        activations: Mapping[str, Float[Tensor, "batch position width"]],
+        batch: Batch,
+        keep: Bool[Tensor, "batch position"],
+    ) -> None:
+        """Take one batch: activations by hook name; `keep` marks the positions that count."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often a pass saves its consumers. `path` is per process; the file goes when the pass is complete."""
+
+    path: Path
+    every_seconds: float = 60.0
+
+    @property
+    def file(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.rank{rank()}of{world_size()}.npz")
+
+
+def predicted_bytes(model: Model, corpus: Corpus, consumers: Sequence[Consumer], batch_size: int) -> int:
+    """Peak memory beyond the model, in bytes: one batch of activations (twice: as read and as converted), the block's
+    own working set, and what the consumers keep."""
+    positions = batch_size * corpus.context
+    element = torch.finfo(model.dtype).bits // 8
+    widths = sum(site.width for site in _sites(consumers))
+    attention = batch_size * int(getattr(model.bridge.cfg, "n_heads", 1)) * corpus.context**2
+    working = positions * (6 * model.d_model + 3 * model.d_mlp) + 3 * attention
+    kept = sum(consumer.memory_bytes() for consumer in consumers if hasattr(consumer, "memory_bytes"))  # type: ignore[attr-defined]
+    return positions * widths * (element + 4) + working * element + kept
+
+
+def _sites(consumers: Sequence[Consumer]) -> list[Site]:
+    return list(dict.fromkeys(site for consumer in consumers for site in consumer.sites))
+
+
+def keep_mask(batch: Batch, exclude_positions: int) -> Bool[Tensor, "batch position"]:
+    """Which positions count: text (not padding), without the first `exclude_positions` of each window."""
+    keep = batch.mask.clone()
+    keep[:, :exclude_positions] = False
+    return keep
+
+
+def harvest(
+    model: Model,
+    corpus: Corpus,
+    consumers: Sequence[Consumer],
+    *,
+    batch_size: int = 8,
+    exclude_positions: int = 1,
+    max_memory_gb: float | None = None,
+    checkpoint: Checkpoint | None = None,
+    label: str = "harvest",
+) -> int:
+    """Walk the corpus once and feed every consumer; returns the number of tokens this process read.
+
+    The forward pass stops at the last layer any consumer needs. Position 0 is left out by default: pretrained models
+    park an enormous activation there.
+
+    Raises:
+        UserError: windows longer than the model's context, predicted memory above `max_memory_gb` (before anything
+            runs), non-finite activations (site and batch are named).
+    """
+    if corpus.context > model.context:
+        raise UserError(f"windows of {corpus.context} tokens exceed the context of {model.name} ({model.context})")
+    needed = predicted_bytes(model, corpus, consumers, batch_size)
+    if max_memory_gb is not None:
+        say(f"{label}: predicted peak memory beyond the model {needed / GIGABYTE:.2f} GB (limit {max_memory_gb:g} GB)")
+        if needed > max_memory_gb * GIGABYTE:
+            raise UserError(
+                f"expected at most {max_memory_gb:g} GB beyond the model, {needed / GIGABYTE:.2f} GB would be needed; "
+                "lower --batch-size, take fewer --sites or --layers, or raise --max-memory-gb"
+            )
+    with process_group(model.device):
+        mine = corpus.shard(rank(), world_size()) if world_size() > 1 else corpus
+        done = _restore(checkpoint, consumers, corpus, batch_size)
+        tokens = _walk(model, mine, consumers, batch_size, exclude_positions, checkpoint, done, label)
+        if world_size() > 1:
+            for consumer in consumers:
+                if not hasattr(consumer, "reduce"):
+                    raise UserError(f"{type(consumer).__name__} cannot be merged over processes; run it in one process")
+                consumer.reduce()  # type: ignore[attr-defined]
+    if checkpoint is not None:
+        checkpoint.file.unlink(missing_ok=True)
+    return tokens
+
+
+def _walk(
+    model: Model,
+    corpus: Corpus,
+    consumers: Sequence[Consumer],
+    batch_size: int,
+    exclude_positions: int,
+    checkpoint: Checkpoint | None,
+    done: int,
+    label: str,
+) -> int:
+    sites = _sites(consumers)
+    tokens, saved = 0, time.monotonic()
+    with progress_bar(label=label, total=int(corpus.mask.sum()), unit="tok") as bar:
+        for number, batch in enumerate(corpus.batches(batch_size)):
+            count = int(batch.mask.sum())
+            bar.update(count)
+            tokens += count
+            if number < done:
+                continue
+            activations = model.activations(batch.tokens, sites)
+            check_finite(activations, number)
+            keep = keep_mask(batch, exclude_positions).to(model.device)
+            for consumer in consumers:
+                consumer.update(activations, batch, keep)
+            if checkpoint is not None and time.monotonic() - saved > checkpoint.every_seconds:
+                _save(checkpoint, consumers, corpus, batch_size, number + 1)
+                saved = time.monotonic()
+    return tokens
+
+
+def check_finite(activations: Mapping[str, Tensor], batch_number: int) -> None:
+    """Raise a `UserError` that names site and batch where an activation is NaN or infinite."""
+    for hook, activation in activations.items():
+        if not bool(torch.isfinite(activation.sum(dtype=torch.float32))) and not bool(torch.isfinite(activation).all()):
+            raise UserError(
+                f"expected finite activations, got NaN or infinity at {hook} in batch {batch_number}; "
+                "check the weights, or use --dtype float32"
+            )
+
+
+def _fingerprint(corpus: Corpus, batch_size: int) -> str:
+    return f"{corpus.describe()['sha256_of_tokens']}/{batch_size}/{world_size()}"
+
+
+def _save(checkpoint: Checkpoint, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int, done: int) -> None:
+    arrays: dict[str, Any] = {"done": done, "fingerprint": _fingerprint(corpus, batch_size)}
+    for number, consumer in enumerate(consumers):
+        if not hasattr(consumer, "state"):
+            return
+        arrays |= {f"{number}/{key}": value for key, value in consumer.state().items()}  # type: ignore[attr-defined]
+    with atomic_path(checkpoint.file) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, **arrays)
+
+
+def _restore(checkpoint: Checkpoint | None, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int) -> int:
+    """Batches already done according to the checkpoint (0 without one, or where it belongs to another pass)."""
+    if checkpoint is None or not checkpoint.file.exists():
+        return 0
+    with np.load(checkpoint.file, allow_pickle=False) as data:
+        mine = corpus.shard(rank(), world_size()) if world_size() > 1 else corpus
+        if str(data["fingerprint"]) != _fingerprint(mine, batch_size):
+            return 0
+        for number, consumer in enumerate(consumers):
+            prefix = f"{number}/"
+            state = {key.removeprefix(prefix): data[key] for key in data.files if key.startswith(prefix)}
+            consumer.load(state)  # type: ignore[attr-defined]
+        say(f"continuing at batch {int(data['done'])} of the interrupted pass")
+        return int(data["done"])
