@@ -1,0 +1,290 @@
+"""Images as one array: CIFAR-10, MNIST, ImageNet-style folders, and synthetic ones where there is no data at all.
+
+Axis glossary: ``image``, ``channel`` (1 grey, 3 red-green-blue), ``height``, ``width``.
+
+Where the environment variable ``NEURAL_CODES_DATA`` names a folder, data sets are read from it and nothing is
+downloaded; otherwise torchvision downloads into ``~/.cache/neural-codes``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from eval.errors import UserError, known_name
+from eval.progress import progress, say
+
+NAMES = ("cifar10", "mnist", "synthetic")
+CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "val", "validation")}
+SPLITS = ("train", "test", "all")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of one size.
+
+    images: ``uint8 [image channel height width]``; labels: ``int64 [image]``, indices into ``class_names``.
+    provenance: name, split, source, how many there were, a hash of the pixels.
+    skipped: files that could not be read, each as ``"name: why"``; they are counted in ``provenance["skipped"]``.
+    """
+
+    images: UInt8[np.ndarray, "image channel height width"]
+    labels: Int64[np.ndarray, " image"]
+    class_names: tuple[str, ...]
+    provenance: dict[str, Any]
+    skipped: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+
+def load_images(
+    name: str, split: str = "train", n: int | None = None, seed: int = 0, *, size: int | None = None
+) -> ImageSet:
+    """Which images are there? ``n`` of them (all where ``n`` is None), drawn without replacement by ``seed``.
+
+    Args:
+        name: ``cifar10``, ``mnist``, ``synthetic``, or the path of an ImageNet-style folder (one sub-folder per class,
+            optionally below ``train/`` and ``val/``).
+        split: ``train``, ``test`` or ``all`` (every image present).
+        n: how many; fewer where there are fewer (the provenance says so). Kept in the data set's own order.
+        seed: of the draw (and of the synthetic images).
+        size: side in pixels for folders (shorter side resized, centre cropped; 224 by default) and synthetic images
+            (32 by default); other data sets keep their own size.
+
+    Raises:
+        UserError: unknown name or split, a missing or damaged data set, ``n`` below 1, a folder without images.
+    """
+    known_name(split, SPLITS, "split")
+    if n is not None and n < 1:
+        raise UserError(f"expected at least 1 image; got n={n}; ask for more, or for all with n=None")
+    if Path(name).is_dir() and name not in NAMES:
+        images, labels, classes, source, skipped = _read_folder(Path(name), split, n, seed, size or 224)
+    elif os.sep in name:
+        raise UserError(f"expected an image folder; got {name}, which does not exist; check the path")
+    else:
+        known_name(name, NAMES, "data set")
+        readers: dict[str, Callable[[], tuple]] = {
+            "cifar10": lambda: _read_cifar10(split),
+            "mnist": lambda: _read_mnist(split),
+            "synthetic": lambda: _synthetic(n or 1000, size or 32, seed, split),
+        }
+        images, labels, classes, source = readers[name]()
+        skipped = ()
+    available = len(images)
+    keep = _draw(available, n, seed)
+    images, labels = np.ascontiguousarray(images[keep]), labels[keep].astype(np.int64)
+    provenance = {
+        "name": Path(name).name,
+        "split": split,
+        "source": source,
+        "n": len(images),
+        "n_available": available,
+        "shape": list(images.shape[1:]),
+        "skipped": len(skipped),
+        "sha256": hashlib.sha256(images.tobytes()).hexdigest()[:16],
+        "seed": seed,
+    }
+    return ImageSet(images, labels, tuple(classes), provenance, tuple(skipped))
+
+
+def _draw(available: int, n: int | None, seed: int) -> np.ndarray:
+    if n is None or n >= available:
+        return np.arange(available)
+    return np.sort(np.random.default_rng(seed).permutation(available)[:n])
+
+
+def data_folder() -> Path | None:
+    """The folder that ``NEURAL_CODES_DATA`` names, or None where it is unset; a missing folder is an error."""
+    text = os.environ.get("NEURAL_CODES_DATA")
+    if not text:
+        return None
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"expected a folder of data sets; got NEURAL_CODES_DATA={text}, which is none; correct or unset it"
+        )
+    return folder
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "neural-codes"
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"expected a NumPy archive; {path} is damaged ({error}); fetch it again") from error
+
+
+def _read_cifar10(split: str) -> tuple:
+    if split == "all":
+        parts = [_read_cifar10(part) for part in ("train", "test")]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), *parts[0][2:]
+    root = data_folder()
+    if root is None:
+        return _torchvision("CIFAR10", _cache_folder(), split, download=True)
+    path = root / "cifar10" / f"{split}.npz"
+    if not path.exists():
+        if (root / "cifar-10-batches-py").is_dir():
+            return _torchvision("CIFAR10", root, split, download=False)
+        raise UserError(f"expected CIFAR-10 at {path}; there is no such file; put it there or unset NEURAL_CODES_DATA")
+    data = _read_npz(path)
+    if missing := {"images", "labels"} - set(data):
+        raise UserError(
+            f"expected arrays 'images' and 'labels' in {path}; {sorted(missing)} are missing; fetch it again"
+        )
+    images, labels = data["images"], data["labels"].ravel()
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, 32, 32) or len(images) != len(labels):
+        raise UserError(
+            f"expected uint8 images (n, 3, 32, 32) and n labels in {path}; "
+            f"got {images.dtype} {images.shape} and {len(labels)} labels; fetch it again"
+        )
+    return images, labels, CIFAR10_CLASSES, "NEURAL_CODES_DATA/cifar10"
+
+
+def _torchvision(dataset: str, root: Path, split: str, *, download: bool) -> tuple:
+    """A torchvision data set as arrays; downloads where asked."""
+    from eval.torchvision_operators import declare_missing_operators
+
+    declare_missing_operators()
+    from torchvision import datasets
+
+    try:
+        data = getattr(datasets, dataset)(str(root), train=split == "train", download=download)
+    except Exception as error:  # torchvision raises RuntimeError, URLError, OSError, ...: all mean "not to be had"
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"expected to read or download {dataset}; got {line}; "
+            "set NEURAL_CODES_DATA to a folder that holds it (cifar10/train.npz, mnist/t10k-images-idx3-ubyte.gz)"
+        ) from error
+    pixels = np.asarray(data.data)
+    images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(images), np.asarray(data.targets), tuple(data.classes), f"torchvision {dataset}"
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """An idx file of LeCun et al., gzipped or not."""
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    found = path if path.exists() else plain
+    if not found.exists():
+        others = ", ".join(sorted(p.name for p in path.parent.glob("*ubyte*"))) or "nothing"
+        raise UserError(
+            f"expected MNIST at {path}; that folder holds {others}; ask for another split or put the file there"
+        )
+    try:
+        raw = found.read_bytes()
+        raw = gzip.decompress(raw) if found.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"expected a gzipped idx file; {found} is damaged ({error}); fetch it again") from error
+    n_axes = raw[3] if len(raw) >= 4 else 0
+    shape = tuple(int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(n_axes))
+    if raw[:3] != b"\x00\x00\x08" or len(raw) != 4 + 4 * n_axes + int(np.prod(shape)):
+        raise UserError(
+            f"expected an idx file of bytes; {found} is damaged (its header and length disagree); fetch it again"
+        )
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
+
+
+def _read_mnist(split: str) -> tuple:
+    root = data_folder()
+    classes = tuple("0123456789")
+    if root is None:
+        if split == "all":
+            parts = [_torchvision("MNIST", _cache_folder(), part, download=True) for part in ("train", "test")]
+            return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), classes, parts[0][3]
+        images, labels, _, source = _torchvision("MNIST", _cache_folder(), split, download=True)
+        return images, labels, classes, source
+    folder = root / "mnist"
+    stems = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}[split]
+    if split == "all":  # every image present: MNIST is often at hand as its test half only
+        stems = tuple(s for s in stems if list(folder.glob(f"{s}-images-idx3-ubyte*"))) or ("t10k",)
+    images = np.concatenate([_read_idx(folder / f"{stem}-images-idx3-ubyte.gz") for stem in stems])
+    labels = np.concatenate([_read_idx(folder / f"{stem}-labels-idx1-ubyte.gz") for stem in stems])
+    if len(images) != len(labels):
+        raise UserError(
+            f"expected as many MNIST labels as images; got {len(labels)} and {len(images)}; fetch them again"
+        )
+    return images[:, None], labels, classes, "NEURAL_CODES_DATA/mnist " + "+".join(stems)
+
+
+def _synthetic(n: int, size: int, seed: int, split: str) -> tuple:
+    """Coloured discs (class 0), bars (1) and gradients (2): structured, learnable, and made of nothing."""
+    generator = np.random.default_rng([seed, SPLITS.index(split)])
+    labels = np.arange(n) % 3
+    row, column = np.mgrid[0:size, 0:size] / max(size - 1, 1)
+    images = np.empty((n, 3, size, size))
+    for i, label in enumerate(labels):
+        front, back = generator.uniform(0, 255, (2, 3, 1, 1))
+        centre, angle = generator.uniform(0.25, 0.75, 2), generator.uniform(0, np.pi)
+        along = (row - centre[0]) * np.sin(angle) + (column - centre[1]) * np.cos(angle)
+        disc = (row - centre[0]) ** 2 + (column - centre[1]) ** 2 < 0.04
+        bar, slope = np.abs(along) < 0.1, np.clip(along + 0.5, 0, 1)
+        mask = (disc, bar, slope)[label].astype(float)
+        images[i] = back + (front - back) * mask
+    return images.astype(np.uint8), labels, ("disc", "bar", "gradient"), "synthetic"
+
+
+def _read_folder(root: Path, split: str, n: int | None, seed: int, size: int) -> tuple:
+    """ImageNet-style folder: reads only the files that are drawn; unreadable ones are named, skipped and counted."""
+    folders = [root / name for name in SPLIT_FOLDERS.get(split, ()) if (root / name).is_dir()][:1]
+    roots = (
+        folders or [p for p in (root / s for names in SPLIT_FOLDERS.values() for s in names) if p.is_dir()] or [root]
+    )
+    if not folders and split != "all" and roots != [root]:
+        raise UserError(
+            f"expected a {split}/ folder in {root}; it holds {', '.join(p.name for p in roots)}; ask for another split"
+        )
+    classes = sorted({p.name for base in roots for p in base.iterdir() if p.is_dir()})
+    pattern = [(path, path.relative_to(base).parts[0]) for base in roots for path in sorted(base.rglob("*"))]
+    files = [(p, c) for p, c in pattern if p.suffix.lower() in IMAGE_SUFFIXES and c in classes]
+    if not files:
+        raise UserError(f"expected {root}/<class>/<image files>; found no image file; check the path and the suffixes")
+    images, labels, skipped = [], [], []
+    for index in progress(_draw(len(files), n, seed), label=f"reading {root.name}", unit="image"):
+        path, class_name = files[index]
+        try:
+            images.append(_read_image(path, size))
+            labels.append(classes.index(class_name))
+        except (OSError, ValueError, SyntaxError, zlib.error) as error:
+            skipped.append(f"{path.relative_to(root)}: {str(error).splitlines()[0]}")
+    if not images:
+        raise UserError(f"expected readable images in {root}; all {len(skipped)} are damaged (first: {skipped[0]})")
+    if skipped:
+        say(f"warning: skipped {len(skipped)} unreadable of {len(files)} files: {'; '.join(skipped[:3])}")
+    return np.stack(images), np.array(labels), tuple(classes), f"folder {root.name}", tuple(skipped)
+
+
+def _read_image(path: Path, size: int) -> np.ndarray:
+    """One file as ``uint8 [3 size size]``: shorter side resized, centre cropped, grey and palette images as colour."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image = image.convert("RGB")
+        scale = size / min(image.size)
+        image = image.resize((max(size, round(image.width * scale)), max(size, round(image.height * scale))))
+        left, top = (image.width - size) // 2, (image.height - size) // 2
+        return np.asarray(image.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
