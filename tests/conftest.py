@@ -1,0 +1,62 @@
+"""What every test shares: where data without a download lies, a tiny model, runtime-checked shapes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("eval.measures", "beartype.beartype")  # shapes and types of the measures are checked while testing
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "NEURAL_CODES_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
+    os.environ["NEURAL_CODES_DATA"] = str(ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder that `NEURAL_CODES_DATA` names; tests that need it say so and are skipped by name without it."""
+    folder = os.environ.get("NEURAL_CODES_DATA")
+    if not folder:
+        pytest.skip("needs the data folder: set NEURAL_CODES_DATA")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer GPT-2 of width 64 with its own tokenizer, untrained, as a Hub-style folder."""
+    from eval.torchvision_operators import declare_missing_operators
+
+    declare_missing_operators()
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-gpt2")
+    text = ["the cat sat on the mat, and the dog ran after the cat.\n", "we hold these truths to be self-evident\n"]
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(text * 20, vocab_size=320, special_tokens=["<|endoftext|>"], show_progress=False)
+    end = "<|endoftext|>"
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, bos_token=end, eos_token=end)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=2, n_embd=64, n_head=2, vocab_size=320, n_positions=64, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty short documents as text files."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    words = "the cat sat on mat and dog ran after we hold these truths to be self evident".split()
+    folder = tmp_path_factory.mktemp("texts")
+    for number in range(30):
+        (folder / f"{number:02d}.txt").write_text(" ".join(generator.choice(words, 300)))
+    return folder
