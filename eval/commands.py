@@ -34,13 +34,15 @@ def option(
     *,
     choices: Sequence[str] = (),
     identity: bool = True,
+    positional: bool = False,
 ) -> Any:
     """A field of a configuration: its default, one line of help, its choices.
 
     identity: whether the value decides the results. Fields with `identity=False` (threads, memory limits, output
     folder) may differ when a run is continued.
+    positional: given by place (`compare RUN_A RUN_B`), not by flag; optional where it has a default.
     """
-    metadata = {"help": help, "choices": tuple(choices), "identity": identity}
+    metadata = {"help": help, "choices": tuple(choices), "identity": identity, "positional": positional}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -93,6 +95,11 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
     for field in dataclasses.fields(config):
         kind, _ = _base_type(hints[field.name])
         required = field.default is dataclasses.MISSING
+        if field.metadata.get("positional"):
+            optional: dict[str, Any] = {} if required else {"nargs": "?", "default": field.default}
+            text = field.metadata.get("help", "").replace("%", "%%")
+            parser.add_argument(field.name, type=kind, metavar=field.name.upper(), help=text, **optional)
+            continue
         shown = "" if required or field.default in ((), None, "") else f" (default: {_show(field.default)})"
         arguments: dict[str, Any] = {"dest": field.name, "help": field.metadata.get("help", "") + shown}
         if required:

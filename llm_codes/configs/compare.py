@@ -1,0 +1,16 @@
+"""Configuration of `compare`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.commands import RunConfig, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(RunConfig):
+    """Set two spectra runs on the same corpus side by side: alpha by depth, differences with intervals."""
+
+    run_a: str = option(help="folder of a `spectra` or `report` run", positional=True)
+    run_b: str = option(help="folder of another one on the same corpus", positional=True)
+    out: str = option("runs/compare", "run folder; the same command on the same folder continues", identity=False)

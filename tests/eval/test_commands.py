@@ -1,0 +1,127 @@
+"""A dataclass is a command line: flags, one-line errors, exit statuses."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from eval import commands
+from eval.commands import Command, RunConfig, option
+from eval.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoConfig:
+    """Say something."""
+
+    text: str = option("hello", "what to say")
+    times: int = option(1, "how often")
+    sites: tuple[str, ...] = option(("a", "b"), "places")
+    loud: bool = option(False, "in capitals")
+    limit: float | None = option(None, "at most")
+    fail: str = option("", "how to fail", choices=("", "user", "disk", "memory", "interrupt"))
+
+
+def echo(config: EchoConfig) -> str:
+    if config.fail == "user":
+        raise UserError("expected a, got b; do c")
+    if config.fail == "disk":
+        raise OSError(errno.ENOSPC, "No space left on device", "out.npz")
+    if config.fail == "memory":
+        raise MemoryError
+    if config.fail == "interrupt":
+        raise KeyboardInterrupt
+    text = " ".join([config.text] * config.times) + f" {'/'.join(config.sites)} {config.limit}"
+    return text.upper() if config.loud else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig(RunConfig):
+    """Write a run folder."""
+
+
+def write(config: FolderConfig, run) -> str:
+    run.finish({"done": True})
+    return "written"
+
+
+HERE = "tests.eval.test_commands"
+COMMANDS = (
+    Command("echo", f"{HERE}:EchoConfig", f"{HERE}:echo", "say something"),
+    Command("sae train", f"{HERE}:FolderConfig", f"{HERE}:write", "two words"),
+)
+
+
+def run(*arguments: str) -> int:
+    return commands.main("demo", "A demonstration.", COMMANDS, list(arguments))
+
+
+def test_flags_are_the_fields(capsys):
+    assert run("echo", "--text", "hi", "--times", "2", "--sites", "x, y", "--loud", "--limit", "0.5") == 0
+    assert capsys.readouterr().out == "HI HI X/Y 0.5\n"
+
+
+def test_defaults(capsys):
+    assert run("echo") == 0
+    assert capsys.readouterr().out == "hello a/b None\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["ehco"], "error: unknown verb 'ehco': did you mean echo?"),
+        (["echo", "--fail", "user"], "error: expected a, got b; do c"),
+        (["echo", "--fail", "disk"], "no space left on the disk while writing out.npz; free some and run the same"),
+        (["echo", "--fail", "memory"], "error: out of memory; lower --batch-size"),
+        (["echo", "--times", "many"], "argument --times: invalid int value: 'many'"),
+        (["echo", "--tims", "3"], "unrecognized arguments: --tims 3"),
+        (["sae", "train"], "the following arguments are required: --out"),
+    ],
+)
+def test_errors_are_one_line(arguments, text, capsys):
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert text in captured.err
+
+
+def test_interrupt_says_how_to_continue(capsys):
+    assert run("echo", "--fail", "interrupt") == 130
+    assert "run the same command to continue" in capsys.readouterr().err
+
+
+def test_a_two_word_verb_writes_its_run(tmp_path, capsys):
+    assert run("sae", "train", "--out", str(tmp_path / "run")) == 0
+    assert capsys.readouterr().out == "written\n"
+    assert (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("package", ["llm_codes", "vision_codes", "toy"])
+def test_help_is_instant(package):
+    """No torch behind `--help`: well under the second or more that importing it takes."""
+    started = time.perf_counter()
+    out = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", package, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert out.returncode == 0
+    assert "usage" in out.stdout
+    assert " torch\n" not in out.stderr
+    assert time.perf_counter() - started < 30
+
+
+def test_every_listed_command_exists():
+    """Each wing's table names configurations and functions that are really there."""
+    for package in ("llm_codes", "vision_codes", "toy"):
+        table = commands.load_name(f"{package}.__main__:COMMANDS")
+        for command in table:
+            assert commands.load_name(command.config).__doc__, command.verb
+            assert callable(commands.load_name(command.run)), command.verb
