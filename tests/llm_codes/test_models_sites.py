@@ -1,0 +1,154 @@
+"""Models and sites: a tiny GPT-2, a gated model, a HookedTransformer; activations against transformers itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from eval.errors import UserError
+from llm_codes.models import load_model
+from llm_codes.sites import kinds, list_sites, parse_layers, resolve_site, resolve_sites
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_folder):
+    return load_model(str(tiny_model_folder))
+
+
+@pytest.fixture(scope="module")
+def gated(tiny):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        num_hidden_layers=2,
+        hidden_size=32,
+        intermediate_size=48,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        vocab_size=320,
+        max_position_embeddings=64,
+    )
+    return load_model(hf_model=LlamaForCausalLM(config), tokenizer=tiny.tokenizer)
+
+
+TOKENS = torch.randint(0, 300, (3, 12), generator=torch.Generator().manual_seed(1))
+
+
+def test_logits_equal_transformers(tiny, tiny_model_folder):
+    from transformers import GPT2LMHeadModel
+
+    reference = GPT2LMHeadModel.from_pretrained(tiny_model_folder).eval()
+    with torch.no_grad():
+        assert torch.allclose(tiny.logits(TOKENS), reference(TOKENS).logits, atol=1e-5)
+
+
+def test_sites_read_what_they_say(tiny):
+    """Each short name against the definition of a pre-norm block, computed from the weights by hand."""
+    layer = 1
+    names = ("resid_pre", "attn_out", "resid_mid", "mlp_in", "mlp_pre", "mlp_post", "mlp_out", "resid_post")
+    sites = {name: resolve_site(tiny, name, layer) for name in names}
+    found = tiny.activations(TOKENS, list(sites.values()))
+    read = {name: found[site.hook] for name, site in sites.items()}
+    block = tiny.bridge.original_model.transformer.h[layer]
+    with torch.no_grad():
+        assert torch.allclose(read["resid_mid"], read["resid_pre"] + read["attn_out"], atol=1e-5)
+        assert torch.allclose(read["resid_post"], read["resid_mid"] + read["mlp_out"], atol=1e-5)
+        weight, bias = block.ln_2.weight, block.ln_2.bias
+        normed = torch.nn.functional.layer_norm(read["resid_mid"], (64,), weight, bias)
+        assert torch.allclose(read["mlp_in"], normed, atol=1e-5)
+        assert torch.allclose(
+            read["mlp_post"], torch.nn.functional.gelu(read["mlp_pre"], approximate="tanh"), atol=1e-5
+        )
+    assert all(read[name].shape == (3, 12, sites[name].width) for name in names)
+
+
+def test_gated_mlp(gated):
+    sites = {name: resolve_site(gated, name, 0) for name in ("mlp_pre", "mlp_linear", "mlp_post")}
+    found = gated.activations(TOKENS, list(sites.values()))
+    gate, linear, post = (found[sites[name].hook] for name in sites)
+    assert torch.allclose(post, torch.nn.functional.silu(gate) * linear, atol=1e-6)
+    assert sites["mlp_pre"].hook == "blocks.0.mlp.gate.hook_out"
+
+
+def test_the_pass_stops_after_the_last_layer_needed(tiny):
+    calls = []
+    block = tiny.bridge.original_model.transformer.h[1]
+    handle = block.register_forward_hook(lambda *arguments: calls.append(1))
+    tiny.activations(TOKENS, [resolve_site(tiny, "resid_post", 0)])
+    handle.remove()
+    assert calls == []
+
+
+def test_hooks_do_not_leak(tiny):
+    before = tiny.logits(TOKENS)
+    site = resolve_site(tiny, "mlp_out", 0)
+    changed = tiny.logits(TOKENS, [(site.hook, lambda activation, hook: activation * 0)])
+    assert not torch.allclose(before, changed)
+    tiny.activations(TOKENS, [site])
+    assert torch.equal(before, tiny.logits(TOKENS))
+
+
+def test_cross_entropy(tiny):
+    loss = tiny.cross_entropy(TOKENS)
+    expected = torch.log_softmax(tiny.logits(TOKENS), -1)[0, 3, TOKENS[0, 4]]
+    assert loss.shape == (3, 11)
+    assert torch.allclose(loss[0, 3], -expected, atol=1e-5)
+
+
+def test_untrained_control_is_seeded(tiny_model_folder, tiny):
+    one, two, other = (load_model(str(tiny_model_folder), untrained=True, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(one.logits(TOKENS), two.logits(TOKENS))
+    assert not torch.allclose(one.logits(TOKENS), other.logits(TOKENS))
+    assert one.provenance()["untrained"] and not tiny.provenance()["untrained"]
+
+
+def test_an_existing_bridge_and_a_hooked_transformer(tiny):
+    wrapped = load_model(tiny.bridge)
+    assert torch.equal(wrapped.logits(TOKENS), tiny.logits(TOKENS))
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    config = HookedTransformerConfig(n_layers=2, d_model=32, n_ctx=32, d_head=16, n_heads=2, d_vocab=320, act_fn="gelu")
+    hooked = load_model(HookedTransformer(config))
+    site = resolve_site(hooked, "mlp_post", 1)
+    assert site.hook == "blocks.1.mlp.hook_post"
+    assert hooked.activations(TOKENS, [site])[site.hook].shape == (3, 12, 128)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda m: resolve_site(m, "resid_pots", 0), "unknown site 'resid_pots': did you mean resid_post"),
+        (lambda m: resolve_site(m, "mlp_out"), "needs a layer in 0..1; write mlp_out@3"),
+        (lambda m: resolve_site(m, "mlp_out", 9), "expected layers within 0..1, got '9'"),
+        (lambda m: parse_layers("a:b", 4), "expected layers like `4:6`"),
+        (lambda m: m.activations(TOKENS, ["blocks.0.mlp.hook_ot"]), "has no hook 'blocks.0.mlp.hook_ot': did you mean"),
+        (lambda m: m.logits(torch.zeros(1, 65, dtype=torch.long)), "65 tokens exceed the context"),
+        (lambda m: load_model("gpt3"), "cannot load model 'gpt3' .*did you mean gpt2"),
+        (lambda m: load_model("nowhere.gguf"), "expected a GGUF file at nowhere.gguf, found none"),
+        (lambda m: load_model("embedded", device="cuda"), "this machine has none; use --device cpu"),
+        (lambda m: load_model("embedded", device="tpu"), "unknown device 'tpu'"),
+        (lambda m: load_model("embedded", dtype="float23"), "unknown dtype 'float23': did you mean float32"),
+        (lambda m: load_model(3), "expected a model name, a path, hf_model= or a bridge, got int"),
+    ],
+)
+def test_error_texts(tiny, call, text):
+    if "cuda" in text or "has none" in text and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match=text):
+        call(tiny)
+
+
+def test_layers_and_specs(tiny):
+    assert parse_layers(":", 4) == [0, 1, 2, 3]
+    assert parse_layers("1:3,-1", 4) == [1, 2, 3]
+    sites = resolve_sites(tiny, ("resid_post", "mlp_post@0"), "1")
+    assert [site.name for site in sites] == ["resid_post@1", "mlp_post@0"]
+    assert resolve_sites(tiny, ("blocks.0.mlp.hook_out",))[0].kind == "mlp_out"
+    assert resolve_sites(tiny, ("ln_final.hook_out",))[0].width == 64
+
+
+def test_the_listing_has_every_kind_in_every_layer(tiny):
+    rows = list_sites(tiny)
+    assert len(rows) == 2 * len(kinds(tiny))
+    assert {row["hook"] for row in rows} <= tiny.hook_names
