@@ -9,7 +9,14 @@ import toy
 from eval import commands
 from eval.commands import Command
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "incidental",
+        config="toy.configs.incidental:IncidentalConfig",
+        run="toy.incidental.experiment:command",
+        help="polysemantic neurons by accident: counts, L1 decay, noise, initialisation",
+    ),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,93 @@
+"""How many neurons are polysemantic by accident, and what does chance predict?
+
+Axis glossary: ``model`` one per seed, ``feature`` rows of W, ``hidden`` neurons (columns of W), ``size`` (n, m) pairs.
+
+Each feature lands on one neuron with one sign, uniformly. Two features of the same sign cannot share a neuron (their
+outputs would interfere), two of opposite sign can (the ReLU removes the interference). So the expected number of
+polysemantic neurons is the number of neurons holding both signs, ``m [1 - 2 (1 - 1/2m)^n + (1 - 1/m)^n]``: the
+occupancy law. [IP] print its leading order, ``n^2 / 4m``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from toy.incidental.training import IncidentalModels, IncidentalSetting, train
+from toy.safeguards import check_count
+
+NEAR_ONE = (0.8, 1.2)
+CONVERGED = 0.5
+
+
+def occupancy_law(n_features: int, n_hidden: int) -> float:
+    """Expected polysemantic neurons when n features fall on m neurons with random signs.
+
+    ``m [1 - 2 (1 - 1/2m)^n + (1 - 1/m)^n]``; 0 for one feature, at most m.
+    """
+    n, m = check_count(n_features, "n"), check_count(n_hidden, "m")
+    return m * (1 - 2 * (1 - 1 / (2 * m)) ** n + (1 - 1 / m) ** n)
+
+
+def leading_order(n_features: int, n_hidden: int) -> float:
+    """``n^2 / 4m``, as [IP] print it: above the occupancy law unless n << m."""
+    return check_count(n_features, "n") ** 2 / (4 * check_count(n_hidden, "m"))
+
+
+def polysemantic_count(weights: Float[Tensor, "model feature hidden"]) -> Int[Tensor, " model"]:
+    """Neurons with at least two weights of magnitude in [.8, 1.2]."""
+    near_one = (weights.abs() >= NEAR_ONE[0]) & (weights.abs() <= NEAR_ONE[1])
+    return (near_one.sum(1) >= 2).sum(1)
+
+
+def converged_share(weights: Float[Tensor, "model feature hidden"]) -> float:
+    """The convergence gate: share of features with exactly one weight of magnitude above .5, in [0, 1]."""
+    return float(((weights.abs() > CONVERGED).sum(2) == 1).double().mean())
+
+
+@dataclass(frozen=True)
+class CountResult:
+    """Polysemantic neurons at one size, beside both laws and the convergence gate."""
+
+    n_features: int
+    n_hidden: int
+    seeds: int
+    mean: float
+    standard_error: float
+    occupancy: float
+    leading_order: float
+    converged: float
+
+    @property
+    def tolerance(self) -> float:
+        """``3 sqrt(occupancy / B) + .1 occupancy``: sampling of a Poisson-like count, and 10% for the dynamics."""
+        return 3 * math.sqrt(self.occupancy / self.seeds) + 0.1 * self.occupancy
+
+    @property
+    def agrees(self) -> bool:
+        return abs(self.mean - self.occupancy) <= self.tolerance
+
+
+def count(models: IncidentalModels) -> CountResult:
+    """Count the polysemantic neurons of trained models."""
+    counts = polysemantic_count(models.final).double()
+    n, m, size = models.setting.n_features, models.setting.n_hidden, len(models.seeds)
+    error = float(counts.std() / math.sqrt(size)) if size > 1 else math.inf
+    return CountResult(
+        n, m, size, float(counts.mean()), error, occupancy_law(n, m), leading_order(n, m), converged_share(models.final)
+    )
+
+
+def count_sizes(
+    sizes: Sequence[tuple[int, int]], seeds: int = 64, *, seed: int = 0, **setting: float | int | str
+) -> list[CountResult]:
+    """Train and count at every (n, m); further settings as in `IncidentalSetting`."""
+    results = []
+    for n, m in sizes:
+        chosen = IncidentalSetting(n_features=n, n_hidden=m, **setting)  # pyright: ignore[reportArgumentType]
+        results.append(count(train(chosen, seeds, seed=seed)))
+    return results
