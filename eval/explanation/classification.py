@@ -1,0 +1,152 @@
+"""Detection and fuzzing: can a judge who knows only the explanation tell where the unit fires? [Paulo et al. 2024]
+
+*Detection*: which windows does the unit fire in? Its top windows against the random ones where its peak is lowest.
+*Fuzzing*: which tokens? Its top windows with the active tokens marked, against the same windows with as many silent
+tokens marked. Both classes have the same size. Scores: balanced accuracy at probability 1/2 (chance 0.5) and AUROC
+(chance 0.5; threshold-free). Windows of the score documents only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from eval.errors import UserError
+from eval.explanation.explainers import Chat, Explanation, active_tokens, mark
+from eval.explanation.prompts import Message, load_prompt
+from eval.explanation.records import Book, Record
+from eval.explanation.simulators import lookup
+from eval.explanation.tokens import visible
+from eval.scores import Score
+
+TASKS = ("detection", "fuzzing")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to judge. task: a member of ``TASKS``. marked: [position], marked tokens (fuzzing). truth: answer."""
+
+    task: str
+    explanation: Explanation
+    record: Record
+    marked: tuple[bool, ...]
+    truth: bool
+
+
+class Judge(Protocol):
+    """P(yes) for each question, NaN where there was no usable answer."""
+
+    name: str
+
+    def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]: ...
+
+
+def questions(book: Book, unit: int, explanation: Explanation, task: str, count: int, seed: int) -> list[Question]:
+    """Up to ``count`` questions of each class; empty where the unit never fires in its top windows."""
+    scale = float(book.scale[unit])
+    top = [record for record in book.top(unit, "score", count) if active_tokens(record, scale).any()]
+    if task == "detection":
+        others = sorted(book.random(unit, "score"), key=lambda record: float(record.values.max()))[: len(top)]
+        kept = top[: len(others)]
+        none = tuple(False for _ in kept[0].strings) if kept else ()
+        return [
+            Question(task, explanation, record, none, truth)
+            for s, truth in ((kept, True), (others, False))
+            for record in s
+        ]
+    out = []
+    generator = np.random.default_rng([seed, unit])
+    for record in top:
+        active = active_tokens(record, scale)
+        silent = np.flatnonzero(~active)
+        chosen = generator.permutation(silent)[: int(active.sum())]
+        if len(chosen) < active.sum():
+            continue
+        wrong = np.zeros_like(active)
+        wrong[chosen] = True
+        out += [
+            Question(task, explanation, record, tuple(active.tolist()), True),
+            Question(task, explanation, record, tuple(wrong.tolist()), False),
+        ]
+    return out
+
+
+class TokenLookupJudge:
+    """Judges by token lookup's predicted levels: the largest of the window, or the mean of the marked tokens."""
+
+    name = "token-lookup"
+
+    def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]:
+        return np.array([self._probability(question) for question in questions])
+
+    def _probability(self, question: Question) -> float:
+        if question.explanation.table is None:
+            raise UserError(
+                "the judge token-lookup needs explanations by token-lookup; use a language model as --simulator"
+            )
+        predicted = lookup(question.explanation, np.array(question.record.tokens))
+        detection, fuzzing = question.explanation.thresholds
+        if question.task == "detection":
+            return _logistic(predicted.max() - detection)
+        return _logistic(predicted[np.array(question.marked)].mean() - fuzzing)
+
+
+def _logistic(x: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(x, -50, 50))))
+
+
+class ChatJudge:
+    """Asks a chat model yes or no; P(yes) from log-probabilities where it gives them, else from the word."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+        self.name = chat.name
+
+    def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]:
+        replies = self.chat.ask([conversation(question) for question in questions], maximum_tokens=2)
+        return np.array([yes_probability(reply.text, reply.top_logprobs) for reply in replies])
+
+
+def conversation(question: Question) -> list[Message]:
+    """The prompt of one question."""
+    record = question.record
+    if question.task == "fuzzing":
+        name, text = "fuzz", mark(record.strings, question.marked)
+    else:
+        name, text = "detect", "".join(visible(token) for token in record.strings)
+    content = f"Explanation: {question.explanation.text}\nText: {text}"
+    return [*load_prompt(name), {"role": "user", "content": content}]
+
+
+def yes_probability(text: str, top_logprobs: Sequence[tuple[str, dict[str, float]]] | None) -> float:
+    """P(yes) / (P(yes) + P(no)) of the first answer token; 1 or 0 from the word alone; NaN for anything else."""
+    if top_logprobs:
+        mass = {"yes": 0.0, "no": 0.0}
+        for token, logprob in top_logprobs[0][1].items():
+            word = token.strip().lower()
+            if word in mass:
+                mass[word] += float(np.exp(logprob))
+        if sum(mass.values()) > 1e-6:
+            return mass["yes"] / sum(mass.values())
+    word = text.strip().lower()
+    return 1.0 if word.startswith("yes") else 0.0 if word.startswith("no") else float("nan")
+
+
+def classification_scores(
+    probability: Float[np.ndarray, " question"], truth: Bool[np.ndarray, " question"]
+) -> dict[str, Score]:
+    """Balanced accuracy and AUROC; unanswered questions are left out; undefined where a class is then empty."""
+    ok = np.isfinite(probability)
+    p, yes = probability[ok], np.asarray(truth, dtype=bool)[ok]
+    names = ("balanced_accuracy", "auroc")
+    if not yes.any() or yes.all():
+        reason = "no question of one class was answered" if len(truth) else "the unit never fires in its top windows"
+        return dict.fromkeys(names, Score.undefined(reason, int(ok.sum())))
+    accuracy = (np.mean(p[yes] >= 0.5) + np.mean(p[~yes] < 0.5)) / 2
+    difference = p[yes][:, None] - p[~yes][None]
+    auroc = np.mean((difference > 0) + 0.5 * (difference == 0))
+    return {name: Score(float(v), n=int(ok.sum())) for name, v in zip(names, (accuracy, auroc), strict=True)}

@@ -1,0 +1,238 @@
+"""By layer and kind: means, differences and nulls, with intervals over what is independent (units, documents).
+
+Axes: ``unit``, ``document``, ``statistic`` (sums of ``scorers``), ``resample``, ``layer``. The primary score is the
+correlation on the shared random windows, where every unit is scored on the same tokens. A neuron and a projection have
+no natural pairing, so a difference resamples units of both kinds independently and documents together, and its p
+permutes the kind labels over the units of the layer; p is Holm-corrected over layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from eval.claims import Claim, judge_sign
+from eval.explanation.evaluate import MIXES, PRIMARY, UnitResult
+from eval.explanation.scorers import N_STATISTICS, SCORES, score_sums
+from eval.measures.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
+from eval.scores import Score
+
+MINIMUM_UNITS = 8
+"""With fewer units of a kind in a layer, an interval over units is undefined."""
+
+
+def label(result: UnitResult) -> str:
+    """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae`` ..."""
+    return result.unit.kind if result.condition == "trained" else f"{result.unit.kind} ({result.condition})"
+
+
+def grouped(results: Sequence[UnitResult]) -> dict[tuple[str, int], list[UnitResult]]:
+    """Results by (label, layer), in order of appearance."""
+    groups: dict[tuple[str, int], list[UnitResult]] = {}
+    for result in results:
+        groups.setdefault((label(result), result.unit.layer), []).append(result)
+    return groups
+
+
+def mean_over_units(scores: Sequence[Score], *, n_resamples: int = 2000, seed: int = 0) -> Score:
+    """The mean of the defined scores with a BCa interval over units; ``n`` counts units with a score."""
+    values = np.array([score.value for score in scores if score.value is not None])
+    if not len(values):
+        reasons = [score.reason for score in scores if score.reason]
+        return Score.undefined(max(set(reasons), key=reasons.count) if reasons else "no units", 0)
+    result = bootstrap_mean(values, n_resamples=n_resamples, minimum_groups=MINIMUM_UNITS, seed=seed)
+    if result.interval_reason:
+        reason = f"{len(values)} units; an interval over units needs at least {MINIMUM_UNITS}"
+        return Score(result.value, n=len(values), interval_reason=reason)
+    return result
+
+
+def row_of(score: Score, n_units: int) -> dict[str, Any]:
+    """``n``, ``undefined``, ``mean``, ``ci`` and the reason, as every table of ``results.json`` has them."""
+    defined = score.n or 0
+    row: dict[str, Any] = {"n": defined, "undefined": n_units - defined, "mean": score.value, "ci": score.interval}
+    if score.reason or score.interval_reason:
+        row["reason"] = score.reason or score.interval_reason
+    return row
+
+
+def by_layer(results: Sequence[UnitResult], pick: Callable[[UnitResult], Score], seed: int = 0) -> list[dict[str, Any]]:
+    """Mean of one score by kind and layer: ``kind, layer, n, undefined, mean, ci``."""
+    return [
+        {"kind": kind, "layer": layer, **row_of(mean_over_units([pick(r) for r in members], seed=seed), len(members))}
+        for (kind, layer), members in grouped(results).items()
+    ]
+
+
+def every_score(results: Sequence[UnitResult], seed: int = 0) -> list[dict[str, Any]]:
+    """``by_layer`` for every scorer, mix, baseline and null, each row naming its ``score``, ``mix`` and ``source``."""
+    rows = []
+
+    def add(source: str, mix: str, name: str, pick: Callable[[UnitResult], Score]) -> None:
+        rows.extend({"source": source, "mix": mix, "score": name, **row} for row in by_layer(results, pick, seed))
+
+    for mix in MIXES:
+        for name in SCORES:
+            add("simulation", mix, name, lambda r, m=mix, s=name: r.scores[m][s])
+            for baseline in sorted({key for result in results for key in result.baselines}):
+                absent = Score.undefined("not a baseline of this unit")
+                add(
+                    baseline,
+                    mix,
+                    name,
+                    lambda r, b=baseline, m=mix, s=name, a=absent: r.baselines.get(b, {}).get(m, {}).get(s, a),
+                )
+    add("shuffled explanation", "random", "correlation", lambda r: r.null)
+    for task in sorted({key for result in results for key in result.tasks}):
+        for name in ("balanced_accuracy", "auroc"):
+            add(
+                task,
+                "top against random" if task == "detection" else "top",
+                name,
+                lambda r, t=task, s=name: r.tasks[t][s],
+            )
+    return rows
+
+
+def _stacked(members: Sequence[UnitResult], documents: np.ndarray, mix: str) -> np.ndarray:
+    """Sums as [unit, document, statistic] on a common list of documents."""
+    out = np.zeros((len(members), len(documents), N_STATISTICS))
+    for row, result in enumerate(members):
+        sums, own = result.sums[mix]
+        out[row, np.searchsorted(documents, own)] = sums
+    return out
+
+
+def difference(
+    first: Sequence[UnitResult],
+    second: Sequence[UnitResult],
+    *,
+    mix: str = PRIMARY[0],
+    name: str = PRIMARY[1],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Score, float]:
+    """Mean score of ``first`` minus mean score of ``second``: (difference with interval, permutation p).
+
+    The interval is a percentile interval over units (each kind drawn anew) and documents (drawn once for both kinds:
+    all units are scored on the same windows); each unit's pooled score is recomputed on the drawn documents. ``n``
+    counts the units of both kinds. Undefined where a kind has no scored unit; the interval also with fewer than
+    ``MINIMUM_UNITS`` units or ``MINIMUM_GROUPS`` documents; p is NaN where the difference is undefined.
+    """
+    kept = [[r for r in members if r.scores[mix][name].is_defined] for members in (first, second)]
+    n = sum(map(len, kept))
+    if not all(kept):
+        return Score.undefined("one of the two kinds has no scored unit in this layer", n), float("nan")
+    values = [np.array([r.scores[mix][name].value for r in members], dtype=float) for members in kept]
+    value = float(values[0].mean() - values[1].mean())
+    p = permutation_test(values[0], values[1], n_resamples=n_resamples, seed=seed)
+    documents = np.unique(np.concatenate([r.sums[mix][1] for members in kept for r in members]))
+    if min(map(len, kept)) < MINIMUM_UNITS:
+        reason = f"{min(map(len, kept))} units of one kind; an interval over units needs at least {MINIMUM_UNITS}"
+        return Score(value, n=n, interval_reason=reason), p
+    if len(documents) < MINIMUM_GROUPS:
+        reason = f"{len(documents)} score documents; an interval over documents needs at least {MINIMUM_GROUPS}"
+        return Score(value, n=n, interval_reason=reason), p
+    generator = np.random.default_rng(seed)
+    of_documents = draw_weights(len(documents), n_resamples, generator).astype(float)
+    means = []
+    for members in kept:
+        sums = np.einsum("rd,uds->rus", of_documents, _stacked(members, documents, mix))
+        drawn = score_sums(name, sums)
+        weights = draw_weights(len(members), n_resamples, generator) * np.isfinite(drawn)
+        with np.errstate(invalid="ignore"):
+            means.append((np.nan_to_num(drawn) * weights).sum(1) / weights.sum(1))
+    draws = means[0] - means[1]
+    low, high = np.quantile(draws[np.isfinite(draws)], [0.025, 0.975])
+    return Score(value, float(low), float(high), n), p
+
+
+def differences(
+    results: Sequence[UnitResult], pairs: Sequence[tuple[str, str]], **options: Any
+) -> list[dict[str, Any]]:
+    """Every pair of kinds in every layer: ``layer, a, b, difference, ci, p, p_uncorrected, n``; p Holm over layers."""
+    groups = grouped(results)
+    layers = sorted({layer for _, layer in groups})
+    rows = []
+    for a, b in pairs:
+        found = [
+            (layer, *difference(groups[a, layer], groups[b, layer], **options))
+            for layer in layers
+            if (a, layer) in groups and (b, layer) in groups
+        ]
+        corrected = holm(np.array([p for _, _, p in found])) if found else []
+        for (layer, score, p), adjusted in zip(found, corrected, strict=True):
+            rows.append(
+                {
+                    "layer": layer,
+                    "a": a,
+                    "b": b,
+                    "difference": score.value,
+                    "ci": score.interval,
+                    "p": float(adjusted) if np.isfinite(adjusted) else None,
+                    "p_uncorrected": float(p) if np.isfinite(p) else None,
+                    "n": score.n,
+                    **(
+                        {"reason": score.reason or score.interval_reason}
+                        if score.reason or score.interval_reason
+                        else {}
+                    ),
+                }
+            )
+    return rows
+
+
+def against_null(results: Sequence[UnitResult], seed: int = 0) -> list[dict[str, Any]]:
+    """Does a unit's own explanation beat those of other units of its kind and layer? Mean of score - null by layer."""
+
+    def gain(result: UnitResult) -> Score:
+        if result.primary.value is None or result.null.value is None:
+            return Score.undefined(result.primary.reason or result.null.reason or "no score")
+        return Score(result.primary.value - result.null.value)
+
+    return by_layer(results, gain, seed)
+
+
+def against_baseline(results: Sequence[UnitResult], baseline: str, seed: int = 0) -> list[dict[str, Any]]:
+    """Does the explanation beat a baseline on the same windows? Mean of score - baseline by layer, unit for unit."""
+
+    def gain(result: UnitResult) -> Score:
+        other = result.baselines.get(baseline, {}).get(PRIMARY[0], {}).get(PRIMARY[1])
+        if other is None or result.primary.value is None or other.value is None:
+            return Score.undefined(result.primary.reason or (other.reason if other else None) or "no score")
+        return Score(result.primary.value - other.value)
+
+    return by_layer(results, gain, seed)
+
+
+def depth_claims(results: Sequence[UnitResult], n_layers: int, **options: Any) -> list[Claim]:
+    """[MK Fig. 7b]: neuron scores fall until two thirds of the depth and rise again; projections do the inverse.
+
+    Tested as differences of layer means: first layer against the one nearest to two thirds of the depth, and the last
+    layer against that one. The sign of each interval decides; layers that were not run are left out with a note.
+    """
+    groups = grouped(results)
+    claims = []
+    sides: tuple[tuple[str, Literal["above", "below"]], ...] = (("neuron", "above"), ("random", "below"))
+    for kind, side in sides:
+        layers = sorted(layer for found, layer in groups if found == kind)
+        if len(layers) < 3:
+            continue
+        middle = min(layers[1:-1], key=lambda layer: abs(layer - 2 * (n_layers - 1) / 3))
+        for end, word in ((layers[0], "first"), (layers[-1], "last")):
+            score, _ = difference(groups[kind, end], groups[kind, middle], **options)
+            claims.append(
+                Claim(
+                    claim=f"{kind} scores: the {word} layer lies {side} two thirds of the depth",
+                    source="MK Fig. 7b",
+                    prediction=f"score(layer {end}) - score(layer {middle}) {'>' if side == 'above' else '<'} 0",
+                    measured=score.value,
+                    interval=None if score.low is None or score.high is None else (score.low, score.high),
+                    verdict=judge_sign(score, side),
+                    n=score.n,
+                    note=score.reason or score.interval_reason or "",
+                )
+            )
+    return claims

@@ -1,0 +1,146 @@
+"""Which windows may be used for what: documents split in two or three, near-duplicates out, leakage audited.
+
+Axes: ``window`` (a fixed number of tokens of one document), ``position``, ``document``. A split is ``explain``,
+``calibrate`` or ``score``; a document belongs to exactly one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from eval.errors import UserError
+
+SPLITS = ("explain", "calibrate", "score")
+SHINGLE = 5  # tokens
+NEAR_DUPLICATE = 0.5  # shared shingles / shingles of the smaller window
+_PRIME = np.uint64(1_000_003)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Equally long token windows with their document and split.
+
+    tokens: [window, position] token ids. keep: [window, position], false where an activation is not to be read (BOS,
+    padding). document: [window]. split: [window], an index into ``SPLITS``. strings: each token id as text.
+    """
+
+    tokens: Int[np.ndarray, "window position"]
+    keep: Bool[np.ndarray, "window position"]
+    document: Int[np.ndarray, " window"]
+    split: Int[np.ndarray, " window"]
+    strings: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def of(self, split: str) -> Int[np.ndarray, " window"]:
+        """The windows of one split, by number."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def text(self, window: int) -> list[str]:
+        """The kept tokens of a window, as text."""
+        return [self.strings[int(token)] for token in self.tokens[window][self.keep[window]]]
+
+    def sample(self, split: str, count: int, seed: int) -> Int[np.ndarray, " window"]:
+        """``count`` random windows of a split, spread over its documents: no document gives a second window before
+        every document has given one."""
+        members = self.of(split)
+        order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(members)
+        seen: dict[int, int] = {}
+        turn = np.empty(len(order), dtype=int)
+        for place, window in enumerate(order):
+            document = int(self.document[window])
+            turn[place] = seen[document] = seen.get(document, -1) + 1
+        return np.sort(order[np.argsort(turn, kind="stable")][:count])
+
+
+def split_documents(
+    document: Int[np.ndarray, " window"], *, calibrate: bool, seed: int = 0
+) -> Int[np.ndarray, " window"]:
+    """The split of each window, by document: explain 1/2, score the rest; calibrate takes 1/5 where it is asked for.
+
+    Raises ``UserError`` where there are fewer documents than splits.
+    """
+    documents = np.unique(document)
+    wanted = 3 if calibrate else 2
+    if len(documents) < wanted:
+        raise UserError(
+            f"expected at least {wanted} documents (explain and score sets share none), got {len(documents)}; "
+            "use a corpus of more documents, or split it with --document-separator"
+        )
+    order = np.random.default_rng(seed).permutation(documents)
+    half = max(1, len(order) // 2)
+    fifth = max(1, len(order) // 5) if calibrate else 0
+    part = np.full(int(documents.max()) + 1, SPLITS.index("score"))
+    part[order[:half]] = SPLITS.index("explain")
+    part[order[half : half + fifth]] = SPLITS.index("calibrate")
+    return part[document]
+
+
+def shingles(tokens: Int[np.ndarray, " position"]) -> Int[np.ndarray, " shingle"]:
+    """The distinct runs of five tokens of a window, hashed to 64 bits; a shorter window is one shingle."""
+    tokens = np.asarray(tokens).astype(np.uint64) + np.uint64(1)
+    size = min(SHINGLE, len(tokens))
+    out = np.zeros(len(tokens) - size + 1, dtype=np.uint64)
+    for offset in range(size):
+        out = out * _PRIME + tokens[offset : len(tokens) - size + 1 + offset]
+    return np.unique(out)
+
+
+def near_duplicates(
+    tokens: Int[np.ndarray, "window position"], keep: Bool[np.ndarray, "window position"]
+) -> list[tuple[int, int]]:
+    """Pairs of windows (first < second) that share at least half of the smaller one's five-token runs.
+
+    Exact: an inverted index over shingles counts every shared run; one that more than 1,000 windows share is a
+    formula, not a copy, and is not counted.
+    """
+    sets = [shingles(row[kept]) for row, kept in zip(tokens, keep, strict=True)]
+    sizes = np.array([len(one) for one in sets])
+    owner = np.repeat(np.arange(len(sets)), sizes)
+    runs = np.concatenate(sets) if len(sets) else np.zeros(0, dtype=np.uint64)
+    order = np.lexsort((owner, runs))
+    runs, owner = runs[order], owner[order]
+    starts = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]) if len(runs) else np.zeros(0, dtype=int)
+    shared: dict[tuple[int, int], int] = {}
+    for first, last in zip(starts, np.r_[starts[1:], len(runs)], strict=True):
+        if 2 <= last - first <= 1000:
+            members = owner[first:last].tolist()
+            for place, a in enumerate(members):
+                for b in members[place + 1 :]:
+                    shared[a, b] = shared.get((a, b), 0) + 1
+    return sorted(pair for pair, count in shared.items() if count >= NEAR_DUPLICATE * sizes[list(pair)].min())
+
+
+def remove_near_duplicates(
+    tokens: Int[np.ndarray, "window position"], keep: Bool[np.ndarray, "window position"]
+) -> Int[np.ndarray, " window"]:
+    """The windows that stay, by number: of every near-duplicate pair the later one goes."""
+    gone: set[int] = set()
+    for first, second in near_duplicates(tokens, keep):
+        if first not in gone:
+            gone.add(second)
+    return np.array([window for window in range(len(tokens)) if window not in gone], dtype=np.int64)
+
+
+def leakage(windows: Windows, used: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """The audit: documents and near-duplicate windows that two splits share, counted on the windows really used.
+
+    ``used`` maps a split to the windows a unit was explained, calibrated or scored on. Both counts must be 0.
+    """
+    numbers = {split: np.unique(np.asarray(list(used.get(split, ())), dtype=np.int64)) for split in SPLITS}
+    documents = [set(windows.document[numbers[split]].tolist()) for split in SPLITS]
+    shared = sum(len(documents[a] & documents[b]) for a in range(3) for b in range(a + 1, 3))
+    everything = np.concatenate(list(numbers.values()))
+    side = np.repeat(np.arange(3), [len(numbers[split]) for split in SPLITS])
+    pairs = near_duplicates(windows.tokens[everything], windows.keep[everything])
+    across = sum(1 for a, b in pairs if side[a] != side[b])
+    return {
+        "shared_documents": shared,
+        "near_duplicates": across,
+        **{f"{split}_windows": len(numbers[split]) for split in SPLITS},
+    }
