@@ -41,6 +41,12 @@ COMMANDS = (
         "llm_codes.embedded:command",
         "train the model that ships with the package",
     ),
+    Command(
+        "explain",
+        "llm_codes.configs.explain:ExplainConfig",
+        "llm_codes.explain:command",
+        "explain units in words, simulate, score, with controls",
+    ),
 )
 
 
