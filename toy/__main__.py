@@ -11,6 +11,12 @@ from eval.commands import Command
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "superposition",
+        config="toy.configs.superposition:SuperpositionConfig",
+        run="toy.superposition.experiment:command",
+        help="dimensions per feature against sparsity and the bound R, geometry, phase diagram",
+    ),
+    Command(
         "incidental",
         config="toy.configs.incidental:IncidentalConfig",
         run="toy.incidental.experiment:command",
