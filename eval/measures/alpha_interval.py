@@ -187,7 +187,7 @@ def _diagnose(sample: ClusteredSpectrum, index_range: tuple[int, int]) -> dict[s
 def corrected_exponent(
     moments: Moments, index_range: tuple[int, int] = INDEX_RANGE, *, seed: int = 0, **options
 ) -> CorrectedExponent:
-    """``correct_exponent`` of a stream: eigenvalues, document lengths, shared variance and dispersion are read from it."""
+    """``correct_exponent`` of a stream, from its eigenvalues, document lengths, shared variance and dispersion."""
     shared = moments.documents.shared_profile(moments.width)
     dispersion = moments.documents.dispersion(shared, index_range) if moments.width >= index_range[1] else 1.0
     sample = ClusteredSpectrum(moments.eigenvalues(), moments.documents.document_lengths(), shared, dispersion)

@@ -1,8 +1,9 @@
 """What spectrum would we have measured? Sample eigenvalues of Gaussian tokens that share a part with their document.
 
-The model: token = shared + own, shared ~ N(0, diag(lambda rho)) drawn once per document and own ~ N(0, diag(lambda
-(1 - rho))) drawn per token, so the population spectrum is lambda and rho_i is the share of direction i's variance that
-the tokens of a document have in common (the intraclass correlation). i.i.d. tokens are documents of length 1, or rho = 0.
+The model: token = shared + own, with shared ~ N(0, diag(lambda rho)) drawn once per document and own ~ N(0,
+diag(lambda (1 - rho))) drawn per token, so the population spectrum is lambda and rho_i is the share of direction i's
+variance that the tokens of a document have in common (the intraclass correlation). i.i.d. tokens are documents of
+length 1, or rho = 0.
 
 The scatter splits into independent parts within and between documents, so no token is ever drawn:
 

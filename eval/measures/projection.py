@@ -1,176 +1,212 @@
-"""Random projections of a trajectory, their action, and the smoothest directions.
+"""How smooth is a code along a trajectory? Random projections, their action, and the smoothest projections there are.
 
-Question: is the code smooth, seen through a random three-dimensional window?
+A trajectory A[frame, width] is a path of activations (frames of a stimulus, or the tokens of a text, which then are the
+time axis). A projection z = A r with r ~ N(0, 1/m) draws it in k dimensions (3 by default).
 
-    z = A r,  A [frame width], r [width dimension],  r_ij ~ N(0, 1/m)      [MK eq. 4]
-    action(z) = 1/(2 dt) sum_t ||z_{t+1} - z_t||^2
-    E_r[action] = k/(2 m dt) sum_t ||A_{t+1} - A_t||^2,   k dimensions, m = width
+Axis glossary: ``frame`` time steps, ``width`` components m, ``dimension`` of the projection (k), ``draw`` projections.
 
-The printed equation takes the trace of the covariance; the action is the second moment of *differences* (the paper
-drops the derivative, and E[r r^T] = (k/m) I). Everything here follows from two matrices that add up over trajectories:
-
-    D = sum_t (A_{t+1} - A_t)^T (A_{t+1} - A_t)      C = sum_t (A_t - mean)^T (A_t - mean)
-
-so a corpus is walked once, and a thousand projections cost one matrix product.
-
-Axis glossary: ``frame`` time, ``width`` units of the site, ``dimension`` axes of the projection, ``projection`` draws.
+Source: Marshall & Kirchner 2023, eq. 4 and figures 4 and 6. The printed expectation is wrong (it drops the time
+derivative, and E[r r^T] = (k/m) I): what counts is the second moment of *differences*, not the trace of the covariance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from scipy.linalg import eigh
-from scipy.special import zeta
 
-from eval.scores import Score
+from eval.errors import UserError
 
-DIMENSIONS = 3
+
+@dataclass(frozen=True)
+class MinimumAction:
+    """The smoothest directions of a trajectory: ``directions[width, k]`` with unit variance, slowest first.
+
+    action_per_variance: action of each direction's projection over its variance, rising; no projection of unit total
+        variance can have less action than the first.
+    """
+
+    directions: Float[np.ndarray, "width dimension"]
+    action_per_variance: Float[np.ndarray, " dimension"]
+
+
+def _differences(trajectory: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    trajectory = np.asarray(trajectory, dtype=float)
+    if trajectory.ndim != 2 or len(trajectory) < 2:
+        raise UserError(f"expected a trajectory [frame >= 2, width]; got {list(trajectory.shape)}; pass frames as rows")
+    if not dt > 0:
+        raise UserError(f"expected dt > 0; got {dt}; pass the time between frames")
+    if not np.isfinite(trajectory).all():
+        raise UserError("expected finite activations along the trajectory; got NaN or infinite values; check the model")
+    return trajectory, np.diff(trajectory, axis=0)
 
 
 def random_projections(
-    width: int, n_projections: int, dimensions: int = DIMENSIONS, seed: int | np.random.Generator = 0
-) -> Float[np.ndarray, "projection width dimension"]:
-    """Projections with independent N(0, 1/width) entries [MK eq. 4]."""
+    width: int, n_draws: int, n_dimensions: int = 3, seed: int | np.random.Generator = 0
+) -> Float[np.ndarray, "draw width dimension"]:
+    """Projection matrices with independent entries N(0, 1/width). [MK eq. 4]"""
     generator = np.random.default_rng(seed)
-    return generator.standard_normal((n_projections, width, dimensions)) / np.sqrt(width)
+    return generator.standard_normal((n_draws, width, n_dimensions)) / np.sqrt(width)
 
 
-def difference_moment(frames: Float[np.ndarray, "frame width"]) -> Float[np.ndarray, "width width"]:
-    """D = sum_t (A_{t+1} - A_t)^T (A_{t+1} - A_t); zero for fewer than two frames."""
-    steps = np.diff(np.asarray(frames, dtype=np.float64), axis=0)
-    return steps.T @ steps
+def action(path: Float[np.ndarray, "*draw frame dimension"], dt: float = 1.0) -> Float[np.ndarray, "*draw"]:
+    """How much does a drawn path move? 1/2 int |dz/dt|^2 dt = sum_t |z_{t+1} - z_t|^2 / (2 dt).
 
-
-def action(projected: Float[np.ndarray, "frame dimension"], dt: float = 1.0) -> float:
-    """Action of one projected trajectory, 1/(2 dt) sum ||dz||^2; 0 for a constant one. Lower is smoother."""
-    steps = np.diff(np.asarray(projected, dtype=np.float64), axis=0)
-    return float((steps**2).sum() / (2 * dt))
-
-
-def expected_action(
-    differences: float | Float[np.ndarray, "width width"], width: int, dimensions: int = DIMENSIONS, dt: float = 1.0
-) -> float:
-    """Closed form of the action, averaged over projections: k/(2 m dt) sum ||dA||^2.
-
-    Args:
-        differences: sum over steps of ||dA||^2, or the matrix D whose trace that is.
-        width: m. dimensions: k. dt: time between frames (1 per token; 1/n for n frames of a unit of time).
+    At least 0 (a path that stands still); smaller is smoother. Units: squared activation over time.
     """
-    total = float(np.trace(differences)) if isinstance(differences, np.ndarray) else float(differences)
-    return dimensions * total / (2 * width * dt)
+    return np.sum(np.diff(path, axis=-2) ** 2, axis=(-2, -1)) / (2 * dt)
+
+
+def expected_action(trajectory: Float[np.ndarray, "frame width"], dt: float = 1.0, n_dimensions: int = 3) -> float:
+    """What is the action of a random projection on average? Closed form, exact over r. [MK eq. 4, corrected]
+
+        E = k / (2 m dt) sum_t |A_{t+1} - A_t|^2
+
+    Raises:
+        UserError: fewer than two frames, dt <= 0, values that are not finite.
+    """
+    trajectory, steps = _differences(trajectory, dt)
+    return float(n_dimensions / (2 * trajectory.shape[1] * dt) * np.sum(steps**2))
 
 
 def sampled_actions(
-    differences: Float[np.ndarray, "width width"],
-    projections: Float[np.ndarray, "projection width dimension"],
+    trajectory: Float[np.ndarray, "frame width"],
+    n_draws: int = 1000,
     dt: float = 1.0,
-) -> Float[np.ndarray, " projection"]:
-    """Action of each projection, 1/(2 dt) sum_k r_k^T D r_k: what projecting and differencing would give, exactly."""
-    columns = projections.transpose(1, 0, 2).reshape(len(differences), -1)
-    quadratic = np.einsum("wc,wc->c", columns, differences @ columns)
-    return quadratic.reshape(len(projections), -1).sum(1) / (2 * dt)
+    n_dimensions: int = 3,
+    seed: int | np.random.Generator = 0,
+) -> Float[np.ndarray, " draw"]:
+    """The action of each of many random projections; their mean estimates ``expected_action``. Errors as there."""
+    trajectory, steps = _differences(trajectory, dt)
+    generator = np.random.default_rng(seed)
+    actions = [
+        np.sum((steps @ random_projections(steps.shape[1], 1, n_dimensions, generator)[0]) ** 2) for _ in range(n_draws)
+    ]
+    return np.asarray(actions) / (2 * dt)
 
 
-def normalised_actions(
-    differences: Float[np.ndarray, "width width"],
-    covariance: Float[np.ndarray, "width width"],
-    projections: Float[np.ndarray, "projection width dimension"],
-) -> Float[np.ndarray, " projection"]:
-    """Action per variance of each projection, tr(r^T D r) / (2 tr(r^T C r)): does not depend on the scale of r.
+def action_per_trace(trajectory: Float[np.ndarray, "frame width"], dt: float = 1.0, n_dimensions: int = 3) -> float:
+    """Action relative to the size of the code: ``expected_action`` over the trace of the covariance of the frames.
 
-    D and C are sums over the same trajectories (not means). 0 is constant in time; white noise gives 1.
+    Scale-free, so that layers can be compared. NaN for a trajectory that does not move.
     """
-    variance = 2 * sampled_actions(covariance, projections)
-    return sampled_actions(differences, projections) / variance
+    trace = float(np.var(np.asarray(trajectory, dtype=float), axis=0).sum())
+    return expected_action(trajectory, dt, n_dimensions) / trace if trace > 0 else float("nan")
 
 
-def minimum_action_directions(
-    differences: Float[np.ndarray, "width width"],
-    covariance: Float[np.ndarray, "width width"],
-    dimensions: int = DIMENSIONS,
-    tolerance: float = 1e-9,
-) -> tuple[Float[np.ndarray, "width dimension"], Float[np.ndarray, " dimension"]]:
-    """Which directions change most slowly for the variance they carry? Slow feature analysis, exactly.
+def minimum_action(
+    trajectory: Float[np.ndarray, "frame width"], dt: float = 1.0, n_dimensions: int = 3, tolerance: float = 1e-10
+) -> MinimumAction:
+    """Which directions move least for the variance they carry? Exact: slow feature analysis. [Wiskott & Sejnowski 2002]
 
-    Minimises r^T D r / (2 r^T C r) by the generalised eigenproblem D r = 2 lambda C r [Wiskott & Sejnowski 2002]; [MK]
-    search the same minimum by drawing. Directions of C below `tolerance` times its largest eigenvalue are left out
-    (they carry no variance, and the ratio is 0/0 there).
+    The generalised eigenproblem  D r = mu C r, with D = sum_t dA dA^T / (2 dt) and C the covariance (divisor: frames),
+    in the span of the trajectory (directions with variance above ``tolerance`` of the largest). mu is the action of the
+    projection with unit variance along r. [MK] look for it among many random draws, none of which can be below it.
 
-    Returns:
-        directions with r^T C r = 1, and their action per variance, rising; no sampled projection lies below the first.
+    Raises:
+        UserError: see ``expected_action``; or a span with fewer than ``n_dimensions`` directions.
     """
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > tolerance * max(values[-1], np.finfo(float).tiny)
-    basis = vectors[:, kept] / np.sqrt(values[kept])
-    if basis.shape[1] < dimensions:
-        raise ValueError(
-            f"expected at least {dimensions} directions with variance, got {basis.shape[1]}; use more frames"
+    trajectory, steps = _differences(trajectory, dt)
+    centred = trajectory - trajectory.mean(0)
+    _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+    kept = singular > np.sqrt(tolerance) * max(singular[0], 1e-300)
+    if kept.sum() < n_dimensions:
+        raise UserError(
+            f"expected a trajectory that spans at least {n_dimensions} directions; got {int(kept.sum())}; "
+            "use more frames or fewer dimensions"
         )
-    ratios, inner = eigh(basis.T @ differences @ basis / 2, subset_by_index=(0, dimensions - 1))
-    return basis @ inner, np.maximum(ratios, 0.0)
+    whitening = rows[kept].T / singular[kept] * np.sqrt(len(trajectory))
+    moved = steps @ whitening
+    values, vectors = eigh(moved.T @ moved / (2 * dt), subset_by_index=[0, n_dimensions - 1])
+    return MinimumAction(whitening @ vectors, np.maximum(values, 0.0))
 
 
-def refinement_slope(
-    code: Callable[[int], Float[np.ndarray, "frame width"]], frames: Sequence[int]
-) -> tuple[float, Float[np.ndarray, " count"]]:
-    """How does the action of a closed unit of time grow as frames are added? d log action / d log n, dt = 1/n.
+def action_per_variance(
+    trajectory: Float[np.ndarray, "frame width"],
+    directions: Float[np.ndarray, "*draw width dimension"],
+    dt: float = 1.0,
+) -> Float[np.ndarray, "*draw"]:
+    """Action over variance of given projections: the measure ``minimum_action`` minimises. NaN without variance."""
+    paths = np.asarray(trajectory, dtype=float) @ directions
+    variance = np.var(paths, axis=-2).sum(-1)
+    return np.where(variance > 0, action(paths, dt) / np.where(variance > 0, variance, 1), np.nan)
 
-    0 for a differentiable code; positive where the expected action diverges. For eigenvalues i^alpha on a circle the
-    exponent is max(0, 3 - |alpha|) (1.5, .5, 0 at |alpha| = 1.5, 2.5, 3.5) [Stringer 2019: the bound is 1 + 2/d].
 
-    Args:
-        code: activations at n evenly spaced frames of the same stimulus.
-        frames: the n to try, at least two.
+def refinement_slope(frame_counts: Float[np.ndarray, " run"], actions: Float[np.ndarray, " run"]) -> float:
+    """Does the action converge as the same trajectory is sampled more finely? Slope of log action on log frames.
+
+    0 for a smooth (differentiable) code; above 0 the action grows without bound. For a power-law code on a circle with
+    eigenvalue exponent -a it is max(0, 3 - a): 1.5/.5/0 at a = 1.5/2.5/3.5 (the bound is 3 for one dot on a circle, not
+    1: alpha = -1 marks finite variance). Total time fixed, so dt = time / frames.
+
+    Raises:
+        UserError: fewer than two runs, or a run that is not positive.
     """
-    actions = []
-    for n in frames:
-        found = np.asarray(code(n), dtype=np.float64)
-        steps = np.diff(np.concatenate([found, found[:1]]), axis=0)
-        actions.append(expected_action(float((steps**2).sum()), found.shape[1], dt=1.0 / n))
-    actions = np.array(actions)
-    if np.any(actions <= 0):
-        return 0.0, actions
-    return float(np.polyfit(np.log(np.asarray(frames, float)), np.log(actions), 1)[0]), actions
+    counts, actions = np.asarray(frame_counts, dtype=float), np.asarray(actions, dtype=float)
+    if counts.size < 2 or counts.shape != actions.shape or not (np.all(counts > 0) and np.all(actions > 0)):
+        raise UserError("expected at least two positive (frames, action) pairs; got fewer; sample the trajectory finer")
+    return float(np.polyfit(np.log(counts), np.log(actions), 1)[0])
 
 
-def eigenvalue_sum(exponent: float, n_terms: int) -> tuple[float, str]:
-    """Total variance of a power-law spectrum: zeta(-alpha) where it converges (alpha < -1), else the partial sum.
+def total_variance(exponent: float, width: int) -> tuple[float, str]:
+    """sum_i i^alpha: zeta(-alpha) for an endless code where that is finite (alpha < -1), else the partial sum to width.
 
-    Returns the value and which of the two it is ("zeta" or "partial sum of n").
+    Returns the value and which of the two it is: ``"zeta"`` or ``"partial sum"``.
     """
+    from scipy.special import zeta
+
     if exponent < -1:
         return float(zeta(-exponent)), "zeta"
-    return float((np.arange(1, n_terms + 1, dtype=float) ** exponent).sum()), f"partial sum of {n_terms}"
+    return float(np.sum(np.arange(1, width + 1, dtype=float) ** exponent)), "partial sum"
 
 
-def arc_split(n_frames: int, n_arcs: int = 8) -> Int[np.ndarray, " frame"]:
-    """Which arc of the circle each frame lies in: whole arcs are held out, because neighbours are near-copies."""
-    return np.arange(n_frames) * n_arcs // n_frames
+def circle_code(n_frames: int, width: int, exponent: float, n_turns: float = 1.0) -> Float[np.ndarray, "frame width"]:
+    """The reference code of a dot on a circle: pairs (cos k t, sin k t), with variances falling as a power law.
+
+    Columns 2k-2 and 2k-1 hold frequency k with amplitude k^(exponent / 2), t running over ``n_turns`` turns.
+    """
+    time = np.linspace(0, 2 * np.pi * n_turns, n_frames, endpoint=False)
+    frequency = np.arange(1, width // 2 + 1)
+    phase = time[:, None] * frequency
+    return np.stack([np.cos(phase), np.sin(phase)], axis=-1).reshape(n_frames, -1) * np.repeat(frequency, 2) ** (
+        exponent / 2
+    )
+
+
+def held_out_arcs(n_frames: int, n_arcs: int = 8, seed: int | np.random.Generator = 0) -> Bool[np.ndarray, " frame"]:
+    """Which frames to hold out: half of ``n_arcs`` contiguous arcs (True), at random.
+
+    Interleaved frames would be predicted by their neighbours; arcs are not.
+    """
+    arc = np.arange(n_frames) * n_arcs // n_frames
+    held = np.random.default_rng(seed).permutation(n_arcs)[: n_arcs // 2]
+    return np.isin(arc, held)
 
 
 def explained_variance(
-    projected: Float[np.ndarray, "frame dimension"],
-    stimulus: Float[np.ndarray, "frame stimulus"],
-    arcs: np.ndarray | None = None,
-) -> Score:
-    """How much of the stimulus can be read off the projection? Held-out R^2 of the least-squares map z -> stimulus.
+    path: Float[np.ndarray, "frame dimension"],
+    stimulus: Float[np.ndarray, "frame pixel"],
+    held_out: Bool[np.ndarray, " frame"],
+) -> float:
+    """How much of the stimulus can be read linearly from a projection? Held-out R^2 of least squares z -> stimulus.
 
-    Every arc is held out once [MK Fig. 6d, with arcs instead of interleaved frames]. 1 is perfect; 0 is the training
-    mean; negative is worse than that. Undefined where the stimulus does not vary.
+    R^2 = 1 - |s - s_hat|^2 / |s - mean of training s|^2 over held-out frames and all stimulus components. At most 1; 0
+    is no better than the training mean, negative is worse. NaN where the held-out stimulus does not vary. [MK Fig. 6d]
+
+    Raises:
+        UserError: fewer training frames than dimensions + 2, or no held-out frame.
     """
-    arcs = arc_split(len(projected)) if arcs is None else np.asarray(arcs)
-    design = np.column_stack([projected, np.ones(len(projected))])
-    residual = total = 0.0
-    for arc in np.unique(arcs):
-        test = arcs == arc
-        weights, *_ = np.linalg.lstsq(design[~test], stimulus[~test], rcond=None)
-        residual += float(((stimulus[test] - design[test] @ weights) ** 2).sum())
-        total += float(((stimulus[test] - stimulus[~test].mean(0)) ** 2).sum())
-    if total <= 0:
-        return Score.undefined("the stimulus does not vary", len(projected))
-    return Score(
-        1 - residual / total, n=len(projected), interval_reason="one trajectory; resample projections or seeds"
-    )
+    held_out = np.asarray(held_out, dtype=bool)
+    path, stimulus = np.asarray(path, dtype=float), np.asarray(stimulus, dtype=float)
+    if not held_out.any() or (~held_out).sum() < path.shape[1] + 2:
+        raise UserError(
+            f"expected held-out frames and at least {path.shape[1] + 2} training frames; got {int(held_out.sum())} and "
+            f"{int((~held_out).sum())}; use more frames"
+        )
+    design = np.column_stack([path, np.ones(len(path))])
+    weights = np.linalg.lstsq(design[~held_out], stimulus[~held_out], rcond=None)[0]
+    residual = np.sum((stimulus[held_out] - design[held_out] @ weights) ** 2)
+    total = np.sum((stimulus[held_out] - stimulus[~held_out].mean(0)) ** 2)
+    return float(1 - residual / total) if total > 0 else float("nan")
