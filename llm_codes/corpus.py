@@ -90,7 +90,7 @@ class Corpus:
             "n_tokens": self.n_tokens,
             "context": self.context,
             "bos": "prepended to every window, at position 0" if self.prepend_bos else "not prepended",
-            "position_0": f"{'BOS' if self.prepend_bos else 'text'}; in the windows, left out by the harvest by default",
+            "position_0": f"{'BOS' if self.prepend_bos else 'text'}; in the windows, left out by the harvest",
             "windows": f"one document each, padded on the right, at least {MINIMUM_WINDOW} tokens of text",
             "sha256_of_tokens": hashlib.sha256(self.tokens.tobytes() + self.mask.tobytes()).hexdigest(),
         }
@@ -143,7 +143,7 @@ def load_corpus(
         context: positions in a window, BOS included.
         n_tokens: the fewest windows that hold this many tokens of text are drawn, without replacement and over all
             documents read; `None` takes every window. Reading stops at `POOL_TOKENS` or four times `n_tokens`,
-            whichever is more (a streamed source: at four times `n_tokens`).
+            whichever is more (a streamed source: at four times `n_tokens`). Local text is held in memory.
         split: `train`, `held-out` (every tenth document) or `all`.
         seed: the order of the windows, and so the choice of `n_tokens`; not the split.
         prepend_bos: start every window with the tokenizer's BOS (its EOS where it has no BOS).
