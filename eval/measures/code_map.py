@@ -38,7 +38,7 @@ class CodePart:
     layer: str
     activation: str
     shape: tuple[int, ...]
-    thresholds: tuple[float, ...] = (0.0,)
+    thresholds: tuple[float | int, ...] = (0.0,)
     symbols: int = 0
 
     def __post_init__(self) -> None:

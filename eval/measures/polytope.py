@@ -85,7 +85,7 @@ class SplineCodes:
                 symbols.append(_one_hot(part, values))
                 continue
             levels = np.asarray(part.thresholds, dtype=values.dtype)
-            rows.append((values[:, :, None] > levels).reshape(n_items, -1))
+            rows.append((values[:, :, None] > levels).reshape(n_items, part.n_bits))
             near += _count_near(values, levels, dtype, tolerance)
             n_thresholds += part.n_units
         assert n_items is not None and near is not None  # a map has at least one part
@@ -294,7 +294,7 @@ def _one_hot(part: CodePart, values: np.ndarray) -> np.ndarray:
             f"expected integer symbols in 0..{part.symbols - 1} at {part.layer!r}; got {values.dtype}, "
             f"{values.min() if values.size else '-'}..{values.max() if values.size else '-'}"
         )
-    return (values[:, :, None] == np.arange(part.symbols)).reshape(len(values), -1)
+    return (values[:, :, None] == np.arange(part.symbols)).reshape(len(values), part.n_bits)
 
 
 def _count_near(values: np.ndarray, levels: np.ndarray, dtype: str, tolerance: float | None) -> np.ndarray:

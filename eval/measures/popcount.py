@@ -6,6 +6,7 @@ stored one-hot, so a differing symbol sets two bits and counts once.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numba
@@ -13,8 +14,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from eval.measures.compiled import compiled
 
-@intrinsic
+
 def _popcount(typing_context: Any, word: Any):  # numba passes its own context types
     del typing_context
     signature = types.int64(types.uint64)
@@ -25,11 +27,11 @@ def _popcount(typing_context: Any, word: Any):  # numba passes its own context t
     return signature, generate
 
 
-popcount: Any = _popcount
+popcount: Any = intrinsic(inspect.unwrap(_popcount))
 """`popcount(word)`: number of set bits of a 64-bit word (LLVM `ctpop`), inside numba functions only."""
 
 
-@numba.njit(cache=True, fastmath=False, inline="always")
+@compiled(inline="always")
 def word_distance(a: np.ndarray, b: np.ndarray, symbol_word: int) -> int:
     """Hamming distance of two packed codes `[word]`."""
     bits = 0
@@ -41,7 +43,7 @@ def word_distance(a: np.ndarray, b: np.ndarray, symbol_word: int) -> int:
     return bits + (symbols >> 1)
 
 
-@numba.njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def paired_distances(a: np.ndarray, b: np.ndarray, symbol_word: int) -> np.ndarray:
     """Hamming distance of row i of `a` and row i of `b`, `[item]` int64."""
     out = np.empty(a.shape[0], dtype=np.int64)
@@ -50,7 +52,7 @@ def paired_distances(a: np.ndarray, b: np.ndarray, symbol_word: int) -> np.ndarr
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def distance_matrix(a: np.ndarray, b: np.ndarray, symbol_word: int) -> np.ndarray:
     """Hamming distances `[row of a, row of b]` int32. Quadratic memory: for small sets and oracles."""
     out = np.empty((a.shape[0], b.shape[0]), dtype=np.int32)
