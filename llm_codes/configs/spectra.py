@@ -46,3 +46,4 @@ class SpectraConfig(HarvestConfig):
     fit_first: int = option(10, "first eigenvalue index of the fit, 1-based")
     fit_last: int = option(50, "last eigenvalue index of the fit, inclusive")
     control: bool = option(True, "also measure the same architecture untrained")
+    with_position_0: bool = option(False, "also report every number with the left-out positions put back")

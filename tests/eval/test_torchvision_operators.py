@@ -23,7 +23,8 @@ def test_the_allowed_set_imports_together():
         "import transformers, datasets, sklearn, openai, einops, numpy, sae_lens\n"
         "from transformers import GPT2LMHeadModel\n"
         "from transformer_lens.model_bridge import TransformerBridge\n"
-        "import torch; m = torchvision.models.resnet18(weights=None).eval(); print(m(torch.zeros(1, 3, 32, 32)).shape[1])"
+        "import torch; m = torchvision.models.resnet18(weights=None).eval()\n"
+        "print(m(torch.zeros(1, 3, 32, 32)).shape[1])"
     )
     out = python(code)
     assert out.returncode == 0, out.stderr[-2000:]

@@ -1,0 +1,18 @@
+"""Configuration of `report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.commands import option
+from llm_codes.configs.spectra import SpectraConfig
+
+CHAPTERS = ("spectra", "trajectories")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(SpectraConfig):
+    """The main job: read the code of a model on real text, every chapter on one page."""
+
+    with_position_0: bool = option(True, "also report every spectrum with the left-out positions put back")
+    chapters: tuple[str, ...] = option(CHAPTERS, "chapters to write; each is a command of its own")

@@ -1,0 +1,126 @@
+"""The main job: one model, one corpus, every chapter on one offline page.
+
+A chapter is also a command of its own. It gets the open model, corpus, run folder and page, adds its sections and
+returns its part of `results.json`. A chapter that fails is reported as failed, with its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eval.commands import load_name
+from eval.errors import UserError, known_name
+from eval.progress import say
+from eval.report.page import Page
+from eval.report.tables import text_table
+from eval.runs import Run
+from llm_codes import spectra as spectra_module
+from llm_codes import trajectories as trajectories_module
+from llm_codes.configs.report import CHAPTERS
+from llm_codes.corpus import Corpus
+from llm_codes.harvest import open_inputs
+from llm_codes.models import Model
+
+if TYPE_CHECKING:
+    from llm_codes.configs.report import ReportConfig
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a chapter works on."""
+
+    config: ReportConfig
+    run: Run
+    model: Model
+    corpus: Corpus
+    page: Page
+
+
+def derive(config: ReportConfig, reference: str, **changes: Any) -> Any:
+    """A verb's own configuration: the fields it shares with the report's, its defaults, and the changes."""
+    kind = load_name(reference)
+    names = {field.name for field in dataclasses.fields(kind)}
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in names}
+    return kind(**{**shared, **changes})
+
+
+def spectra_chapter(inputs: Inputs) -> dict[str, Any]:
+    """Eigenspectra and alpha by depth, with the untrained control."""
+    from llm_codes.spectra_report import add_chapter, claims, draw
+
+    config = inputs.config
+    trained, control = spectra_module.chapter(config, inputs.run, inputs.model, inputs.corpus)
+    figures = draw(inputs.run, trained, control, (config.fit_first, config.fit_last))
+    add_chapter(inputs.page, trained, control, figures)
+    results = spectra_module.results_of(trained, control)
+    return results | {"claims": [claim.as_json() for claim in claims(trained)]}
+
+
+def trajectories_chapter(inputs: Inputs) -> dict[str, Any]:
+    """Random projections, action, the smoothest directions."""
+    reference = "llm_codes.configs.trajectories:TrajectoriesConfig"
+    config = derive(inputs.config, reference, sites=("resid_post",), tokens=min(20_000, inputs.config.tokens))
+    corpus = inputs.corpus.select(range(min(len(inputs.corpus), config.tokens // inputs.corpus.context + 1)))
+    found, figures = trajectories_module.chapter(config, inputs.run, inputs.model, corpus)
+    trajectories_module.add_chapter(inputs.page, found.rows, figures)
+    return {"trajectories": found.rows}
+
+
+WRITERS: dict[str, Callable[[Inputs], dict[str, Any]]] = {
+    "spectra": spectra_chapter,
+    "trajectories": trajectories_chapter,
+}
+
+
+def write_chapter(name: str, inputs: Inputs) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run one chapter; returns its results and its status (`done`, or `failed` with the reason, also on the page)."""
+    started = time.monotonic()
+    say(f"chapter {name}")
+    try:
+        results = WRITERS[name](inputs)
+    except UserError as error:
+        inputs.page.section(name.capitalize(), name).warning(f"This chapter could not be written: {error}")
+        return {}, {"chapter": name, "status": "failed", "seconds": time.monotonic() - started, "reason": str(error)}
+    return results, {"chapter": name, "status": "done", "seconds": round(time.monotonic() - started, 1), "reason": None}
+
+
+def add_summary(page: Page, model: Model, corpus: Corpus) -> None:
+    """What was read: model, text, policies."""
+    section = page.section("What was read", "inputs")
+    facts = model.provenance()
+    section.text(
+        f"{model.name}: {facts['n_parameters']:,} parameters, {model.n_layers} layers, width {model.d_model}, MLP width "
+        f"{model.d_mlp} ({model.activation_function}), dtype {facts['dtype']}, weights as published."
+    )
+    read = corpus.describe()
+    section.text(
+        f"{corpus.n_tokens:,} tokens of {corpus.n_documents} documents of {read['source']} (split: {read['split']}), in "
+        f"windows of {corpus.context}. BOS: {read['bos']}. Position 0 is left out of every statistic unless said."
+    )
+
+
+def command(config: ReportConfig, run: Run) -> str:
+    """`python -m llm_codes report`."""
+    names = [known_name(name, CHAPTERS, "chapter") for name in config.chapters]
+    model, corpus = open_inputs(config)
+    page = Page(f"The code of {model.name}", "Eigenspectra, trajectories, polytopes, sparse circuits and explanations")
+    add_summary(page, model, corpus)
+    inputs = Inputs(config, run, model, corpus, page)
+    results: dict[str, Any] = {}
+    chapters = []
+    for name in names:
+        found, status = write_chapter(name, inputs)
+        results |= found
+        chapters.append(status)
+    run.finish({**results, "chapters": chapters}, model=model.provenance(), corpus=corpus.describe())
+    page.write(run)
+    failed = [f"{status['chapter']}: {status['reason']}" for status in chapters if status["status"] == "failed"]
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(chapters)} chapters failed ({'; '.join(failed)}); the rest is in {run.path('report.html')}"
+        )
+    return text_table(chapters, ["chapter", "status", "seconds"]) + f"\n{run.path('report.html')}"
