@@ -93,13 +93,13 @@ def add_summary(page: Page, model: Model, corpus: Corpus) -> None:
     section = page.section("What was read", "inputs")
     facts = model.provenance()
     section.text(
-        f"{model.name}: {facts['n_parameters']:,} parameters, {model.n_layers} layers, width {model.d_model}, MLP width "
-        f"{model.d_mlp} ({model.activation_function}), dtype {facts['dtype']}, weights as published."
+        f"{model.name}: {facts['n_parameters']:,} parameters, {model.n_layers} layers, width {model.d_model}, MLP "
+        f"width {model.d_mlp} ({model.activation_function}), dtype {facts['dtype']}, weights as published."
     )
     read = corpus.describe()
     section.text(
-        f"{corpus.n_tokens:,} tokens of {corpus.n_documents} documents of {read['source']} (split: {read['split']}), in "
-        f"windows of {corpus.context}. BOS: {read['bos']}. Position 0 is left out of every statistic unless said."
+        f"{corpus.n_tokens:,} tokens of {corpus.n_documents} documents of {read['source']} (split: {read['split']}), "
+        f"in windows of {corpus.context}. BOS: {read['bos']}. Position 0 is left out of every statistic unless said."
     )
 
 
@@ -120,7 +120,6 @@ def command(config: ReportConfig, run: Run) -> str:
     page.write(run)
     failed = [f"{status['chapter']}: {status['reason']}" for status in chapters if status["status"] == "failed"]
     if failed:
-        raise UserError(
-            f"{len(failed)} of {len(chapters)} chapters failed ({'; '.join(failed)}); the rest is in {run.path('report.html')}"
-        )
+        counts = f"{len(failed)} of {len(chapters)} chapters failed"
+        raise UserError(f"{counts} ({'; '.join(failed)}); the rest is in {run.path('report.html')}")
     return text_table(chapters, ["chapter", "status", "seconds"]) + f"\n{run.path('report.html')}"

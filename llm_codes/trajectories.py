@@ -1,7 +1,7 @@
 """How smooth is the code along a text? Action of random projections by depth, and the smoothest directions.
 
 Time is the token. One pass adds up two matrices per site (`trajectory_moments`); the closed form, a thousand sampled
-projections and the exact minimum all follow from them [MK eq. 4, corrected in `eval.measures.projection`].
+projections and the exact minimum all follow from them [MK eq. 4, corrected in `eval.measures.streamed_action`].
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from eval.errors import UserError
-from eval.measures import projection
+from eval.measures import projection, streamed_action
 from eval.measures.resampling import bootstrap_ratio
 from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
 from eval.report.page import Page
@@ -86,21 +86,21 @@ def describe_site(
     n_windows = max(1, len(moments.windows))
     differences, covariance = moments.differences.numpy(), moments.covariance_sum()
     draws = projection.random_projections(site.width, n_projections, seed=seed)
-    sampled = projection.sampled_actions(differences, draws) / n_windows
+    sampled = streamed_action.sampled_actions(differences, draws) / n_windows
     error = float(sampled.std(ddof=1) / np.sqrt(n_projections))
     row: dict[str, Any] = {"site": site.name, "hook": site.hook, "kind": site.kind, "layer": site.layer}
     row |= {"width": site.width, "n_steps": moments.steps, "n_windows": n_windows}
-    row["action"] = projection.expected_action(differences, site.width) / n_windows
+    row["action"] = streamed_action.expected_action(differences) / n_windows
     row |= {"action_sampled": float(sampled.mean()), "action_sampled_standard_error": error}
     row |= {"n_projections": n_projections}
     row |= action_over_trace(moments, covariance).fields("action_over_trace")
     shares = np.array([(first, every) for _, _, _, first, every, _ in moments.windows])
     row["first_step_share"] = float(shares[:, 0].sum() / shares[:, 1].sum()) if shares[:, 1].sum() > 0 else None
-    ratios = projection.normalised_actions(differences, covariance, draws)
+    ratios = streamed_action.normalised_actions(differences, covariance, draws)
     row["best_sampled"] = float(ratios.min())
     try:
-        directions, exact = projection.minimum_action_directions(differences, covariance)
-    except ValueError as error_:
+        directions, exact = streamed_action.minimum_action_directions(differences, covariance)
+    except UserError as error_:
         return row | {"minimum_action": None, "minimum_action_reason": str(error_)}, None
     return row | {"minimum_action": float(exact[0]), "minimum_actions": exact.tolist()}, directions
 
