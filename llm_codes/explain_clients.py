@@ -71,7 +71,8 @@ def parse_backend(text: str, flag: str) -> tuple[str, str]:
     backend, _, model = text.partition(":")
     if backend not in BACKENDS:
         raise UserError(
-            f"unknown {flag} {text!r}: {nearest(backend, BACKENDS)}; expected token-lookup, local:<model> or openai:<model>"
+            f"unknown {flag} {text!r}: {nearest(backend, BACKENDS)}; "
+            "expected token-lookup, local:<model> or openai:<model>"
         )
     if backend != "token-lookup" and not model:
         raise UserError(f"expected a model after {backend}:, got {text!r}; write {flag} {backend}:<model>")

@@ -86,7 +86,7 @@ def add_chapter(page: Page, results: Mapping[str, Any], figures: Mapping[str, Sa
     )
     section.table(
         results["paired"],
-        caption="Differences of kinds by layer: interval over units and documents; p from permuted labels, Holm over layers.",
+        caption="Differences of kinds by layer; interval over units and documents; p permuted, Holm over layers.",
     )
     section.table(results["null"], caption="Score minus that of other units' explanations (shuffled-explanation null).")
     for name, rows in results["baselines"].items():

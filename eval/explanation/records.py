@@ -192,9 +192,7 @@ class Book:
         return [self._record(int(n), row) for n, row in zip(self.shared[split][:count], values, strict=True)]
 
     def _record(self, window: int, values: np.ndarray) -> Record:
-        kept = self.windows.tokens[window][self.windows.keep[window]]
-        tokens = tuple(int(token) for token in kept)
-        strings = tuple(self.windows.strings[token] for token in tokens)
+        tokens, strings = self.windows.words(window)
         return Record(strings, tokens, values.astype(np.float64), window, int(self.windows.document[window]))
 
     def windows_used(self, split: str) -> Int[np.ndarray, " window"]:

