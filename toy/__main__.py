@@ -11,6 +11,12 @@ from eval.commands import Command
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "claims",
+        config="toy.configs.claims:ClaimsConfig",
+        run="toy.claims:command",
+        help="every claim of the sources: prediction, measurement, verdict",
+    ),
+    Command(
         "superposition",
         config="toy.configs.superposition:SuperpositionConfig",
         run="toy.superposition.experiment:command",
@@ -21,6 +27,30 @@ COMMANDS: tuple[Command, ...] = (
         config="toy.configs.incidental:IncidentalConfig",
         run="toy.incidental.experiment:command",
         help="polysemantic neurons by accident: counts, L1 decay, noise, initialisation",
+    ),
+    Command(
+        "dropout-channel",
+        config="toy.configs.dropout_channel:DropoutChannelConfig",
+        run="toy.dropout_channel.experiment:command",
+        help="information through a very deep network under dropout; estimator self-tests",
+    ),
+    Command(
+        "one-way",
+        config="toy.configs.one_way:OneWayConfig",
+        run="toy.one_way.experiment:command",
+        help="probes for the exponent in networks that compute g^x mod p",
+    ),
+    Command(
+        "capacity",
+        config="toy.configs.capacity:CapacityConfig",
+        run="toy.capacity.experiment:command",
+        help="dropout capacity against Blahut-Arimoto, cascades with and without re-encoding",
+    ),
+    Command(
+        "spectra",
+        config="toy.configs.spectra:SpectraConfig",
+        run="toy.spectra:command",
+        help="eigenspectra, action and spline codes of superposition models",
     ),
 )
 

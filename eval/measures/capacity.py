@@ -23,10 +23,11 @@ from scipy.stats import binom, norm
 from eval.errors import UserError
 
 Convention = Literal["standard_deviations", "eigenvalues"]
+Number = int | float
 CONVENTIONS = ("standard_deviations", "eigenvalues")
 
 
-def _share(value: float, name: str, *, closed_top: bool = True) -> float:
+def _share(value: Number, name: str, *, closed_top: bool = True) -> float:
     """``value`` itself where it is a probability, else one clear line."""
     top = value <= 1 if closed_top else value < 1
     if not (0 <= value and top):
@@ -35,25 +36,25 @@ def _share(value: float, name: str, *, closed_top: bool = True) -> float:
     return float(value)
 
 
-def _positive(value: float, name: str, unit: str) -> float:
+def _positive(value: Number, name: str, unit: str) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise UserError(f"expected {name} > 0 {unit}; got {value:g}; choose a positive, finite {name}")
     return float(value)
 
 
-def _count(value: float, name: str, minimum: int = 1) -> int:
+def _count(value: Number, name: str, minimum: int = 1) -> int:
     if value != int(value) or value < minimum:
         raise UserError(f"expected {name} a whole number >= {minimum}; got {value:g}; choose at least {minimum}")
     return int(value)
 
 
-def binary_entropy(share: float) -> float:
+def binary_entropy(share: Number) -> float:
     """How uncertain is one yes/no? ``h(p) = -p log2 p - (1-p) log2(1-p)``; 0 at p = 0 and 1, 1 bit at p = 1/2."""
     share = _share(share, "a probability")
     return 0.0 if share in (0.0, 1.0) else -share * math.log2(share) - (1 - share) * math.log2(1 - share)
 
 
-def sparse_entropy(n_features: int, sparsity: float, element_entropy: float) -> float:
+def sparse_entropy(n_features: int, sparsity: Number, element_entropy: Number) -> float:
     """How many bits does a sparse vector hold?
 
     ``H(X^S) = n [h(S) + (1 - S) H]`` [MK Lemma 2]: which features are on, and the value of those that are. (The last
@@ -70,7 +71,7 @@ def sparse_entropy(n_features: int, sparsity: float, element_entropy: float) -> 
     return n_features * (binary_entropy(sparsity) + (1 - sparsity) * element_entropy)
 
 
-def compression_rate(sparsity: float, element_entropy: float) -> float:
+def compression_rate(sparsity: Number, element_entropy: Number) -> float:
     """How many dimensions does a feature need at least, relative to a dense one?
 
     ``R = 1 - S + h(S)/H`` [MK eq. 1], the ratio of the sparse to the dense entropy. A **lower bound** on dimensions per
@@ -84,7 +85,7 @@ def compression_rate(sparsity: float, element_entropy: float) -> float:
     return 1 - _share(sparsity, "S") + binary_entropy(sparsity) / _positive(element_entropy, "H", "bits")
 
 
-def informative_sparsity(n_features: int, n_hidden: int, element_entropy: float) -> float:
+def informative_sparsity(n_features: int, n_hidden: int, element_entropy: Number) -> float:
     """Up to which sparsity does the compression bound say anything?
 
     Dimensions per feature of a model with m hidden units cannot fall below about m/n, so ``R(S) < m/n`` is no
@@ -99,7 +100,7 @@ def informative_sparsity(n_features: int, n_hidden: int, element_entropy: float)
     return float(root_scalar(lambda s: compression_rate(s, element_entropy) - floor, bracket=(peak, 1.0)).root)
 
 
-def dropout_capacity(n_levels: int, dropout: float) -> float:
+def dropout_capacity(n_levels: int, dropout: Number) -> float:
     """How many bits does one neuron get through dropout, exactly?
 
     A neuron takes one of M levels, one of them zero; dropout sets it to zero with probability D, so an erased neuron
@@ -122,7 +123,7 @@ def dropout_capacity(n_levels: int, dropout: float) -> float:
     return math.log2(1 + (n_levels - 1) * keep * dropout ** (dropout / keep))
 
 
-def dropout_capacity_bounds(n_levels: int, dropout: float) -> tuple[float, float]:
+def dropout_capacity_bounds(n_levels: int, dropout: Number) -> tuple[float, float]:
     """Between which simple values does the dropout capacity lie?
 
     Below: never send zero, ``(1-D) log2(M-1)``. Above: an erasure that announces itself, ``(1-D) log2 M = C(1-D)``,
@@ -132,7 +133,7 @@ def dropout_capacity_bounds(n_levels: int, dropout: float) -> tuple[float, float
     return (1 - dropout) * math.log2(n_levels - 1), (1 - dropout) * math.log2(n_levels)
 
 
-def dropout_channel(n_levels: int, dropout: float) -> Float[np.ndarray, "input output"]:
+def dropout_channel(n_levels: int, dropout: Number) -> Float[np.ndarray, "input output"]:
     """The transition matrix ``P(output | input)`` of a neuron under dropout; letter 0 is silence."""
     n_levels, dropout = _count(n_levels, "M"), _share(dropout, "D")
     channel = (1 - dropout) * np.eye(n_levels)
@@ -140,12 +141,12 @@ def dropout_channel(n_levels: int, dropout: float) -> Float[np.ndarray, "input o
     return channel
 
 
-def cascade_dropout(dropout: float, n_layers: int) -> float:
+def cascade_dropout(dropout: Number, n_layers: int) -> float:
     """The dropout of N layers in a row without re-encoding: ``D_N = 1 - (1-D)^N``."""
     return 1 - (1 - _share(dropout, "D")) ** _count(n_layers, "N", 0)
 
 
-def cascade_capacity(capacity: float, dropout: float, n_layers: int, *, corrected: bool) -> float:
+def cascade_capacity(capacity: Number, dropout: Number, n_layers: int, *, corrected: bool) -> float:
     """How many of C bits reach layer N through dropout at every layer? [MK Fig. 2b, c]
 
     ``C (1-D)^N`` without error correction; ``C (1-D)`` with it, at any depth, asymptotically in width. For a finite
@@ -159,7 +160,7 @@ def cascade_capacity(capacity: float, dropout: float, n_layers: int, *, correcte
     return capacity * keep ** (min(n_layers, 1) if corrected else n_layers)
 
 
-def reencoding_failure(width: int, message: int, dropout: float, n_layers: int = 1) -> float:
+def reencoding_failure(width: int, message: int, dropout: Number, n_layers: int = 1) -> float:
     """How often does a re-encoding cascade lose its message?
 
     Each layer erases each of m symbols with probability D and re-encodes k message symbols with a maximum-distance-
@@ -173,7 +174,7 @@ def reencoding_failure(width: int, message: int, dropout: float, n_layers: int =
     return -math.expm1(_count(n_layers, "N", 0) * math.log1p(-per_layer)) if per_layer < 1 else 1.0
 
 
-def finite_width_capacity(width: int, dropout: float, failure: float) -> float:
+def finite_width_capacity(width: int, dropout: Number, failure: Number) -> float:
     """How many symbols can a layer of m carry with a given failure rate?
 
     ``m(1-D) - sqrt(m D (1-D)) Q^-1(eps)``, the normal approximation of the binomial tail; not below 0. Tends to m(1-D)
@@ -192,7 +193,7 @@ def _check_convention(convention: str) -> float:
     return 1.0 if convention == "standard_deviations" else 0.5
 
 
-def power_law_loss(n_dimensions: int, exponent: float, convention: Convention = "standard_deviations") -> float:
+def power_law_loss(n_dimensions: int, exponent: Number, convention: Convention = "standard_deviations") -> float:
     """How many bits does a power-law code lose against a flat one, exactly?
 
     ``-alpha log2 m!`` for standard deviations ``i^alpha`` [MK Theorem 4: sum_i log2(2^n i^alpha) = mn + alpha log2 m!].
@@ -201,16 +202,18 @@ def power_law_loss(n_dimensions: int, exponent: float, convention: Convention = 
     """
     factor = _check_convention(convention)
     n_dimensions = _count(n_dimensions, "m")
-    return -factor * exponent * float(gammaln(n_dimensions + 1)) / math.log(2)
+    return -factor * float(exponent) * float(gammaln(n_dimensions + 1)) / math.log(2)
 
 
-def power_law_loss_printed(n_dimensions: int, exponent: float, convention: Convention = "standard_deviations") -> float:
+def power_law_loss_printed(
+    n_dimensions: int, exponent: Number, convention: Convention = "standard_deviations"
+) -> float:
     """The Stirling form ``|alpha| m log2(m/e)`` that [MK] prints: low by about ``|alpha| log2 sqrt(2 pi m)``."""
     n_dimensions = _count(n_dimensions, "m")
     return _check_convention(convention) * abs(exponent) * n_dimensions * math.log2(n_dimensions / math.e)
 
 
-def reverse_water_filling(variances: Float[np.ndarray, " index"], distortion: float) -> float:
+def reverse_water_filling(variances: Float[np.ndarray, " index"], distortion: Number) -> float:
     """How many bits does a Gaussian code of these variances need at a total squared error?
 
     ``sum_i max(0, 1/2 log2(variance_i / level))`` with the water level that spends ``distortion``
@@ -246,7 +249,7 @@ class ChannelCapacity:
 
 
 def blahut_arimoto(
-    channel: Float[np.ndarray, "input output"], *, tolerance: float = 1e-7, max_iterations: int = 200_000
+    channel: Float[np.ndarray, "input output"], *, tolerance: Number = 1e-7, max_iterations: int = 200_000
 ) -> ChannelCapacity:
     """What is the capacity of any discrete memoryless channel? The oracle for the closed forms.
 

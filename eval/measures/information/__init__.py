@@ -1,0 +1,15 @@
+"""Mutual information behind one interface: `estimate_information(x, y, estimator=..., entropy=...)`.
+
+| estimator | idea | use |
+|---|---|---|
+| `decoder` | I >= H(X) + E log q(x given y), H(X) known [Barber & Agakov 2003] | default; never above H(X) |
+| `mine` | Donsker-Varadhan with a neural critic [Belghazi et al. 2018] | parity with the literature |
+| `smile` | the same with a clipped partition term [Song & Ermon 2020] | lower variance |
+| `infonce` | classification among a batch [van den Oord et al. 2018] | never above log(batch) |
+| `ksg` | nearest neighbours [Kraskov et al. 2004] | no training; few dimensions |
+| `gaussian` | canonical correlations of a joint Gaussian | exact for Gaussians, linear dependence only |
+"""
+
+from eval.measures.information.estimate import ESTIMATORS, InformationEstimate, estimate_information
+
+__all__ = ["ESTIMATORS", "InformationEstimate", "estimate_information"]

@@ -1,0 +1,15 @@
+"""Configuration of `python -m toy claims`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.commands import RunConfig, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsConfig(RunConfig):
+    """Every claim of the sources as prediction, measurement and verdict, with figures, page and results.json."""
+
+    full: bool = option(False, "the papers' sizes instead of the ones for two cores (hours)")
+    only: tuple[str, ...] = option((), "only these experiments, comma-separated; default all")
