@@ -5,14 +5,17 @@ indirect inference covers where standard errors and percentile bootstraps do not
 of documents, of the same lengths and with the same share of variance in common, would have measured for a known
 spectrum, and look for the spectrum that reproduces the measurement:
 
-    Phase 1  start at the measured spectrum; simulate; move each log eigenvalue by (measured - simulated); repeat.
-             This removes the bias without assuming an exact power law.
-    Phase 2  tilt the spectrum by i^tau; with common random numbers, find the tau at which the simulated alpha is the
-             measured one:  alpha_corrected = alpha(spectrum) + tau.  [indirect inference, Gourieroux et al. 1993]
-    Phase 3  sd of the simulated alpha (a parametric bootstrap over documents), divided by d alpha / d tau, gives the
-             interval; the Monte Carlo error of phase 2 is part of it.
+    Phase 1  read from the stream: sample eigenvalues, document lengths, the share of each direction's variance common
+             to a document, and how much more document groups scatter than that explains (``document_moments``).
+    Phase 2  find the population spectrum that reproduces the measured one, by linearised indirect inference
+             (``spectrum_inference``); alpha_corrected is its slope over the fit range.
+    Phase 3  the slope's standard deviation, from the simulated data sets, gives the interval.
 
-Wide sites are simulated at ``SIMULATED_WIDTH`` directions; the tail is pooled so that its total variance stays.
+Sites wider than ``SIMULATED_WIDTH`` are simulated at their leading ``TRUNCATED_WIDTH`` directions; the rest lifts them
+by its (nearly deterministic) share of noise variance.
+
+What it assumes: Gaussian tokens, and document means that vary along the same directions as the tokens within a
+document. Heavier tails and dependent neighbours enter through the dispersion, as fewer documents.
 
 Axis glossary: ``index`` eigenvalues in falling order, ``document`` documents.
 """
@@ -25,19 +28,17 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from eval.measures.clustered_wishart import simulate_eigenvalues
 from eval.measures.moments import Moments
 from eval.measures.power_law import INDEX_RANGE, power_law_exponent
 from eval.measures.resampling import MINIMUM_GROUPS
+from eval.measures.spectrum_inference import Experiment, infer_spectrum
 from eval.scores import Score
 
 SIMULATED_WIDTH = 256
-SHAPE_ROUNDS = 4
-SHAPE_DRAWS = 8
-FINAL_DRAWS = 48
-TILT = 0.1
-RELIABLE = 0.75
-"""Share of the measurable eigenvalues whose logarithms steer phase 1; the smallest ones are mostly noise."""
+TRUNCATED_WIDTH = 200
+WARN_TOKENS_PER_WIDTH = 16
+MINIMUM_TOKENS_PER_INDEX = 3
+"""Fewer tokens than this times the last fitted index leave too little to correct."""
 
 
 @dataclass(frozen=True)
@@ -83,81 +84,38 @@ def correct_exponent(
     minimum_documents: int = MINIMUM_GROUPS,
     seed: int = 0,
 ) -> CorrectedExponent:
-    """Which alpha has the population spectrum, and how sure is that?"""
+    """Which alpha has the population spectrum, and how sure is that?
+
+    Args:
+        sample: what was measured.
+        index_range: fit range, 1-based, inclusive.
+        confidence: nominal coverage of the interval.
+        minimum_documents: with fewer documents the score is undefined.
+        seed: of the simulations; the same seed gives the same result.
+
+    Returns:
+        Score (``n`` documents), undefined with its reason for a site narrower than the fit range, too few tokens or
+        documents, or eigenvalues that vanish inside the range. ``diagnostics``: n_tokens, n_documents,
+        tokens_per_width (N/d), shared_fraction, dispersion, effective_documents, alpha_bias (measured - corrected),
+        alpha_sd, and ``warning`` (text or None).
+    """
     last = index_range[1]
-    diagnostics = _diagnose(sample, index_range)
+    diagnostics = _diagnose(sample)
     reason = _reason_against(sample, last, minimum_documents)
     if reason:
         return CorrectedExponent(Score.undefined(reason, len(sample.lengths)), diagnostics)
+    spectrum, width = sample.eigenvalues, len(sample.eigenvalues)
+    kept = width if width <= SIMULATED_WIDTH else max(TRUNCATED_WIDTH, 3 * last)
+    trace = float(spectrum.sum()) if kept < width else None
+    experiment = Experiment(effective_lengths(sample), sample.shared[:kept], index_range, seed, trace)
+    inferred = infer_spectrum(np.log(np.maximum(spectrum[:kept], 1e-14 * spectrum[0])), experiment)
+    half = float(norm.ppf(0.5 + confidence / 2)) * inferred.sd
+    score = Score(inferred.slope, inferred.slope - half, inferred.slope + half, len(sample.lengths))
     measured = float(power_law_exponent(sample.eigenvalues, index_range))
-    lengths = effective_lengths(sample, seed)
-    spectrum, shared = pooled(sample.eigenvalues, sample.shared, last)
-    target = np.log(spectrum)
-    model = population_shape(target, shared, lengths, last, seed)
-    alphas, slope = _tilted(model, shared, lengths, index_range, seed)
-    own = float(power_law_exponent(model, index_range))
-    corrected = own + (measured - alphas.mean()) / slope
-    spread = alphas.std(ddof=1) / slope * np.sqrt(1 + 1 / len(alphas))
-    half = norm.ppf(0.5 + confidence / 2) * spread
-    score = Score(corrected, corrected - half, corrected + half, len(sample.lengths))
-    diagnostics |= {"alpha_bias": measured - corrected, "alpha_slope": slope, "alpha_sd": float(spread)}
-    return CorrectedExponent(score, diagnostics)
+    return CorrectedExponent(score, diagnostics | {"alpha_bias": measured - inferred.slope, "alpha_sd": inferred.sd})
 
 
-def population_shape(
-    target: Float[np.ndarray, " index"], shared: np.ndarray, lengths: np.ndarray, last: int, seed: int
-) -> Float[np.ndarray, " index"]:
-    """Phase 1: the broken power law whose simulated sample spectrum has the measured logarithms ``target``.
-
-    Each round moves the log eigenvalues at the knots by the least-squares fit of (measured - simulated).
-    """
-    total = np.exp(target).sum()
-    reliable = np.arange(len(target)) < max(last, RELIABLE * min(len(target), lengths.sum()))
-    basis = knot_basis(len(target), last)
-    fit = np.linalg.pinv(basis[reliable])
-    log_model = basis @ (fit @ target[reliable])
-    for round_ in range(SHAPE_ROUNDS):
-        draws = simulate_eigenvalues(np.exp(log_model), shared, lengths, SHAPE_DRAWS, seed + 1 + round_)
-        shift = target - np.log(np.maximum(draws, 1e-12 * total)).mean(0)
-        log_model = log_model + basis @ (fit @ shift[reliable])
-        log_model = np.minimum.accumulate(log_model)
-        log_model += np.log(total / np.exp(log_model).sum())
-    return np.exp(log_model)
-
-
-def knot_basis(width: int, last: int) -> Float[np.ndarray, "index knot"]:
-    """Hat functions of log index: any combination is a continuous broken power law with these knots."""
-    knots = [k for k in (1, 2, 4, last // 5, last) if k < width] + [width]
-    log_knots = np.log(np.array(sorted(set(knots))))
-    return np.column_stack(
-        [np.interp(np.log(np.arange(1, width + 1)), log_knots, row) for row in np.eye(len(log_knots))]
-    )
-
-
-def _tilted(model, shared, lengths, index_range, seed) -> tuple[np.ndarray, float]:
-    """Phase 2: simulated exponents at tau = 0, and d alpha / d tau from the same noise at +-TILT."""
-    index = np.log(np.arange(1, len(model) + 1))
-    seed += 100
-    at = [
-        power_law_exponent(simulate_eigenvalues(model * np.exp(t * index), shared, lengths, n, seed), index_range)
-        for t, n in ((0.0, FINAL_DRAWS), (-TILT, 12), (TILT, 12))
-    ]
-    return at[0], float(np.mean(at[2] - at[1]) / (2 * TILT))
-
-
-def pooled(eigenvalues: np.ndarray, shared: np.ndarray, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``SIMULATED_WIDTH`` eigenvalues: the tail is pooled into equal runs' sums, so the trace stays."""
-    width = max(SIMULATED_WIDTH, 4 * last)
-    if len(eigenvalues) <= width:
-        return eigenvalues, shared
-    head = width - width // 3
-    runs = np.array_split(np.arange(head, len(eigenvalues)), width - head)
-    sums = np.array([eigenvalues[run].sum() for run in runs])
-    means = np.array([shared[run].mean() for run in runs])
-    return np.concatenate([eigenvalues[:head], sums]), np.concatenate([shared[:head], means])
-
-
-def effective_lengths(sample: ClusteredSpectrum, seed: int) -> np.ndarray:
+def effective_lengths(sample: ClusteredSpectrum) -> np.ndarray:
     """Document lengths for the simulation: all of them, or evenly spaced quantiles when documents count for less."""
     if sample.dispersion <= 1:
         return sample.lengths
@@ -169,18 +127,33 @@ def _reason_against(sample: ClusteredSpectrum, last: int, minimum_documents: int
     documents, width = len(sample.lengths), len(sample.eigenvalues)
     if width < last:
         return f"the site is {width} wide; the fit needs index {last}"
+    if sample.n_tokens < MINIMUM_TOKENS_PER_INDEX * last:
+        return f"{sample.n_tokens} tokens; the fit to index {last} needs at least {MINIMUM_TOKENS_PER_INDEX * last}"
+    if sample.eigenvalues[last - 1] <= 1e-12 * sample.eigenvalues[0]:
+        return f"eigenvalue {last} vanishes: the activations span fewer directions than the fit needs"
     if documents < minimum_documents:
         return f"{documents} documents; the correction resamples documents and needs at least {minimum_documents}"
+    if documents / max(sample.dispersion, 1) < MINIMUM_GROUPS / 2:
+        return f"{documents} documents that differ so much that they count as {documents / sample.dispersion:.0f}"
     return None
 
 
-def _diagnose(sample: ClusteredSpectrum, index_range: tuple[int, int]) -> dict[str, float | int | str | None]:
+def _diagnose(sample: ClusteredSpectrum) -> dict[str, float | int | str | None]:
+    ratio = sample.n_tokens / len(sample.eigenvalues)
+    warning = None
+    if ratio < WARN_TOKENS_PER_WIDTH:
+        warning = (
+            f"N/d = {ratio:.1f}: the measured alpha is biased (below .02 from N/d of 4 at alpha -1, 16 at -.7); "
+            "read alpha_corrected"
+        )
     return {
         "n_tokens": sample.n_tokens,
         "n_documents": len(sample.lengths),
-        "tokens_per_width": sample.n_tokens / len(sample.eigenvalues),
+        "tokens_per_width": ratio,
         "shared_fraction": sample.shared_fraction,
         "dispersion": sample.dispersion,
+        "effective_documents": len(sample.lengths) / max(sample.dispersion, 1.0),
+        "warning": warning,
     }
 
 
