@@ -106,7 +106,7 @@ def huber_line(
             sigma = np.where(left > 0, np.sqrt(inside_sum / np.maximum(left, 1e-9)), 2 * sigma)
             sigma = np.maximum(sigma, scale_floor)
         weights = np.minimum(1.0, HUBER_EPSILON * sigma / np.maximum(residual, scale_floor))
-    return slope, intercept
+    return np.asarray(slope), np.asarray(intercept)
 
 
 def power_law_exponent(

@@ -56,7 +56,7 @@ def action(path: Float[np.ndarray, "*draw frame dimension"], dt: float = 1.0) ->
 
     At least 0 (a path that stands still); smaller is smoother. Units: squared activation over time.
     """
-    return np.sum(np.diff(path, axis=-2) ** 2, axis=(-2, -1)) / (2 * dt)
+    return np.asarray(np.sum(np.diff(path, axis=-2) ** 2, axis=(-2, -1)) / (2 * dt))
 
 
 def expected_action(trajectory: Float[np.ndarray, "frame width"], dt: float = 1.0, n_dimensions: int = 3) -> float:
