@@ -103,12 +103,14 @@ def fit(model: Model, corpus: Corpus, sites: Sequence[Site], batch_size: int, la
 
 def build_readouts(
     model: Model,
+    explain_part: Corpus,
     kinds: Sequence[tuple[str, str]],
     sites: Sequence[Site],
     moments: SiteMoments,
     *,
     per_layer: int,
     neurons: str,
+    batch_size: int,
     seed: int,
 ) -> list[Readout]:
     """The readouts of every kind of unit at every site (an SAE brings its own site)."""
@@ -120,7 +122,7 @@ def build_readouts(
         if kind == "cluster":
             from llm_codes.cluster_units import cluster_readouts
 
-            out += cluster_readouts(model, sites, moments, per_layer, seed)
+            out += cluster_readouts(model, explain_part, sites, per_layer, batch_size)
             continue
         for site in sites:
             if kind == "neuron":
@@ -161,7 +163,8 @@ def record(
     explain_part = corpus.select(windows.of("explain"))
     sites = resolve_sites(model, (site,), layers)
     moments = fit(model, explain_part, sites, batch_size, "moments")
-    readouts = build_readouts(model, wanted, sites, moments, per_layer=per_layer, neurons=neurons, seed=seed)
+    options = {"per_layer": per_layer, "neurons": neurons, "batch_size": batch_size, "seed": seed}
+    readouts = build_readouts(model, explain_part, wanted, sites, moments, **options)
     shared = {split: windows.sample(split, min(random_windows, len(windows.of(split)) // 2), seed) for split in SPLITS}
     units, columns = columns_of(readouts)
     n_columns = sum(map(len, columns))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,10 @@ def tiny_tokenizer(joined: bool):
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|end|>", eos_token="<|end|>")
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|end|>", eos_token="<|end|>")
+    with tempfile.TemporaryDirectory() as folder:  # TransformerLens wants a tokenizer that was loaded from somewhere
+        made.save_pretrained(folder)
+        return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def tiny_language_model(kind: str, joined: bool, context: int = 2048) -> LocalLanguageModel:

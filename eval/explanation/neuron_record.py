@@ -1,0 +1,107 @@
+"""OpenAI's NeuronRecord JSON, written and read: the format of the published neuron data sets [B23].
+
+    {"dataclass_name": "NeuronRecord", "neuron_id": {"dataclass_name": "NeuronId", "layer_index", "neuron_index"},
+     "random_sample": [...], "random_sample_by_quantile": null, "quantile_boundaries": null,
+     "mean", "variance", "skewness", "kurtosis", "most_positive_activation_records": [...]}
+
+Every activation record is ``{"dataclass_name": "ActivationRecord", "tokens": [...], "activations": [...]}``. Fields of
+ours stand beside them under ``neural_codes`` (kind, site, document and window numbers), which other readers ignore.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.errors import UserError
+from eval.explanation.evaluate import UnitResult
+from eval.explanation.records import Book, Record
+from eval.explanation.units import Unit
+from eval.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronRecord:
+    """What a NeuronRecord file holds. moments: mean, variance, skewness, kurtosis (``None`` where absent)."""
+
+    layer: int
+    index: int
+    random: tuple[Record, ...]
+    top: tuple[Record, ...]
+    moments: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def _activation_record(record: Record) -> dict[str, Any]:
+    return {
+        "dataclass_name": "ActivationRecord",
+        "tokens": list(record.strings),
+        "activations": [float(value) for value in record.values],
+    }
+
+
+def as_json(unit: Unit, random: Sequence[Record], top: Sequence[Record]) -> dict[str, Any]:
+    """One unit as a NeuronRecord object; the moments are those of the random records (``None`` where constant)."""
+    values = np.concatenate([record.values for record in random]) if random else np.zeros(0)
+    deviation = values - values.mean() if len(values) else values
+    variance = float(np.mean(deviation**2)) if len(values) else None
+    standard = deviation / np.sqrt(variance) if variance else None
+    return {
+        "dataclass_name": "NeuronRecord",
+        "neuron_id": {"dataclass_name": "NeuronId", "layer_index": unit.layer, "neuron_index": unit.index},
+        "random_sample": [_activation_record(record) for record in random],
+        "random_sample_by_quantile": None,
+        "quantile_boundaries": None,
+        "mean": float(values.mean()) if len(values) else None,
+        "variance": variance,
+        "skewness": None if standard is None else float(np.mean(standard**3)),
+        "kurtosis": None if standard is None else float(np.mean(standard**4)),
+        "most_positive_activation_records": [_activation_record(record) for record in top],
+        "neural_codes": {
+            "kind": unit.kind,
+            "site": unit.site,
+            "random_windows": [record.window for record in random],
+            "top_windows": [record.window for record in top],
+        },
+    }
+
+
+def write_neuron_records(run: Run, book: Book, results: Sequence[UnitResult]) -> None:
+    """``records/<kind>_L<layer>_<index>.json`` for every unit of a book: its score windows, random and top."""
+    for unit in range(len(book)):
+        name = book.units[unit].name.replace("/", "_")
+        whole = as_json(book.units[unit], book.random(unit, "score"), book.top(unit, "score"))
+        whole["neural_codes"]["explanation"] = results[unit].explanation.text if unit < len(results) else None
+        run.write_json(f"records/{name}.json", whole)
+
+
+def read_neuron_record(path: str | Path) -> NeuronRecord:
+    """Read a NeuronRecord file (ours or OpenAI's). Windows are numbered in order, documents are unknown (-1).
+
+    Raises ``UserError`` for another kind of file and for records whose tokens and activations differ in number.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        identity = data["neuron_id"]
+        layer, index = int(identity["layer_index"]), int(identity["neuron_index"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"expected an OpenAI NeuronRecord JSON file at {path}, got something else ({error})") from error
+    parts = [
+        tuple(_read(entry, number, path) for number, entry in enumerate(data.get(key) or []))
+        for key in ("random_sample", "most_positive_activation_records")
+    ]
+    moments = {name: data.get(name) for name in ("mean", "variance", "skewness", "kurtosis")}
+    return NeuronRecord(layer, index, parts[0], parts[1], moments)
+
+
+def _read(entry: Mapping[str, Any], number: int, path: str | Path) -> Record:
+    tokens, values = entry["tokens"], entry["activations"]
+    if len(tokens) != len(values):
+        raise UserError(
+            f"expected one activation per token in {path}, got {len(values)} for {len(tokens)} in record {number}"
+        )
+    return Record(tuple(map(str, tokens)), (), np.array(values, dtype=float), number, -1)
