@@ -30,6 +30,12 @@ COMMANDS = (
         "random projections along a text, their action, the smoothest directions",
     ),
     Command(
+        "polytopes",
+        "llm_codes.configs.polytopes:PolytopesConfig",
+        "llm_codes.polytopes.study:command",
+        "spline codes: clusters with their texts, directions, density, local maps",
+    ),
+    Command(
         "compare",
         "llm_codes.configs.compare:CompareConfig",
         "llm_codes.compare:command",
@@ -46,6 +52,42 @@ COMMANDS = (
         "llm_codes.configs.explain:ExplainConfig",
         "llm_codes.explain:command",
         "explain units in words, simulate, score, with controls",
+    ),
+    Command(
+        "sae train",
+        "llm_codes.configs.saes:SAETrainConfig",
+        "llm_codes.saes.commands:train_command",
+        "train sparse autoencoders or a transcoder",
+    ),
+    Command(
+        "sae eval",
+        "llm_codes.configs.saes:SAEEvalConfig",
+        "llm_codes.saes.commands:eval_command",
+        "quality of a dictionary on held-out documents",
+    ),
+    Command(
+        "connector train",
+        "llm_codes.configs.connectors:ConnectorTrainConfig",
+        "llm_codes.connectors_commands:train_command",
+        "sparse map between two dictionaries",
+    ),
+    Command(
+        "connector eval",
+        "llm_codes.configs.connectors:ConnectorEvalConfig",
+        "llm_codes.connectors_commands:eval_command",
+        "causal scorecard, pruning, interventions, logic",
+    ),
+    Command(
+        "connector show",
+        "llm_codes.configs.connectors:ConnectorShowConfig",
+        "llm_codes.connectors_commands:show_command",
+        "one feature as an equation with contexts",
+    ),
+    Command(
+        "circuit",
+        "llm_codes.configs.circuits:CircuitConfig",
+        "llm_codes.circuits.commands:command",
+        "the circuit page and its graph JSON",
     ),
 )
 
