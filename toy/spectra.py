@@ -84,7 +84,8 @@ def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) 
     """Distinct spline codes of the output ReLU, and code changes per distance between random pairs of inputs."""
     before = (inputs @ weights.T @ weights + bias).numpy()
     codes = SplineCodes.hard(
-        CodeMap((CodePart("output", "relu", (before.shape[1],)),), input_site="x"), {"output": before}
+        CodeMap((CodePart("output", "relu", (before.shape[1],)),), input_site="x", model="superposition"),
+        {"output": before},
     )
     half = len(inputs) // 2
     first, second = inputs[:half].numpy(), inputs[half : 2 * half].numpy()
@@ -146,8 +147,8 @@ def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, Saved
     section = page.section("Spectra, action and polytopes of toy codes", "spectra")
     section.text(
         "The measures of the language and vision wings on superposition models: eigenspectrum of the hidden code, "
-        "action along a walk from feature to feature, spline codes of the output ReLU. Exponents need more indices than a "
-        "hidden layer this narrow has; they are given for indices 2 to m and should be read as descriptions."
+        "action along a walk from feature to feature, spline codes of the output ReLU. Exponents need more indices "
+        "than a hidden layer this narrow has; they are given for indices 2 to m and should be read as descriptions."
     )
     section.figure(figures["spectra"])
     rows = [{k: v for k, v in row.items() if k != "eigenvalues"} for row in results["models"]]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +21,6 @@ from scipy.stats import binom, norm
 
 from eval.errors import UserError
 
-Convention = Literal["standard_deviations", "eigenvalues"]
 Number = int | float
 CONVENTIONS = ("standard_deviations", "eigenvalues")
 
@@ -193,7 +191,7 @@ def _check_convention(convention: str) -> float:
     return 1.0 if convention == "standard_deviations" else 0.5
 
 
-def power_law_loss(n_dimensions: int, exponent: Number, convention: Convention = "standard_deviations") -> float:
+def power_law_loss(n_dimensions: int, exponent: Number, convention: str = "standard_deviations") -> float:
     """How many bits does a power-law code lose against a flat one, exactly?
 
     ``-alpha log2 m!`` for standard deviations ``i^alpha`` [MK Theorem 4: sum_i log2(2^n i^alpha) = mn + alpha log2 m!].
@@ -205,9 +203,7 @@ def power_law_loss(n_dimensions: int, exponent: Number, convention: Convention =
     return -factor * float(exponent) * float(gammaln(n_dimensions + 1)) / math.log(2)
 
 
-def power_law_loss_printed(
-    n_dimensions: int, exponent: Number, convention: Convention = "standard_deviations"
-) -> float:
+def power_law_loss_printed(n_dimensions: int, exponent: Number, convention: str = "standard_deviations") -> float:
     """The Stirling form ``|alpha| m log2(m/e)`` that [MK] prints: low by about ``|alpha| log2 sqrt(2 pi m)``."""
     n_dimensions = _count(n_dimensions, "m")
     return _check_convention(convention) * abs(exponent) * n_dimensions * math.log2(n_dimensions / math.e)

@@ -25,7 +25,7 @@ from toy.incidental.counts import count, polysemantic_count
 from toy.incidental.dynamics import row_decay
 from toy.incidental.initialisation import initialisation
 from toy.incidental.noise import EXCESS_KURTOSIS
-from toy.incidental.training import IncidentalSetting, loss, train
+from toy.incidental.training import IncidentalSetting, check_fits, loss, train
 
 MOVIE_STEPS = (0, *sorted({round(20 * 1.1**k) for k in range(68)}))
 INITIALISATION_SIZE = (64, 128)
@@ -50,6 +50,7 @@ def measure(config: IncidentalConfig) -> dict[str, Any]:
     sizes = [parse_size(text) for text in config.sizes]
     for size in sizes:  # every size is checked before the first is trained
         setting_of(config, size).check()
+        check_fits(setting_of(config, size), config.seeds)
     counts, starts = [], []
     for size in progress(sizes, label="incidental: sizes"):
         models = train(setting_of(config, size), config.seeds, seed=config.seed)

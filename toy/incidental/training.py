@@ -77,6 +77,14 @@ class IncidentalModels:
     snapshots: Float[Tensor, "snapshot model feature hidden"] = field(default_factory=lambda: torch.empty(0))
 
 
+def check_fits(setting: IncidentalSetting, n_models: int, n_snapshots: int = 0) -> float:
+    """Predicted peak memory in bytes of that many models; refuses, before anything starts, what does not fit."""
+    n, m = setting.n_features, setting.n_hidden
+    per_model = n * m * (8 + n_snapshots) + 2 * n**2
+    what = f"{n_models} models of {n} features and {m} hidden units"
+    return check_memory(per_model * n_models * (8 if setting.dtype == "float64" else 4), what)
+
+
 def initial_weights(setting: IncidentalSetting, seeds: Sequence[int]) -> Float[Tensor, "model feature hidden"]:
     """``W ~ N(0, 1/m)``, one generator per seed."""
     shape = (setting.n_features, setting.n_hidden)
@@ -151,9 +159,7 @@ def train(
     if warning:
         warnings.warn(warning, stacklevel=2)
     chosen = seed_range(seed, seeds) if isinstance(seeds, int) else tuple(seeds)
-    per_model = setting.n_features * setting.n_hidden * (6 + len(snapshot_steps)) + 2 * setting.n_features**2
-    what = f"{len(chosen)} models of {setting.n_features} features and {setting.n_hidden} hidden units"
-    check_memory(per_model * len(chosen) * (8 if setting.dtype == "float64" else 4), what)
+    check_fits(setting, len(chosen), len(snapshot_steps))
     start = initial_weights(setting, chosen)
     parameter = torch.nn.Parameter(start.clone(), requires_grad=False)
     wanted, kept = sorted(set(snapshot_steps)), {}

@@ -46,16 +46,19 @@ def donsker_varadhan(
 ) -> Pointwise:
     """``E T(x, y) - log E exp T(x, y')``, y' shuffled [Belghazi 2018]; ``clip`` bounds T in the second term [SMILE].
 
-    The critic is trained on ``train`` and evaluated on ``test`` with every pair of 8 cyclic shifts as y'.
+    MINE trains the critic on this bound itself. SMILE trains it to tell pairs from shuffled pairs (Jensen-Shannon,
+    whose optimum is the log density ratio), as its authors do: ascending a clipped bound has no optimum. The critic is
+    trained on ``train`` and evaluated on ``test`` with every pair of 8 cyclic shifts as y'.
     """
     generator = torch.Generator().manual_seed(seed)
     x, y = train
     critic = perceptron(x.shape[1] + y.shape[1], 1, hidden=options.hidden, layers=options.layers, generator=generator)
 
-    def objective(chosen: Tensor, clipped: float | None = clip) -> Tensor:
+    def objective(chosen: Tensor) -> Tensor:
         shuffled = chosen[torch.randperm(len(chosen), generator=generator)]
         joint, product = _scores(critic, x, y, chosen, chosen), _scores(critic, x, y, chosen, shuffled)
-        product = product if clipped is None else product.clamp(-clipped, clipped)
+        if clip is not None:
+            return nn.functional.softplus(-joint).mean() + nn.functional.softplus(product).mean()
         return torch.logsumexp(product, 0) - math.log(len(chosen)) - joint.mean()
 
     _fit(critic, objective, len(x), options, generator)

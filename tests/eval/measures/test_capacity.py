@@ -73,7 +73,7 @@ def test_power_law_loss_is_the_exact_sum_and_halves_for_eigenvalues() -> None:
     printed = capacity.power_law_loss_printed(100, -1.0)
     assert 0 < exact - printed == pytest.approx(math.log2(math.sqrt(2 * math.pi * 100)), abs=0.01)
     with pytest.raises(UserError, match="expected a convention"):
-        capacity.power_law_loss(10, -1.0, "variances")  # pyright: ignore[reportArgumentType]
+        capacity.power_law_loss(10, -1.0, "variances")
 
 
 def test_reverse_water_filling_against_brute_force() -> None:

@@ -1,0 +1,114 @@
+"""`python -m toy claims` from end to end at a tiny size: contract of results.json, resume, determinism, bad input."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import toy.claims
+from eval.claims import VERDICTS
+from toy.__main__ import main
+
+TINY = {
+    "capacity": {"trials": 200, "layers": 3, "width": 10, "message": 6},
+    "incidental": {
+        "sizes": ("4x8",),
+        "seeds": 3,
+        "steps": 40,
+        "noise_steps": 40,
+        "noise_seeds": 2,
+        "row_hidden": 100,
+        "row_seeds": 2,
+        "sgd_steps": 10,
+        "sgd_seeds": 2,
+        "movie_size": "3x4",
+    },
+    "superposition": {"n_features": 8, "n_hidden": 3, "levels": 4, "steps": 30, "batch": 8, "phase_resolution": 2},
+    "dropout-channel": {
+        "bits": 2,
+        "width": 6,
+        "layers": 2,
+        "steps": 10,
+        "samples": 200,
+        "decoder_steps": 10,
+        "depths": 2,
+        "self_test_samples": 800,
+        "self_test_steps": 10,
+    },
+    "one-way": {"prime_sets": ("5+7",), "steps": 20, "probe_steps": (5, 10), "width": 8, "layers": 1},
+    "spectra": {"n_features": 12, "n_hidden": 5, "steps": 10, "samples": 100},
+}
+CONTRACT = {"claim", "source", "prediction", "measured", "standard_error", "tolerance", "verdict", "seeds"}
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = toy.claims.configuration
+
+    def small(name: str, **options):
+        return dataclasses.replace(usual(name, **options), **TINY[name])
+
+    monkeypatch.setattr(toy.claims, "configuration", small)
+
+
+def run(folder: Path, *more: str) -> dict:
+    assert main(["claims", "--out", str(folder), "--threads", "1", *more]) == 0
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_claims_from_end_to_end(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    results = run(tmp_path / "a")
+    assert list(results)[0] == "claims"
+    assert len(results["claims"]) > 40
+    for claim in results["claims"]:
+        assert CONTRACT <= set(claim)
+        assert claim["verdict"] in VERDICTS
+        assert claim["measured"] is not None or claim["note"]
+    shown = capsys.readouterr().out
+    failed = [claim["claim"] for claim in results["claims"] if claim["verdict"] == "fails"]
+    assert failed and all(claim in shown for claim in failed)
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "weights-movie" in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert (tmp_path / "a" / "figures" / "incidental-counts.pdf").exists()
+    again = run(tmp_path / "b")
+    assert again["claims"] == results["claims"]
+    assert again["experiments"] == results["experiments"]
+
+
+def test_a_finished_experiment_is_not_measured_again(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, "--only", "capacity")
+    monkeypatch.setattr("toy.capacity.chapter.measure", lambda config: pytest.fail("measured again"))
+    assert run(tmp_path, "--only", "capacity")["claims"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["claims", "--only", "capasity"], "unknown experiment 'capasity': did you mean capacity"),
+        (["incidental", "--sizes", "16"], "expected a size as FEATURESxHIDDEN; got '16'"),
+        (["incidental", "--sizes", "16x0"], "expected m a whole number >= 1; got 0"),
+        (["incidental", "--sizes", "2000000x2000000"], "GiB are available; lower the number of features"),
+        (["superposition", "--n-features", "0"], "expected n a whole number >= 2; got 0"),
+        (["superposition", "--entropies", "0"], "expected H > 0 bits; got 0"),
+        (["dropout-channel", "--dropout", "1.5"], "expected D in [0, 1); got 1.5"),
+        (["capacity", "--sparsity", "2"], "expected S in [0, 1]; got 2"),
+        (["one-way", "--prime-sets", "4+6"], "expected primes; got 4, which is not prime"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1].startswith("error: ") and words in error[-1]
+
+
+def test_no_pressure_for_sparsity_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    options = "--sizes 3x4 --seeds 2 --steps 5 --noises rademacher --noise-steps 5 --noise-seeds 2 --row-hidden 50"
+    options += " --row-seeds 2 --sgd-steps 5 --sgd-seeds 2 --movie-size 2x3 --l1 0"
+    assert main(["incidental", "--out", str(tmp_path), *options.split()]) == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if "lambda = 0 and no noise" in line]
+    assert len(warned) == 1
