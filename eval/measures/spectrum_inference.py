@@ -31,6 +31,8 @@ FINAL_DRAWS = 48
 STEP = 0.05
 RELIABLE = 0.75
 """Share of the measurable eigenvalues that are summarised; the smallest ones are mostly noise."""
+RELIABLE_TRUNCATED = 0.55
+"""The same where only the leading directions are simulated, and the last of those feel the cut."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Experiment:
     def reliable(self) -> int:
         """Number of leading eigenvalues that are summarised."""
         width = len(self.shared)
-        return max(self.index_range[1], int(RELIABLE * min(width, self.lengths.sum() - 1)))
+        share = RELIABLE if self.trace is None else RELIABLE_TRUNCATED
+        return max(self.index_range[1], int(share * min(width, self.lengths.sum() - 1)))
 
     def design(self) -> Float[np.ndarray, "index parameter"]:
         """Columns: level, slope, then one hinge per kink."""
