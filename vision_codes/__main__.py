@@ -9,7 +9,56 @@ import vision_codes
 from eval import commands
 from eval.commands import Command
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "polytopes",
+        config="vision_codes.configs.polytopes:PolytopesConfig",
+        run="vision_codes.polytopes:command",
+        help="the linear pieces of a convolutional network: density, paths, local maps, clusters, exact slices",
+    ),
+    Command(
+        "dropout-sweep",
+        config="vision_codes.configs.dropout_sweep:DropoutSweepConfig",
+        run="vision_codes.dropout_sweep:command",
+        help="train networks that differ in dropout, analyse them, test the paper's statements",
+    ),
+    Command(
+        "eigenfilters",
+        config="vision_codes.configs.spectra:EigenfiltersConfig",
+        run="vision_codes.eigenfilters:command",
+        help="leading eigenvectors of every site, as maps and as filters on pixels",
+    ),
+    Command(
+        "projections",
+        config="vision_codes.configs.projections:ProjectionsConfig",
+        run="vision_codes.projections:command",
+        help="action of random projections of a moving stimulus at every ReLU",
+    ),
+    Command(
+        "report",
+        config="vision_codes.configs.dropout_sweep:ReportConfig",
+        run="vision_codes.report:command",
+        help="figures 3 to 6 with intervals and claims, from a sweep",
+    ),
+    Command(
+        "spectra",
+        config="vision_codes.configs.spectra:SpectraConfig",
+        run="vision_codes.spectra:command",
+        help="eigenspectra and alpha at every ReLU",
+    ),
+    Command(
+        "train",
+        config="vision_codes.configs.train:TrainConfig",
+        run="vision_codes.training:command",
+        help="train a ResNet-VAE with dropout at every ReLU",
+    ),
+    Command(
+        "unwrap",
+        config="vision_codes.configs.unwrap:UnwrapConfig",
+        run="vision_codes.unwrap:command",
+        help="MNIST run on sparse features and connectors",
+    ),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -101,8 +101,8 @@ def plane_along(origin: Tensor, first: Tensor, second: Tensor, half_width: float
 class Slice:
     """The polytopes in a window.
 
-    vertices ``[vertex 2]`` and offsets ``[region + 1]``: polygons in plane coordinates; area, centroid: of each.
-    values ``[region output]``: the network's output (or its readout) at each centroid, from the region's own affine map;
+    vertices ``[vertex 2]`` and offsets ``[region + 1]``: polygons in plane coordinates; area, centroid.
+    values ``[region output]``: the output (or its readout) at each centroid, from the region's own affine map;
     slopes ``[region output 2]``: that map's gradient in plane coordinates.
     resolved: False for regions that the cap left uncut. complete: all are resolved.
     boundaries: per site, the cuts made there as segments ``[cut 4]`` (u1, v1, u2, v2).

@@ -17,7 +17,8 @@ from torch.fx import Node
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 
 from eval.errors import UserError
-from eval.measures.piecewise_linear import Program, Ref, Step, Switch, Window
+from eval.measures.kinks import pair, recognise_switch, window_places
+from eval.measures.piecewise_linear import Program, Ref, Step, Window
 
 AFFINE = set(
     "add sub rsub neg cat stack view _unsafe_view reshape permute transpose t unsqueeze squeeze expand select slice "
@@ -188,7 +189,7 @@ class _Builder:
         elif operation in SMOOTH:
             smooth = "gelu_tanh" if node.kwargs.get("approximate") == "tanh" else operation
             self._nonlinear(node, place, "smooth", operation, smooth=smooth)
-        elif (switch := _switch(operation, node)) is not None:
+        elif (switch := recognise_switch(operation, node)) is not None:
             self._nonlinear(node, place, "switch", operation, switch=switch)
         else:
             self._affine(node, operation, sources, place)
@@ -243,10 +244,10 @@ class _Builder:
 
     def _max_pool(self, node: Node, place: int) -> None:
         arguments: Any = node.args
-        kernel = _pair(arguments[1])
+        kernel = pair(arguments[1])
         options = list(arguments[2:]) + [None] * (6 - len(arguments))
-        stride = _pair(options[0] or kernel)
-        padding, dilation = _pair(options[1] or 0), _pair(options[2] or 1)
+        stride = pair(options[0] or kernel)
+        padding, dilation = pair(options[1] or 0), pair(options[2] or 1)
         source = self._name(arguments[0])
         shape = tuple(node.meta["val"][0].shape)
         places = window_places(self.dependent[source][-2:], shape[-2:], kernel, stride, padding, dilation)
@@ -369,72 +370,3 @@ def _replace_refs(value: Any, fill: Callable[[Ref], Any]) -> Any:
 def _shape(node: Node) -> tuple[int, ...]:
     value = node.meta.get("val")
     return tuple(value.shape) if isinstance(value, Tensor) else ()
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return (value[0], value[-1])
-
-
-def _switch(operation: str, node: Node) -> Switch | None:
-    """The kinks of an elementwise activation, `None` for anything else."""
-    arguments: list[Any] = list(node.args[1:])
-    if operation == "relu":
-        return Switch((0.0,), (0.0, 1.0), (0.0, 0.0))
-    if operation == "leaky_relu":
-        return Switch((0.0,), (float(arguments[0]) if arguments else 0.01, 1.0), (0.0, 0.0))
-    if operation == "abs":
-        return Switch((0.0,), (-1.0, 1.0), (0.0, 0.0))
-    if operation in ("hardtanh", "clamp", "clamp_min", "clamp_max", "relu6"):
-        low, high = _bounds(operation, arguments, dict(node.kwargs))
-        return _clamp(low, high)
-    if operation == "threshold" and float(arguments[0]) == float(arguments[1]):
-        return _clamp(float(arguments[0]), None)
-    return None
-
-
-def _bounds(operation: str, arguments: list[Any], options: dict[str, Any]) -> tuple[float | None, float | None]:
-    if operation == "relu6":
-        return 0.0, 6.0
-    if operation == "hardtanh":
-        low, high = (arguments + [-1.0, 1.0][len(arguments) :])[:2]
-        return float(low), float(high)
-    if operation == "clamp_min":
-        return float(arguments[0]), None
-    if operation == "clamp_max":
-        return None, float(arguments[0])
-    low = arguments[0] if arguments else options.get("min")
-    high = arguments[1] if len(arguments) > 1 else options.get("max")
-    if isinstance(low, Node) or isinstance(high, Node):
-        return None, None
-    return low, high
-
-
-def _clamp(low: float | None, high: float | None) -> Switch | None:
-    if low is not None and high is not None:
-        return Switch((float(low), float(high)), (0.0, 1.0, 0.0), (float(low), 0.0, float(high)))
-    if low is not None:
-        return Switch((float(low),), (0.0, 1.0), (float(low), 0.0))
-    if high is not None:
-        return Switch((float(high),), (1.0, 0.0), (0.0, float(high)))
-    return None
-
-
-def window_places(
-    size: tuple[int, ...],
-    out: tuple[int, ...],
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
-) -> Tensor:
-    """Flat positions ``[window candidate]`` of each pool window in the (height, width) plane; -1 beyond the edge."""
-    lines = []
-    for axis in range(2):
-        start = torch.arange(out[axis]) * stride[axis] - padding[axis]
-        lines.append(start[:, None] + torch.arange(kernel[axis]) * dilation[axis])
-    rows, columns = lines[0][:, None, :, None], lines[1][None, :, None, :]
-    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-    flat = torch.where(inside, rows * size[1] + columns, torch.tensor(-1))
-    return flat.reshape(out[0] * out[1], kernel[0] * kernel[1])

@@ -1,0 +1,30 @@
+"""Options of `python -m vision_codes polytopes`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.commands import RunConfig, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolytopesConfig(RunConfig):
+    """Which linear pieces does a convolutional network cut its images into, and do they mark classes?"""
+
+    model: str = option("efficientnet-lite0", "efficientnet-lite0, a torchvision model, or the path of a state dict")
+    data: str = option("cifar10", "cifar10, synthetic, or a folder with one sub-folder of images per class")
+    split: str = option("test", "which half of the data set", choices=("train", "test", "all"))
+    images: int = option(100, "images, drawn evenly over classes")
+    image_size: int = option(0, "side in pixels the images are resized to (0: the size the network was trained at)")
+    layers: tuple[str, ...] = option((), "layers whose input space is measured (default: six, evenly over depth)")
+    pairs: int = option(12, "image pairs, per kind, for interpolation; images for scaling")
+    samples: int = option(33, "samples along a path where exact counting would be too long")
+    exact_up_to: int = option(
+        25_000, "count exactly along paths where at most this many units (or one layer) lie ahead"
+    )
+    probes: int = option(16, "random output directions for distances between local affine maps")
+    patches: int = option(3000, "channel vectors (image positions) to cluster")
+    slice_size: int = option(32, "image side for the slice through the whole network")
+    slice_regions: int = option(4000, "regions to aim for in a slice; the cap is ten times this")
+    controls: bool = option(True, "also measure four networks without the training")
+    batch_size: int = option(8, "images per forward pass", identity=False)
