@@ -24,7 +24,7 @@ def judge(results: dict[str, Any]) -> list[Claim]:
         *[_rate_claim(row) for row in results["compression_rates"] if row["S"] == 0.9 and row["H"] in REFERENCE_RATES],
         _oracle_claim(rows),
         _flagged_claim(rows),
-        _depth_claim(results["depth"]),
+        *[_depth_claim(results["depth"], bits) for bits in dict.fromkeys(row["bits"] for row in results["depth"])],
         _cascade_claim(cascade, "surviving", "Without re-encoding symbols survive as (1-D)^N"),
         _cascade_claim(cascade, "failed", "With re-encoding messages are lost as the binomial tail says"),
         _width_claim(results["widths"]),
@@ -73,14 +73,15 @@ def _flagged_claim(rows: list[dict[str, Any]]) -> Claim:
     )
 
 
-def _depth_claim(rows: list[dict[str, Any]]) -> Claim:
+def _depth_claim(rows: list[dict[str, Any]], bits: int) -> Claim:
     ratios = [
         exact / printed
         for row in rows
+        if row["bits"] == bits
         for exact, printed in zip(row["uncorrected_exact"][1:], row["uncorrected"][1:], strict=True)
     ]
     return Claim(
-        claim="Without correction N layers leave a neuron C(1-D)^N bits",
+        claim=f"Without correction N layers leave a neuron of C={bits} bits C(1-D)^N",
         source=f"{MK} section 2, Fig. 2b",
         prediction="exact capacity/(C(1-D)^N) = 1",
         measured=min(ratios),

@@ -6,6 +6,7 @@ Axis glossary: ``dropout`` shares D, ``bits`` C of one neuron, ``layer`` depth.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,10 @@ def _capacities(bits: int, dropout: float) -> dict[str, Any]:
 
 
 def measure_depth(config: CapacityConfig) -> list[dict[str, Any]]:
-    """Fig. 2b, c: bits of one neuron against depth, by dropout, at the largest C; exact and as printed."""
-    bits = max(config.bits)
+    """Fig. 2b, c: bits of one neuron against depth, by dropout, at the largest and smallest C; exact and as printed."""
     layers = list(range(config.layers + 1))
     rows = []
-    for dropout in config.dropouts:
+    for bits, dropout in itertools.product(sorted({max(config.bits), min(config.bits)}, reverse=True), config.dropouts):
         effective = [capacity.cascade_dropout(dropout, n) for n in layers]
         rows.append(
             {

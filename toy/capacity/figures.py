@@ -21,19 +21,26 @@ def draw(run: Run, results: dict[str, Any]) -> dict[str, SavedFigure]:
 
 
 def _depth(run: Run, rows: list[dict[str, Any]]) -> SavedFigure:
-    fig, (left, right) = figure(1, 2, width=7.6, height=3.0, sharey=True)
-    for colour, row in zip(COLOURS, rows, strict=False):
-        label = f"D={row['dropout']:g}"
-        left.plot(row["layers"], row["uncorrected"], color=colour, label=label)
-        left.plot(row["layers"], row["uncorrected_exact"], ":", color=colour)
-        right.plot(row["layers"], row["corrected"], color=colour, label=label)
-    left.set_title("Without correction: C(1-D)ᴺ; dotted: exact")
-    right.set_title("With correction: C(1-D), in the limit of width")
-    left.set_ylabel(f"bits of one neuron, C={rows[0]['bits']}")
-    for axis in (left, right):
+    sizes = list(dict.fromkeys(row["bits"] for row in rows))
+    fig, axes = figure(1, len(sizes) + 1, width=2.7 * (len(sizes) + 1), height=3.0)
+    for axis, bits in zip(axes, sizes, strict=False):
+        for colour, row in zip(COLOURS, [row for row in rows if row["bits"] == bits], strict=False):
+            axis.plot(row["layers"], row["uncorrected"], color=colour, label=f"D={row['dropout']:g}")
+            axis.plot(row["layers"], row["uncorrected_exact"], ":", color=colour)
+        axis.set_title(f"No correction, C={bits} bits")
+    for colour, row in zip(COLOURS, [row for row in rows if row["bits"] == sizes[0]], strict=False):
+        axes[-1].plot(row["layers"], row["corrected"], color=colour, label=f"D={row['dropout']:g}")
+    axes[-1].set_title(f"With correction, C={sizes[0]} bits")
+    axes[-1].set_ylim(0)
+    axes[0].set_ylabel("bits of one neuron")
+    for axis in axes:
         axis.set_xlabel("layers N")
-        axis.legend()
-    caption = "Marshall & Kirchner Fig. 2b, c. Dotted: exact capacity when an erased neuron looks like a silent one."
+        axis.set_xticks(range(0, max(rows[0]["layers"]) + 1, 5))
+    axes[0].legend()
+    caption = (
+        "Marshall & Kirchner Fig. 2b, c: C(1-D)^N without correction, C(1-D) with it (in the limit of width). Dotted: "
+        "exact capacity when an erased neuron looks like a silent one; it matters for few bits."
+    )
     return save_figure(run, fig, "capacity-depth", caption)
 
 

@@ -87,7 +87,7 @@ def _level(models: SuperpositionModels, level: int, config: SuperpositionConfig)
 
 def measure_polygons(seed: int) -> list[dict[str, Any]]:
     """Five features on two dimensions: the geometry of the best of 8 models at three sparsities."""
-    setting = SuperpositionSetting(n_features=5, n_hidden=2, batch=1024, steps=2000, importance_decay=0.9)
+    setting = SuperpositionSetting(n_features=5, n_hidden=2, batch=256, steps=1500, importance_decay=0.9)
     models = train(setting, POLYGON_SPARSITIES, seed_range(seed, 8))
     out = []
     for index, sparsity in enumerate(POLYGON_SPARSITIES):
