@@ -115,7 +115,7 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
         if field.metadata.get("choices"):
             arguments["choices"] = field.metadata["choices"]
         arguments["help"] = arguments["help"].replace("%", "%%")
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **arguments)
+        parser.add_argument(f"--{field.name.rstrip('_').replace('_', '-')}", **arguments)  # from_ -> --from
 
 
 def _show(value: Any) -> str:

@@ -225,7 +225,7 @@ def fit_connector(
     initial: tuple[Tensor, Tensor] | None = None,
     support: Tensor | None = None,
     metric: Float[Tensor, "output width"] | None = None,
-    every_step: Callable[[int, float], None] | None = None,
+    every_step: Callable[[int, float, Tensor], None] | None = None,
 ) -> Connector:
     """Which few input features predict each output feature?
 
@@ -240,7 +240,7 @@ def fit_connector(
         metric: the output dictionary's vectors. If given, errors are measured after decoding,
             ``||(act(W f + b) - F) D||^2``, which is what a substituted network feels; [FC] measures them feature by
             feature.
-        every_step: called with (step, loss) after each step.
+        every_step: called with (step, loss, weights in units of the features' rms [input output]) after each step.
 
     Returns:
         The connector; output features that never fire in ``outputs`` get no edges.
@@ -345,7 +345,7 @@ def _descend(
     l1: float,
     kept: Tensor | None,
     generator: torch.Generator,
-    every_step: Callable[[int, float], None] | None,
+    every_step: Callable[[int, float, Tensor], None] | None,
 ) -> None:
     """Adam with a cosine schedule and a proximal L1 step; only ``kept`` edges move where given."""
     n_tokens = len(problem.inputs)
@@ -365,7 +365,7 @@ def _descend(
             shrink = rate * l1 / options.learning_rate
             state.weight.copy_(state.weight.sign() * (state.weight.abs() - shrink).clamp_min_(0))
         if every_step is not None:
-            every_step(state.step, loss)
+            every_step(state.step, loss, state.weight)
 
 
 def _adam(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, step: int) -> None:

@@ -1,0 +1,67 @@
+"""Activations for training, block by block: one forward pass feeds every dictionary, token-aligned.
+
+A block is a fixed set of windows, so that block `n` is the same in every process and after every restart; tokens are
+shuffled within it, and windows (of all documents) are shuffled anew every epoch. Axes: token, width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llm_codes.corpus import Corpus
+from llm_codes.harvest import keep_mask
+from llm_codes.models import Model
+
+
+class Stream(Protocol):
+    """Anything that gives numbered blocks of aligned activations, each [token width], by hook name."""
+
+    def block(self, number: int) -> Mapping[str, Float[Tensor, "token width"]]: ...
+
+
+class ActivationStream:
+    """Blocks of a model's activations on a corpus.
+
+    hooks: hook names read in the same pass. windows: windows per block. Position 0 is left out (see `harvest`).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        corpus: Corpus,
+        hooks: Sequence[str],
+        *,
+        windows: int = 64,
+        batch_size: int = 16,
+        exclude_positions: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.corpus, self.hooks = model, corpus, list(dict.fromkeys(hooks))
+        self.windows = min(windows, len(corpus))
+        self.batch_size, self.exclude_positions, self.seed = batch_size, exclude_positions, seed
+        model.check_hooks(self.hooks)
+
+    @property
+    def blocks_per_epoch(self) -> int:
+        return max(1, len(self.corpus) // self.windows)
+
+    def block(self, number: int) -> dict[str, Float[Tensor, "token width"]]:
+        """Block `number`, in shuffled order."""
+        epoch, place = divmod(number, self.blocks_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.corpus))
+        part = self.corpus.select(order[place * self.windows : (place + 1) * self.windows])
+        kept: dict[str, list[Tensor]] = {hook: [] for hook in self.hooks}
+        for batch in part.batches(self.batch_size):
+            activations = self.model.activations(batch.tokens, self.hooks)
+            keep = keep_mask(batch, self.exclude_positions).to(self.model.device)
+            for hook in self.hooks:
+                kept[hook].append(activations[hook][keep].float())
+        n_tokens = sum(map(len, kept[self.hooks[0]]))
+        shuffle = torch.from_numpy(np.random.default_rng([self.seed, 1, number]).permutation(n_tokens))
+        return {hook: torch.cat(parts)[shuffle.to(self.model.device)] for hook, parts in kept.items()}

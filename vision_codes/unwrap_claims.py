@@ -1,0 +1,98 @@
+"""The feature-connector post's statements about MNIST, each with a verdict over seeds. Numbers in, claims out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from eval.claims import Claim, judge_sign
+from eval.scores import Score
+
+MAXIMUM_COST_POINTS = 1.5
+
+
+def over_seeds(values: Sequence[float]) -> Score:
+    """Mean over seeds with a 95% t-interval; without one for a single seed."""
+    array = np.asarray(values, float)
+    if len(array) < 2:
+        return Score(float(array[0]), n=1, interval_reason="one seed: no interval")
+    half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    mean = float(array.mean())
+    return Score(mean, mean - half, mean + half, len(array))
+
+
+def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the command prints: each quantity with its mean and 95% interval over seeds."""
+    named = {
+        "accuracy of the network": [row["accuracy"] for row in rows],
+        "accuracy, layers 2 and 3 replaced": [row["accuracy_replaced"] for row in rows],
+        "cost in points": [row["cost_points"] for row in rows],
+        "accuracy, last dictionary only": [row["accuracy_sae_3_only"] for row in rows],
+        "accuracy, mean-ablated": [row["accuracy_mean_ablated"] for row in rows],
+        "edges per output, first connector": [row["edges_per_output"][0] for row in rows],
+        "edges per output, second connector": [row["edges_per_output"][1] for row in rows],
+        "most edges of any output": [row["most_edges"] for row in rows],
+    }
+    for layer in (1, 2, 3):
+        named[f"FVU of dictionary {layer}"] = [row[f"sae_{layer}"]["fvu"] for row in rows]
+        named[f"L0 of dictionary {layer}"] = [row[f"sae_{layer}"]["l0"] for row in rows]
+    out = []
+    for name, values in named.items():
+        score = over_seeds(values)
+        out.append({"quantity": name, "mean": score.value, "ci": score.interval, "seeds": len(values)})
+    return out
+
+
+def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    """Verdicts on [FC]'s four statements about MNIST."""
+    cost = over_seeds([row["cost_points"] for row in rows])
+    ratio = over_seeds([np.log(row["random_last_loss"] / row["analytic_last_loss"]) for row in rows])
+    fall = over_seeds([row["analytic_last_loss"] / max(row["analytic_first_loss"], 1e-12) for row in rows])
+    tied = over_seeds([row["sae_1"]["mse"] - row["sae_1_untied"]["mse"] for row in rows])
+    error = over_seeds([row["connector_mse"] for row in rows])
+    return [
+        _claim(
+            "Two layers can be replaced by features and connectors at a small loss of accuracy",
+            f"at most {MAXIMUM_COST_POINTS} points (the post lost 3.8)",
+            cost,
+            "holds" if cost.high is not None and cost.high <= MAXIMUM_COST_POINTS else
+            ("fails" if cost.low is not None and cost.low > MAXIMUM_COST_POINTS else "cannot tell"),
+            "points of accuracy; holds when the upper 95% limit over seeds is below the bound",
+        ),
+        _claim(
+            "The analytic start is a local minimum",
+            "training from it hardly lowers the loss: last / first loss near 1 (at least 0.9)",
+            fall,
+            judge_sign(fall, "above", 0.9),
+            "last loss / first loss when training starts from the analytic weights",
+        ),
+        _claim(
+            "A random start reaches a much lower loss than the analytic one",
+            "log(random / analytic) of the last losses below log(1/2)",
+            ratio,
+            judge_sign(ratio, "below", float(np.log(0.5))),
+            "log ratio of the last losses; same steps, same penalty, feature by feature",
+        ),
+        _claim(
+            "Tied dictionaries beat untied ones",
+            "MSE(tied) - MSE(untied) below 0 at equal L0 and steps (the post: MSE .040, L1 .049 tied)",
+            tied,
+            judge_sign(tied, "below"),
+            "difference of held-out mean squared errors on the first hidden layer, TopK at the same k",
+        ),
+        _claim(
+            "Connectors reach MSE .032 at L1 .021",
+            "MSE at most .032",
+            error,
+            judge_sign(error, "below", 0.032),
+            "the post's units of features are not stated, so only the order of magnitude can be compared",
+        ),
+    ]  # fmt: skip
+
+
+def _claim(text: str, prediction: str, score: Score, verdict: Any, note: str) -> Claim:
+    interval = None if score.low is None or score.high is None else (score.low, score.high)
+    return Claim(text, "FC, MNIST", prediction, score.value, verdict, interval=interval, seeds=score.n, note=note)
