@@ -100,13 +100,14 @@ class DocumentMoments:
 
     def _per(self, parts: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens, and sum of squared document lengths, per bin or group."""
-        identifiers = np.fromiter(self.lengths, dtype=np.int64, count=len(self.lengths))
+        identifiers = np.array(sorted(self.lengths), dtype=np.int64)
         lengths = self.document_lengths()
         place = identifiers % N_BINS if parts == N_BINS else group_of(identifiers)
         return np.bincount(place, lengths, parts), np.bincount(place, lengths**2, parts)
 
     def document_lengths(self) -> Float[np.ndarray, " document"]:
-        return np.fromiter(self.lengths.values(), dtype=float, count=len(self.lengths))
+        """Tokens per document, in the order of their identifiers (so that merging in any order gives the same)."""
+        return np.array([self.lengths[document] for document in sorted(self.lengths)], dtype=float)
 
     def shared_profile(self, width: int) -> Float[np.ndarray, " width"]:
         """Which share of each direction's variance do the tokens of a document have in common? In [0, .98].
@@ -159,7 +160,7 @@ class DocumentMoments:
         return found / expected if expected > 0 else 1.0
 
     def state(self) -> dict[str, np.ndarray]:
-        identifiers = np.fromiter(self.lengths, dtype=np.int64, count=len(self.lengths))
+        identifiers = np.array(sorted(self.lengths), dtype=np.int64)
         arrays = {name: getattr(self, name) for name in ("shift", "bin_sums", "group_sums", "group_moments")}
         return arrays | {"identifiers": identifiers, "lengths": self.document_lengths()}
 
