@@ -35,7 +35,11 @@ class LocalLanguageModel:
         if self._network is None:
             raise UserError(f"expected a TransformerBridge to generate with, {model.name} is none; load it by name")
         self._prefixes: dict[tuple[int, ...], Any] = {}
-        self.encode = lru_cache(maxsize=100_000)(model.encode)
+        self._encode = lru_cache(maxsize=100_000)(lambda text: tuple(model.encode(text)))
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, no special tokens; remembered, since the same words come back in every window."""
+        return list(self._encode(text))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -128,7 +132,7 @@ class LocalLanguageModel:
                 cache.crop(-grown)
         rows = logits if keep and len(logits) == len(wanted) else logits[wanted]
         found = rows.float().log_softmax(-1).cpu().numpy()
-        return found[:n_slots], found[n_slots:].reshape(len(branches), n_slots, -1)
+        return found[:n_slots], found[n_slots:].reshape(len(branches), n_slots, found.shape[-1])
 
     def ask(self, conversations: Sequence[list[Message]], *, maximum_tokens: int) -> list[Reply]:
         """Greedy replies, up to the end of the first line, with the first token's log-probabilities."""

@@ -126,7 +126,7 @@ class LocalSimulator:
         """Ids of the window's part; every piece is encoded on its own, so no token straddles a slot."""
         words = [visible(token) for token in task.strings]
         question = f"Explanation: {task.explanation.text}\nText: {''.join(words)}"
-        suffix = self.model.encode(question + self._opening)
+        suffix = list(self.model.encode(question + self._opening))  # a copy: it grows below
         slots = []
         for word in words:
             suffix += self.model.encode(word) + self._tab

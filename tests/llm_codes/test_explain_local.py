@@ -32,10 +32,7 @@ def tiny_tokenizer(joined: bool):
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|end|>", eos_token="<|end|>")
-    with tempfile.TemporaryDirectory() as folder:  # TransformerLens wants a tokenizer that was loaded from somewhere
-        made.save_pretrained(folder)
-        return PreTrainedTokenizerFast.from_pretrained(folder)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|end|>", eos_token="<|end|>")
 
 
 def tiny_language_model(kind: str, joined: bool, context: int = 2048) -> LocalLanguageModel:
@@ -62,7 +59,10 @@ def tiny_language_model(kind: str, joined: bool, context: int = 2048) -> LocalLa
                 initializer_range=0.4,
             )
         )
-    return LocalLanguageModel(load_model(hf_model=network.eval(), tokenizer=tokenizer))
+    with tempfile.TemporaryDirectory() as folder:  # TransformerLens wants a tokenizer that was loaded from a folder
+        tokenizer.save_pretrained(folder)
+        network.save_pretrained(folder)
+        return LocalLanguageModel(load_model(folder))
 
 
 def truncated_at_each_token(language_model: LocalLanguageModel, simulator: LocalSimulator, task: Task) -> np.ndarray:
