@@ -259,6 +259,7 @@ def fit_connector(
     generator = torch.Generator().manual_seed(options.seed)
     state = _initial_state(initial, scale_in, scale_out, generator)
     state.weight *= allowed
+    state.bias *= live_out  # a silent output has no scale: it gets no edges, no bias, and no part in the loss
     problem = _Problem(inputs, outputs, scale_in, scale_out, metric, options.activation)
     _descend(state, problem, options, options.steps, options.l1, None, generator, every_step)
     kept = _choose_edges(state.weight, options, allowed)

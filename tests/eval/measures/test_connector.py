@@ -121,6 +121,19 @@ def test_feature_rows_round_trip_and_count():
     assert torch.equal(FeatureRows.concatenate([rows.rows([0]), rows.rows([1, 2])]).dense(), dense)
 
 
+def test_silent_outputs_have_no_part_in_the_loss():
+    inputs, outputs, weight = planted(10, n_tokens=400)
+    wider = FeatureRows(outputs.indices, outputs.values, outputs.width + 2)
+    start = torch.randn(120, 62, generator=torch.Generator().manual_seed(0)), torch.ones(62)
+    losses = []
+    options = ConnectorFit(steps=2, refit_steps=1)
+    connector = fit_connector(
+        inputs, wider, options, initial=start, every_step=lambda step, loss, weights: losses.append(loss)
+    )
+    assert max(losses) < 1e6 and torch.equal(connector.bias[60:], torch.zeros(2))
+    assert int(connector.starts.diff()[60:].sum()) == 0
+
+
 def test_the_same_seed_gives_the_same_connector():
     inputs, outputs, _ = planted(8, n_tokens=1000)
     first, second = (fit_connector(inputs, outputs, ConnectorFit(steps=20, refit_steps=10)) for _ in range(2))
