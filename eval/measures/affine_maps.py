@@ -24,6 +24,8 @@ from eval.errors import UserError
 from eval.measures.piecewise_linear import Program, Step, own_rule, smooth_slope, smooth_value, walk
 from eval.scores import Score
 
+TOGETHER = 1e-9
+"""Units that flip within this share of the distance of each other are one wall."""
 Frozen = Callable[[Tensor], Tensor]
 
 
@@ -122,7 +124,7 @@ class Exit:
     """Where a ray leaves the polytope of its start.
 
     distance: in units of the direction (``x + distance * direction`` is the boundary), or undefined where the ray never
-    leaves. second: distance at which the frozen map says the next unit flips. site, unit: what flips.
+    leaves. second: where the frozen map meets the next wall. site, unit: what flips.
     """
 
     distance: Score
@@ -152,19 +154,20 @@ def exit_along(program: Program, x: Tensor, direction: Tensor) -> Exit:
         while position < len(program.steps):
             step, z = program.steps[position], live[program.steps[position].source]
             t = _flip_times(step, z)
-            order = t.argsort()[:2]
-            times.append(t[order])
-            owners += [(step.site, int(i)) for i in order]
+            first = int(t.argmin())
+            later = torch.where(t > t[first] * (1 + TOGETHER), t, torch.inf)  # copies of one unit leave together
+            times += [t[first], later.min()]
+            owners += [(step.site, first), (step.site, int(later.argmin()))]
             live[step.name] = _freeze(step, z[:1], "tangent")(z)
             program.release(live, position)
             position = program.advance(live, position + 1)
-    every = torch.cat(times) if times else torch.empty(0)
+    every = torch.stack(times) if times else torch.empty(0)
     if not len(every) or not torch.isfinite(every).any():
         return Exit(Score.undefined("the ray never leaves its polytope"), float("inf"), "", -1)
-    order = every.argsort()
-    first = owners[int(order[0])]
-    second = float(every[order[1]]) if len(order) > 1 else float("inf")
-    return Exit(Score(float(every[order[0]])), second, *first)
+    nearest = int(every.argmin())
+    distance = float(every[nearest])
+    second = float(torch.where(every > distance * (1 + TOGETHER), every, torch.inf).min())
+    return Exit(Score(distance), second, *owners[nearest])
 
 
 def _flip_times(step: Step, z: Tensor) -> Tensor:

@@ -100,14 +100,16 @@ def class_density(
     def log_ratio(shuffled: np.ndarray) -> np.ndarray:
         return np.array([_log_ratio(density, row) for row in shuffled])
 
+    with np.errstate(invalid="ignore", divide="ignore"):  # no boundary at all: the ratio is undefined, with its reason
+        ratio = score(lambda a, b: b / a)
     p = permutation_p(log_ratio, labels, seed=seed, n_resamples=400)
-    return ClassDensity(score(lambda a, _: a), score(lambda _, b: b), score(lambda a, b: b / a), p, reason)
+    return ClassDensity(score(lambda a, _: a), score(lambda _, b: b), ratio, p, reason)
 
 
 def _log_ratio(density: np.ndarray, labels: np.ndarray) -> float:
     sums, counts = _tables(density, labels)
     intra, inter = _means(sums, counts, np.ones((1, len(sums))))
-    return float(np.log(inter[0] / intra[0]))
+    return float(np.log(inter[0] / intra[0])) if inter[0] > 0 and intra[0] > 0 else float("nan")
 
 
 def trend_over_layers(

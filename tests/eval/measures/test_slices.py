@@ -38,7 +38,7 @@ def test_line_arrangement_has_the_number_of_regions_of_the_formula() -> None:
     """n lines in general position, all crossing pairs inside a huge window: 1 + n + n(n-1)/2."""
     torch.manual_seed(0)
     program = trace(perceptron(2, 12, 1), torch.zeros(2))
-    plane = plane_along(torch.zeros(2), torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), 1e3)
+    plane = plane_along(torch.zeros(2), torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), 1e4)
     assert plane_slice(program, plane).n_regions == 1 + 12 + 12 * 11 // 2
 
 
