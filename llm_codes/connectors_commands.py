@@ -98,7 +98,7 @@ def train_command(config: ConnectorTrainConfig, run: Run) -> str:
         seed=config.seed,
     )
     connector = train_connector(model, pairs, first, second, options, init=config.init, loss=config.loss)
-    save_connector(connector, run.folder)
+    save_connector(connector, run.folder, half=config.half)
     live = int((connector.starts.diff() > 0).sum())
     results = {
         "n_edges": connector.n_edges,

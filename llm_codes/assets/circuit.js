@@ -95,23 +95,25 @@
       svg.append(made);
     });
     map.replaceChildren(svg);
+    const left = data.prompt ? data.prompt.positions[state.position].outputs_not_shown || 0 : 0;
     counter.textContent = edges.length + " edges, " + inputs.length + " input and " + outputs.length + " output features" +
-      (hidden ? " (" + hidden + " weaker edges not drawn)" : "");
+      (hidden ? " (" + hidden + " weaker edges not drawn)" : "") +
+      (left && state.view === "prompt" ? "; " + left + " active output features are not on this page" : "");
   }
 
   function errorNodes() {
     if (state.view === "global") {
       return [
-        ["error of " + data.names[0] + ": FVU " + data.errors.first.toFixed(3), LEFT, "end"],
-        ["error of " + data.names[1] + ": FVU " + data.errors.second.toFixed(3), RIGHT, "start"],
-        ["error of the connector: FVU " + data.errors.connector.toFixed(3), RIGHT, "start"],
+        ["input features miss: FVU " + data.errors.first.toFixed(3), LEFT, "end"],
+        ["output features miss: FVU " + data.errors.second.toFixed(3), RIGHT, "start"],
+        ["connector's error: FVU " + data.errors.connector.toFixed(3), RIGHT, "start"],
       ];
     }
     const here = data.prompt.positions[state.position];
     return [
-      ["input not in features: " + (100 * here.error_in).toFixed(0) + "% of its norm", LEFT, "end"],
-      ["output not in features: " + (100 * here.error_out).toFixed(0) + "% of its norm", RIGHT, "start"],
-      ["connector's error: " + (100 * here.error_connector).toFixed(0) + "% of the norm", RIGHT, "start"],
+      ["input features miss: " + (100 * here.error_in).toFixed(0) + "% of norm", LEFT, "end"],
+      ["output features miss: " + (100 * here.error_out).toFixed(0) + "% of norm", RIGHT, "start"],
+      ["connector's error: " + (100 * here.error_connector).toFixed(0) + "% of norm", RIGHT, "start"],
     ];
   }
 

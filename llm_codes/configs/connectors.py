@@ -24,6 +24,7 @@ class ConnectorTrainConfig(HarvestConfig):
     steps: int = option(400, "gradient steps before edges are chosen")
     refit_steps: int = option(600, "gradient steps on the chosen edges, without penalty")
     learning_rate: float = option(0.02, "Adam's learning rate at the start (cosine to 0)")
+    half: bool = option(False, "write weights in float16")
 
 
 @dataclass(frozen=True, kw_only=True)
