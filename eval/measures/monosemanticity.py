@@ -49,7 +49,7 @@ def label_entropy(counts: Float[np.ndarray, "... label"]) -> np.ndarray:
 
 
 def monosemanticity(
-    sets: Sequence[Int[np.ndarray, " member"]], labels: Int[np.ndarray, " item"], *, n_draws: int = 500, seed: int = 0
+    sets: Sequence[np.ndarray], labels: Int[np.ndarray, " item"], *, n_draws: int = 500, seed: int = 0
 ) -> Monosemanticity:
     """Which sets of items carry fewer labels than chance?
 

@@ -14,6 +14,9 @@ class PolytopesConfig(HarvestConfig):
 
     layers: str = option("4:6", "MLPs in the code: 4:6 is layers 4 and 5, 4: is layer 4 to the output")
     min_cluster_size: int = option(0, "least tokens of a cluster (0: 1 in 200 of the sampled tokens, at least 5)")
+    cluster_method: str = option(
+        "leaf", "HDBSCAN selection: leaf (finest clusters) or eom (excess of mass)", choices=("leaf", "eom")
+    )
     exact_up_to: int = option(100_000, "above this many sampled tokens neighbours are approximate, and labelled so")
     directions: int = option(64, "NMF and PCA components of the MLP's hidden activations")
     negative: str = option("clip", "what NMF does with negative activations", choices=("clip", "shift", "split"))

@@ -88,6 +88,7 @@ def summary(found: Clusters, cards: list[dict[str, Any]], tests: dict[str, Monos
         any_pure |= tests[name].monosemantic()
     return {
         "metric": found.metric,
+        "method": found.method,
         "approximate": found.approximate,
         "n_items": len(found.labels),
         "n_clusters": found.n_clusters,

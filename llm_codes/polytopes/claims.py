@@ -40,11 +40,13 @@ def of_clusters(clusters: dict[str, Any], directions: dict[str, Any], seed: int)
     claims.append(_claim("NMF directions turn out largely monosemantic", "PL prediction 1 (as found)",
                          "share above .5", score, judge_sign(score, "above", 0.5)))  # fmt: skip
     effective = np.array([r["n_clusters"] >= 2 for r in rows], dtype=float)[~pure]
-    score = (
-        bootstrap_mean(effective, minimum_groups=10, seed=seed)
-        if len(effective)
-        else Score.undefined("no NMF direction is polysemantic by this test", 0)
-    )
+    n_clusters = clusters["codes"]["n_clusters"]
+    if n_clusters < 3:
+        score = Score.undefined(f"{n_clusters} clusters of codes; overlap needs at least 3", len(effective))
+    elif not len(effective):
+        score = Score.undefined("no NMF direction is polysemantic by this test", 0)
+    else:
+        score = bootstrap_mean(effective, minimum_groups=10, seed=seed)
     claims.append(
         _claim("polysemantic directions overlap several polytope regions", "PL prediction 1",
                "share of polysemantic directions with two or more clusters among their top tokens above .5", score,

@@ -40,7 +40,7 @@ def draw_density(run: Run, rows: list[dict[str, Any]]) -> SavedFigure:
             interval_line(axis, layers, [_score(row, side) for row in mine], label=f"{side}-class", colour=colour)
         axis.set_title(f"class: {name}")
         axis.set_xlabel("layer")
-        axis.set_ylim(bottom=0)
+        axis.set_yscale("log")
         axis.legend()
     axes[0][0].set_ylabel("polytope density (bits / length)")
     caption = "Differing bits per distance between tokens of one class and of two, with 95% intervals over classes."

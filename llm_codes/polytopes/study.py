@@ -62,6 +62,7 @@ def polytopes(
     *,
     layers: str = "4:6",
     min_cluster_size: int = 0,
+    cluster_method: str = "leaf",
     exact_up_to: int = 100_000,
     n_directions: int = 64,
     negative: str = "clip",
@@ -77,6 +78,7 @@ def polytopes(
         model: a `Model`, a name, or an existing bridge.
         layers: MLPs in the code, `4:` is layer 4 to the output.
         min_cluster_size: 0: 1 in 200 sampled tokens, at least 5.
+        cluster_method: `leaf` or `eom`; excess of mass tends to one giant cluster of codes here.
         exact_up_to, n_directions, negative, n_features, density_layers, n_rays: see `PolytopesConfig`.
         harvest_options: `batch_size`, `exclude_positions`, `max_memory_gb`.
 
@@ -98,7 +100,8 @@ def polytopes(
     hidden = np.hstack([sample.values[resolve_site(model, "mlp_post", layer).hook] for layer in span])
     # Phase 2: clusters of codes and of activations.
     size = min_cluster_size or max(5, len(sample) // 200)
-    options: dict[str, Any] = {"min_cluster_size": size, "min_samples": 5, "exact_up_to": exact_up_to, "seed": seed}
+    options: dict[str, Any] = {"min_cluster_size": size, "min_samples": 5, "method": cluster_method}
+    options |= {"exact_up_to": exact_up_to, "seed": seed}
     of_codes, of_activations = cluster_codes(codes, **options), cluster_points(hidden, **options)
     code_cards = cluster_cards(of_codes, sample, codes, seed=seed)
     activation_cards = cluster_cards(of_activations, sample, None, seed=seed)
@@ -308,7 +311,7 @@ def command(config: PolytopesConfig, run: Run) -> str:
 
     model, corpus = open_inputs(config)
     found = polytopes(
-        model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size, exact_up_to=config.exact_up_to,
+        model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size, cluster_method=config.cluster_method, exact_up_to=config.exact_up_to,
         n_directions=config.directions, negative=config.negative, n_features=config.features,
         density_layers=config.density_layers, n_rays=config.rays, seed=config.seed, batch_size=config.batch_size,
         exclude_positions=config.exclude_positions, max_memory_gb=config.max_memory_gb,

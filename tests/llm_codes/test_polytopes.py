@@ -1,0 +1,117 @@
+"""The polytope lens on a tiny model: codes against hooks, maps against autograd, the command end to end."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from eval.claims import VERDICTS
+from eval.errors import UserError
+from llm_codes.corpus import load_corpus
+from llm_codes.models import load_model
+from llm_codes.polytopes.contrast import class_pairs
+from llm_codes.polytopes.maps import Block, derivative, map_distances, map_errors, secant_gate
+from llm_codes.polytopes.samples import collect, hard_codes, sample_positions
+from llm_codes.sites import resolve_site
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder):
+    return load_model(str(tiny_model_folder))
+
+
+@pytest.fixture(scope="module")
+def corpus(model, text_folder):
+    return load_corpus(str(text_folder), model.tokenizer, context=32, n_tokens=2500, split="all")
+
+
+def test_six_positions_none_of_the_first_hundred():
+    assert sample_positions(1024).tolist() == [100, 285, 469, 654, 838, 1023]
+    assert sample_positions(64)[0] == 16 and len(sample_positions(8)) <= 6
+    with pytest.raises(UserError, match="expected windows of at least 8 tokens; got 4"):
+        sample_positions(4)
+
+
+def test_codes_are_the_signs_at_the_sampled_tokens(model, corpus):
+    sites = [resolve_site(model, kind, 1) for kind in ("mlp_pre", "resid_mid")]
+    sample = collect(model, corpus, sites)
+    codes = hard_codes(model, sample, [1])
+    assert codes.map.input_site == sites[1].hook and len(codes) == len(sample) > 50
+    for item in (0, len(sample) // 2):
+        row = int(np.flatnonzero(corpus.window == sample.window[item])[0])
+        tokens = torch.as_tensor(corpus.tokens[row][None].copy()).long()
+        z = model.activations(tokens, sites[:1])[sites[0].hook][0, int(sample.position[item])]
+        assert (codes.bits(item)[0] == (z.numpy() > 0)).mean() > 0.99
+        assert sample.token[item] == tokens[0, int(sample.position[item])]
+
+
+def test_block_maps_reproduce_the_block_and_the_tangent_is_nearer_the_jacobian(model):
+    block = Block.of(model, 0)
+    x = 2 * torch.randn(model.d_model, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    errors = map_errors(block, x)
+    assert errors.residual < 1e-10
+    assert 0 < errors.tangent_to_jacobian < errors.gate_to_jacobian
+
+
+def test_map_distance_is_the_frobenius_norm_of_the_difference(model):
+    block = Block.of(model, 1)
+    gates = torch.rand(4, block.w_in.shape[0], dtype=torch.float64)
+    maps = [block.w_out @ (g[:, None] * block.linear) for g in gates]
+    expected = [float((maps[0] - maps[1]).norm()), float((maps[2] - maps[3]).norm())]
+    assert map_distances(block, gates[::2], gates[1::2]).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "gelu_new", "silu"])
+def test_gates_times_preactivation_is_the_activation(name):
+    z = torch.linspace(-3, 3, 31, dtype=torch.float64)
+    gate = secant_gate(name, z)
+    oracle = {"relu": torch.relu, "silu": torch.nn.functional.silu}.get(
+        name, lambda v: torch.nn.functional.gelu(v, approximate="tanh" if name == "gelu_new" else "none")
+    )
+    assert torch.allclose(gate * z, oracle(z)) and gate.min() >= 0 and gate.max() <= 1
+    if name == "relu":
+        assert torch.equal(gate[z != 0], derivative(name, z)[z != 0])  # the two maps are one for ReLU only
+    else:
+        assert not torch.allclose(gate, derivative(name, z))
+    with pytest.raises(UserError, match="expected an activation of relu, gelu"):
+        secant_gate("sine", z)
+
+
+def test_pairs_come_from_different_documents_and_the_right_classes():
+    generator = np.random.default_rng(0)
+    labels, document = generator.integers(-1, 6, 200), generator.integers(0, 9, 200)
+    pairs = class_pairs(labels, document)
+    assert (labels[pairs.first] == labels[pairs.same]).all() and (labels[pairs.first] != labels[pairs.other]).all()
+    assert (document[pairs.first] != document[pairs.same]).all() and (labels[pairs.other] >= 0).all()
+    assert pairs.n_classes == 6 and len(class_pairs(np.full(5, -1), np.arange(5)).first) == 0
+
+
+def test_command_writes_the_documented_results(tiny_model_folder, text_folder, tmp_path):
+    from llm_codes.__main__ import main
+
+    out = tmp_path / "run"
+    arguments = f"--model {tiny_model_folder} --corpus {text_folder} --split all --tokens 2500 --context 32"
+    status = main(["polytopes", *arguments.split(), "--layers", "0:", "--rays", "2", "--features", "6",
+                   "--directions", "6", "--out", str(out)])  # fmt: skip
+    assert status == 0
+    results = json.loads((out / "results.json").read_text())
+    assert set(results["clusters"]) == {"codes", "activations"} and results["clusters"]["codes"]["approximate"] is False
+    assert {row["count"] for row in results["density"]} == {"Hamming"} and len(results["density"]) == 4
+    assert {"nmf", "pca", "boundaries"} <= set(results["directions"])
+    assert all(row["label"] == "exact" for row in results["directions"]["boundaries"])
+    assert all(row["verdict"] in VERDICTS and "ci" in row for row in results["predictions"])
+    assert {"PL prediction 1", "PL prediction 2", "PL prediction 3", "PL footnote"} <= {
+        row["prediction"] for row in results["predictions"]
+    }
+    page = (out / "report.html").read_text()
+    assert "Polytopes" in page and "http" not in page.split("<body")[1].replace("http://www.w3.org", "")
+    assert (out / "clusters.txt").exists() and (out / "figures" / "density.png").exists()
+
+
+def test_layers_outside_the_model_are_one_line(tiny_model_folder, text_folder, tmp_path, capsys):
+    from llm_codes.__main__ import main
+
+    arguments = f"--model {tiny_model_folder} --corpus {text_folder} --split all --context 32 --layers 7:9"
+    assert main(["polytopes", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
+    assert "expected layers within 0..1" in capsys.readouterr().err
