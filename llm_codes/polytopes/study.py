@@ -311,7 +311,8 @@ def command(config: PolytopesConfig, run: Run) -> str:
 
     model, corpus = open_inputs(config)
     found = polytopes(
-        model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size, cluster_method=config.cluster_method, exact_up_to=config.exact_up_to,
+        model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size,
+        cluster_method=config.cluster_method, exact_up_to=config.exact_up_to,
         n_directions=config.directions, negative=config.negative, n_features=config.features,
         density_layers=config.density_layers, n_rays=config.rays, seed=config.seed, batch_size=config.batch_size,
         exclude_positions=config.exclude_positions, max_memory_gb=config.max_memory_gb,
