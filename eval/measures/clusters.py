@@ -209,7 +209,7 @@ def _cluster(
     return Clusters(labels, strength, sizes, condensed.stability[order], tree, *common)
 
 
-def _nothing(n: int, tree: SpanningTree | None, common: tuple, reason: str) -> Clusters:
+def _nothing(n: int, tree: SpanningTree | None, common: tuple[bool, str, str, int, int], reason: str) -> Clusters:
     empty = np.zeros(0, dtype=np.int64)
     return Clusters(np.full(n, -1), np.zeros(n), empty, np.zeros(0), tree, *common, reason)
 

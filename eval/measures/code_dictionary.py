@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -72,7 +73,8 @@ def factor_dictionary(
         raise UserError(f"expected training and held-out rows of one width; got {x.shape} and {y.shape}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UserError("expected finite rows; got NaN or infinity; check the activations")
-    model = MiniBatchNMF(
+    build: Any = MiniBatchNMF  # its annotations call numbers strings
+    model = build(
         n_features, init="nndsvda" if n_features <= min(x.shape) else "random", batch_size=min(1024, len(x)),
         alpha_W=sparsity, alpha_H=0.0, l1_ratio=1.0, max_iter=100, random_state=seed,
     )  # fmt: skip

@@ -54,7 +54,8 @@ def nmf_directions(
     data = {"clip": np.maximum(x, 0), "shift": x - low, "split": np.hstack([np.maximum(x, 0), np.maximum(-x, 0)])}
     transformed = data[negative]
     count = max(1, min(n_components, *x.shape))
-    model = MiniBatchNMF(count, init="nndsvda", batch_size=min(1024, len(x)), max_iter=100, random_state=seed)
+    build: Any = MiniBatchNMF  # its annotations call numbers strings
+    model = build(count, init="nndsvda", batch_size=min(1024, len(x)), max_iter=100, random_state=seed)
     with warnings.catch_warnings():  # the share left unexplained is reported; reaching max_iter is no failure
         warnings.filterwarnings("ignore", message="Maximum number of iterations")
         scores = model.fit_transform(transformed)

@@ -105,7 +105,7 @@ class SampleConsumer:
         ]
         token = corpus.tokens[row, position].astype(np.int64)
         following = np.where(known, corpus.tokens[row, after], -1).astype(np.int64)
-        strings = model.token_strings(token)
+        strings = model.token_strings(token.tolist())
         return TokenSample(token, following, corpus.document[row], window, position, values, before, strings)
 
 
