@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 from scipy.linalg import eigh
 
 from eval.errors import UserError
@@ -134,7 +134,7 @@ def action_per_variance(
     return np.where(variance > 0, action(paths, dt) / np.where(variance > 0, variance, 1), np.nan)
 
 
-def refinement_slope(frame_counts: Float[np.ndarray, " run"], actions: Float[np.ndarray, " run"]) -> float:
+def refinement_slope(frame_counts: Real[np.ndarray, " run"], actions: Real[np.ndarray, " run"]) -> float:
     """Does the action converge as the same trajectory is sampled more finely? Slope of log action on log frames.
 
     0 for a smooth (differentiable) code; above 0 the action grows without bound. For a power-law code on a circle with

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from scipy.stats import norm
 
 from eval.errors import UserError
@@ -105,7 +105,7 @@ def _bca_levels(levels: np.ndarray, value: float, draws: np.ndarray, jackknife: 
 
 
 def bootstrap_mean(
-    values: Float[np.ndarray, " group"], sizes: Float[np.ndarray, " group"] | None = None, **options
+    values: Real[np.ndarray, " group"], sizes: Real[np.ndarray, " group"] | None = None, **options
 ) -> Score:
     """What is the mean over documents, and how sure? ``sum(w sizes values) / sum(w sizes)``; equal sizes by default.
 
@@ -119,7 +119,7 @@ def bootstrap_mean(
 
 
 def bootstrap_ratio(
-    numerators: Float[np.ndarray, " group"], denominators: Float[np.ndarray, " group"], **options
+    numerators: Real[np.ndarray, " group"], denominators: Real[np.ndarray, " group"], **options
 ) -> Score:
     """What is a ratio of sums over documents (a pooled mean, a rate, an R^2's fraction), and how sure?
 
@@ -135,7 +135,7 @@ def bootstrap_ratio(
 
 
 def bootstrap_two_way(
-    values: Float[np.ndarray, "unit group"],
+    values: Real[np.ndarray, "unit group"],
     *,
     confidence: float = 0.95,
     n_resamples: int = 2000,
@@ -215,7 +215,7 @@ def permutation_p(
     return float((1 + np.sum(draws >= observed - slack)) / (1 + n_resamples))
 
 
-def permutation_test(first: Float[np.ndarray, " first"], second: Float[np.ndarray, " second"], **options) -> float:
+def permutation_test(first: Real[np.ndarray, " first"], second: Real[np.ndarray, " second"], **options) -> float:
     """Could two samples of independent values have the same mean? Permutation p of mean(first) - mean(second).
 
     NaN values (no score) are left out; an empty sample gives NaN. Options as ``permutation_p``.
@@ -231,7 +231,7 @@ def permutation_test(first: Float[np.ndarray, " first"], second: Float[np.ndarra
     )
 
 
-def holm(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+def holm(p_values: Real[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """Which of a family hold with no false claim at all? Holm-adjusted p (family-wise error), step-down [Holm 1979].
 
     NaN (an undefined test) stays NaN and is not counted in the family.
@@ -239,7 +239,7 @@ def holm(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     return _adjusted(p_values, lambda p: np.maximum.accumulate(p * np.arange(len(p), 0, -1)))
 
 
-def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+def benjamini_hochberg(p_values: Real[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """Which of a family hold, with at most a share q of them false? BH-adjusted p, step-up [Benjamini & Hochberg 1995].
 
     NaN (an undefined test) stays NaN and is not counted in the family.

@@ -88,9 +88,9 @@ def test_permutation_agrees_with_scipy_and_respects_strata():
     generator = np.random.default_rng(0)
     first, second = generator.normal(0.7, size=12), generator.normal(size=15)
     oracle = stats.permutation_test(
-        (first, second), lambda a, b: a.mean() - b.mean(), n_resamples=20000, rng=np.random.default_rng(1)
+        (first, second), lambda a, b: a.mean() - b.mean(), n_resamples=5000, rng=np.random.default_rng(1)
     )
-    assert permutation_test(first, second, n_resamples=20000) == pytest.approx(oracle.pvalue, abs=0.01)
+    assert permutation_test(first, second, n_resamples=5000) == pytest.approx(oracle.pvalue, abs=0.02)
     strata = np.repeat([0, 1], 20)
     values = strata * 10.0
     assert permutation_p(lambda label: label @ values - 200, strata, strata=strata) == 1
@@ -131,7 +131,7 @@ def test_error_texts():
     with pytest.raises(UserError, match=r"expected method 'bca' or 'percentile'; got 'normal'; choose one"):
         bootstrap_mean(np.ones(30), method="normal")
     with pytest.raises(UserError, match=r"expected confidence in \(0, 1\); got 95"):
-        bootstrap_mean(np.ones(30), confidence=95)
+        bootstrap_mean(np.ones(30), confidence=95.0)
     with pytest.raises(UserError, match=r"expected alternative .* got 'up'"):
         permutation_test(np.ones(3), np.ones(3), alternative="up")
     with pytest.raises(UserError, match=r"expected p-values in \[0, 1\]; got 1.5"):
