@@ -171,7 +171,7 @@ class TopKTrainer:
         most = int((scores >= smallest).sum(1).max())
         chosen, indices = scores.topk(max(1, most), dim=1, sorted=False)
         chosen = torch.where(chosen >= smallest, chosen, 0.0)
-        rate = self.options.threshold_rate
+        rate = self.options.threshold_rate if self.step_count else 1.0  # start at the first batch's, not at 0
         self.threshold = (1 - rate) * self.threshold + rate * float(smallest)
         return indices, chosen / size[indices]
 
