@@ -30,13 +30,22 @@ from eval.measures.projection import (
     random_projections,
     refinement_slope,
 )
+from eval.report.tables import csv_text, text_table
+from eval.runs import Run
 from eval.scores import Score
-from vision_codes.harvest import activations, sites
+from vision_codes.configs.projections import ProjectionsConfig
+from vision_codes.figures import draw_actions, draw_trajectories
+from vision_codes.harvest import Site, activations, sites
+from vision_codes.inputs import open_network
 from vision_codes.resnet_vae import ResNetVAE
 from vision_codes.stimuli import Stimulus, make_stimulus
 
 REFINEMENTS = (50, 100, 200, 400, 800)
 N_ARCS = 8
+MAXIMUM_BYTES = 2**30
+"""Sites are visited in groups whose frames fit in this much memory."""
+COLUMNS = ["site", "layer", "action", "action_sampled", "action_per_trace", "minimum_action_per_variance"]
+COLUMNS += ["explained_coordinates", "explained_pixels", "trajectory_alpha", "refinement_slope", "predicted_slope"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def project_site(
         **_spread("explained_coordinates", coordinates),
         **_spread("explained_pixels", pixels),
         "action_explained_rho": float(rho.statistic),
-        ** trajectory_alpha(trajectory).fields("trajectory_alpha"),
+        **trajectory_alpha(trajectory).fields("trajectory_alpha"),
     }
     arrays = {"drawn": paths[:4], "action_per_variance": ratios, "explained": coordinates, "actions": actions}
     return fields, arrays
@@ -155,9 +164,11 @@ def explained_variances(
         target = vectors * np.sqrt(np.maximum(values, 0))
     scale = np.abs(paths).max(axis=(1, 2), keepdims=True)
     design = np.concatenate([paths / np.where(scale > 0, scale, 1), np.ones((*paths.shape[:2], 1))], axis=2)
+    ridge = 1e-12 * np.eye(design.shape[2]) * paths.shape[1]  # a projection that stands still: 0/0 becomes 0
     residual, total = np.zeros(len(paths)), 0.0
     for test in folds:
-        weights = np.linalg.pinv(design[:, ~test]) @ target[~test]
+        train = design[:, ~test].transpose(0, 2, 1)
+        weights = np.linalg.solve(train @ train.transpose(0, 2, 1) + ridge, train @ target[~test])
         residual += np.square(target[test] - design[:, test] @ weights).sum((1, 2))
         total += float(np.square(target[test] - target[~test].mean(0)).sum())
     if total <= 1e-20:
@@ -199,16 +210,32 @@ def projections(
     moving = make_stimulus(stimulus, n_frames, architecture.image_size, architecture.channels, **settings)
     fine = make_stimulus(stimulus, finest, architecture.image_size, architecture.channels, **settings)
     records, arrays = [], {}
-    for site in sites(model, names):
-        frames = activations(model, moving.frames, [site.name])[site.name]
-        fields, site_arrays = project_site(frames, moving, n_projections, seed)
-        if refinements and fields["action"]:
-            fields |= _refine(activations(model, fine.frames, [site.name])[site.name], refinements)
-            alpha = fields["trajectory_alpha"]
-            fields["predicted_slope"] = None if alpha is None else max(0.0, 3.0 + alpha)
-        records.append({"site": site.name, "layer": site.layer, "width": site.width, **fields})
-        arrays |= {f"{site.name}/{key}": value for key, value in site_arrays.items()}
+    for group in _groups(sites(model, names), max(finest, n_frames)):
+        of_moving = activations(model, moving.frames, group)
+        of_fine = activations(model, fine.frames, group) if refinements else {}
+        for site in sites(model, group):
+            fields, site_arrays = project_site(of_moving.pop(site.name), moving, n_projections, seed)
+            if refinements and fields["action"]:
+                fields |= _refine(of_fine.pop(site.name), refinements)
+                alpha = fields["trajectory_alpha"]
+                fields["predicted_slope"] = None if alpha is None else max(0.0, 3.0 + alpha)
+            records.append({"site": site.name, "layer": site.layer, "width": site.width, **fields})
+            arrays |= {f"{site.name}/{key}": value for key, value in site_arrays.items()}
     return records, arrays
+
+
+def _groups(places: Sequence[Site], n_frames: int) -> list[list[str]]:
+    """Sites whose frames fit in memory together, in order."""
+    groups: list[list[str]] = [[]]
+    used = 0
+    for site in places:
+        size = 8 * n_frames * site.width
+        if groups[-1] and used + size > MAXIMUM_BYTES:
+            groups.append([])
+            used = 0
+        groups[-1].append(site.name)
+        used += size
+    return groups
 
 
 def _refine(frames: Float[np.ndarray, "frame width"], counts: Sequence[int]) -> dict[str, Any]:
@@ -219,3 +246,30 @@ def _refine(frames: Float[np.ndarray, "frame width"], counts: Sequence[int]) -> 
         actions.append(expected_action(np.concatenate([chosen, chosen[:1]]), 1 / n))
     slope = refinement_slope(np.array(counts), np.array(actions))
     return {"refinement_slope": slope, "refinement_frames": list(counts), "refinement_actions": actions}
+
+
+def command(config: ProjectionsConfig, run: Run) -> str:
+    """`vision_codes projections`."""
+    model = open_network(config.model, config.device, untrained=config.untrained, seed=config.seed)
+    settings: dict[str, Any] = {"noise": config.noise}
+    if config.stimulus == "dot":
+        settings |= {"radius": config.radius, "dot_size": config.dot_size}
+    else:
+        settings |= {"cycles": config.cycles, "orientation": config.orientation}
+    records, arrays = projections(
+        model,
+        config.stimulus,
+        config.sites,
+        n_frames=config.frames,
+        n_projections=config.projections,
+        refinements=config.refinements,
+        seed=config.seed,
+        **settings,
+    )
+    run.write_arrays("projections", **{name.replace("/", "|"): value for name, value in arrays.items()})
+    run.write_text("tables/projections.csv", csv_text(records))
+    draw_trajectories(run, {row["site"]: arrays[f"{row['site']}/drawn"] for row in records if row["action"]})
+    draw_actions(run, records)
+    provenance = {"folder": config.model, "architecture": model.architecture.as_json(), "untrained": config.untrained}
+    run.finish({"sites": records, "stimulus": {"name": config.stimulus, **settings}}, model=provenance)
+    return text_table(records, COLUMNS)

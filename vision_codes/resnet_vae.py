@@ -276,7 +276,7 @@ def load_imagenet_encoder(model: ResNetVAE) -> str:
     if architecture.base_width != 64 or architecture.channels != 3:
         raise UserError(
             f"expected base_width 64 and 3 channels for ImageNet weights; got {architecture.base_width} and "
-            f"{architecture.channels}; pass --no-pretrained"
+            f"{architecture.channels}; pass --pretrained no"
         )
     from eval.torchvision_operators import declare_missing_operators
 
@@ -288,7 +288,7 @@ def load_imagenet_encoder(model: ResNetVAE) -> str:
         state = weights.get_state_dict(progress=False)
     except OSError as error:
         raise UserError(
-            f"expected to download {weights}; got {error}; pass --no-pretrained to start from random weights"
+            f"expected to download {weights}; got {error}; pass --pretrained no to start from random weights"
         ) from error
     encoder_state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     model.encoder.load_state_dict(encoder_state)

@@ -1,0 +1,107 @@
+"""What do the leading directions of the code look like? Eigenvectors as maps of their site and as filters on pixels.
+
+[MK Fig. 3d]. A pixel filter summarises a direction linearly: the covariance of the pixels with
+the direction's coefficient over images (a spike-triggered average), scaled to unit length. For a linear site it is the
+eigenvector seen through the covariance of natural images; deep in the network it shows only the linear part.
+
+Axis glossary: ``filter`` eigenvectors by falling eigenvalue, ``image``, ``channel``, ``height``, ``width``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from eval.report.figures import SavedFigure, figure, save_figure
+from eval.report.tables import text_table
+from eval.runs import Run
+from vision_codes.configs.spectra import EigenfiltersConfig
+from vision_codes.harvest import Site, activations, as_input, sites
+from vision_codes.inputs import open_images, open_model
+from vision_codes.resnet_vae import ResNetVAE
+
+
+@dataclass(frozen=True)
+class Eigenfilters:
+    """Leading eigenvectors of one site.
+
+    vectors: ``[filter channel height width]`` of the site, unit length. pixels: of the image, the same axes and length.
+    share: of the variance over images, falling. linear_r2: share of each coefficient's variance that its own pixel
+    filter explains over these images (in-sample, one regressor: in [0, 1]).
+    """
+
+    site: Site
+    vectors: Float[np.ndarray, "filter channel height width"]
+    pixels: Float[np.ndarray, "filter channel height width"]
+    share: Float[np.ndarray, " filter"]
+    linear_r2: Float[np.ndarray, " filter"]
+
+
+def eigenfilters(
+    model: ResNetVAE, images: np.ndarray, names: Sequence[str] = (), n_filters: int = 6
+) -> list[Eigenfilters]:
+    """The ``n_filters`` leading eigenvectors of every site (fewer where it has fewer), from the images' Gram matrix.
+
+    Signs are chosen so that a pixel filter's largest weight is positive.
+    """
+    pixels = as_input(images, model).flatten(1).double().numpy()
+    shape = (model.architecture.channels, model.architecture.image_size, model.architecture.image_size)
+    pixels -= pixels.mean(0)
+    return [_of_site(site, model, images, pixels, shape, n_filters) for site in sites(model, names)]
+
+
+def _of_site(
+    site: Site, model: ResNetVAE, images: np.ndarray, pixels: np.ndarray, shape, n_filters: int
+) -> Eigenfilters:
+    rows = activations(model, images, [site.name])[site.name].astype(np.float64)
+    rows -= rows.mean(0)
+    values, left = np.linalg.eigh(rows @ rows.T)
+    n = min(n_filters, int((values > 1e-10 * max(values[-1], 1e-300)).sum()))
+    values, left = values[::-1][:n], left[:, ::-1][:, :n]
+    filters = left.T @ pixels
+    filters /= np.maximum(np.linalg.norm(filters, axis=1, keepdims=True), 1e-300)
+    signs = np.sign(filters[np.arange(n), np.abs(filters).argmax(1)])[:, None]
+    vectors = left.T @ rows / np.sqrt(values)[:, None] * signs
+    response = pixels @ (filters * signs).T
+    cosine = (response * left * signs.T).sum(0) / np.maximum(np.linalg.norm(response, axis=0), 1e-300)
+    share = values / np.square(rows).sum()
+    return Eigenfilters(site, vectors.reshape(n, *site.shape), (filters * signs).reshape(n, *shape), share, cosine**2)
+
+
+def draw_eigenfilters(
+    run: Run, found: Sequence[Eigenfilters], name: str = "eigenfilters", n_sites: int = 6
+) -> SavedFigure:
+    """For sites from early to late: leading eigenvectors as pixel filters, and their weight over positions below."""
+    chosen = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, n_sites).round().astype(int))]
+    columns = max(len(item.share) for item in chosen)
+    fig, axes = figure(2 * len(chosen), columns, width=1.15 * columns, height=2.4 * len(chosen), squeeze=False)
+    for axis in axes.ravel():
+        axis.axis("off")
+    for row, item in enumerate(chosen):
+        for column in range(len(item.share)):
+            above, below = axes[2 * row, column], axes[2 * row + 1, column]
+            weights = item.pixels[column].transpose(1, 2, 0)
+            above.imshow(0.5 + 0.5 * weights / np.abs(weights).max(), cmap="gray", vmin=0, vmax=1)
+            below.imshow(np.linalg.norm(item.vectors[column], axis=0), cmap="magma")
+            above.set_title(f"{item.site.name} {column + 1}: {item.share[column]:.1%}", fontsize=6)
+    caption = "Leading eigenvectors by depth: as filters on pixels (grey is 0), and below their weight over positions"
+    return save_figure(run, fig, name, caption)
+
+
+def command(config: EigenfiltersConfig, run: Run) -> str:
+    """`vision_codes eigenfilters`."""
+    model = open_model(config)
+    images, provenance = open_images(config, model)
+    found = eigenfilters(model, images, config.sites, config.n_filters)
+    for item in found:
+        run.write_arrays(item.site.name, vectors=item.vectors, pixels=item.pixels)
+    draw_eigenfilters(run, found)
+    rows = [
+        {"site": f.site.name, "layer": f.site.layer, "share": f.share.tolist(), "linear_r2": f.linear_r2.tolist()}
+        for f in found
+    ]
+    run.finish({"sites": rows}, model={"folder": config.model, "untrained": config.untrained}, images=provenance)
+    return text_table(rows)
