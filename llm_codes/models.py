@@ -102,7 +102,8 @@ class Model:
 
     @cached_property
     def n_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.bridge.parameters())
+        plain = getattr(self.bridge, "original_model", self.bridge)  # a bridge counts split attention twice
+        return sum(parameter.numel() for parameter in plain.parameters())
 
     def check_tokens(self, tokens: Int[Tensor, "batch position"]) -> Tensor:
         """Tokens on the model's device; raises `UserError` where they are too long or outside the vocabulary."""

@@ -7,6 +7,7 @@ returns its part of `results.json`. A chapter that fails is reported as failed, 
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,9 +71,47 @@ def trajectories_chapter(inputs: Inputs) -> dict[str, Any]:
     return {"trajectories": found.rows}
 
 
+def explain_chapter(inputs: Inputs) -> dict[str, Any]:
+    """Neurons, random projections and PCA directions, explained and scored by token lookup; a run folder of its own."""
+    from eval.explanation.page import depth_figure
+    from llm_codes.explain import command as explain
+    from llm_codes.explain_report import add_chapter
+
+    reference = "llm_codes.configs.explain:ExplainConfig"
+    config = derive(inputs.config, reference, layers=":", split="all", scorers=(), per_layer=8, batch_size=16)
+    run = Run(inputs.run.path("explain"), config, inputs.run.command)
+    if not run.path("results.json").exists():
+        explain(config, run)
+    results = json.loads(run.path("results.json").read_text(encoding="utf-8"))
+    add_chapter(inputs.page, results, {"score_by_depth": depth_figure(inputs.run, results["by_layer"])})
+    return {"explain": {key: results[key] for key in ("by_layer", "paired", "leakage")}}
+
+
+def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
+    """Spline codes of two middle MLPs, their clusters as text, density, directions."""
+    from llm_codes.polytopes.report import add_chapter, draw
+    from llm_codes.polytopes.study import polytopes
+
+    middle = inputs.model.n_layers // 2
+    found = polytopes(
+        inputs.model,
+        inputs.corpus,
+        layers=f"{middle}:{middle + 2}",
+        n_rays=8,
+        seed=inputs.config.seed,
+        batch_size=inputs.config.batch_size,
+        exclude_positions=inputs.config.exclude_positions,
+        max_memory_gb=inputs.config.max_memory_gb,
+    )
+    add_chapter(inputs.page, found.results, draw(inputs.run, found))
+    return {"polytopes": found.results}
+
+
 WRITERS: dict[str, Callable[[Inputs], dict[str, Any]]] = {
     "spectra": spectra_chapter,
     "trajectories": trajectories_chapter,
+    "polytopes": polytopes_chapter,
+    "explain": explain_chapter,
 }
 
 

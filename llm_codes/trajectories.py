@@ -183,8 +183,8 @@ def draw_depth(run: Run, rows: Sequence[Mapping[str, Any]]) -> SavedFigure:
         right.plot([r["layer"] for r in defined], [r["minimum_action"] for r in defined], "o-", ms=3.5, color=colour)
         right.plot(layers, [r["best_sampled"] for r in mine], "s--", ms=3.5, color=colour, alpha=0.6)
     left.axhline(1, color="#555555", linewidth=0.8, linestyle="--")
-    left.set(title="Action per variance (white noise: 1)", xlabel="layer", ylabel="action / trace")
-    right.set(title="Smoothest direction: exact (solid), best of the sample (dashed)", xlabel="layer", yscale="log")
+    left.set(title="Action per variance", xlabel="layer", ylabel="action / trace")
+    right.set(title="Smoothest: exact (solid), best sampled (dashed)", xlabel="layer", yscale="log")
     left.legend()
     caption = "Roughness of the code along a text by depth, with 95% intervals over documents. Lower is smoother."
     return save_figure(run, fig, "action", caption)

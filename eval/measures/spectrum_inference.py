@@ -7,6 +7,10 @@ summaries T, their simulated mean T(theta), covariance Sigma and derivative J, e
 
     min_d (T - T(theta) - J d)^T Sigma^-1 (T - T(theta) - J d) + |kinks + d|^2 / KINK_SD^2
 
+A real spectrum is no broken power law: with many tokens Sigma is tiny and the model cannot meet every summary. What it
+then leaves of the *exponent's* gap is added to the slope, so that the model only supplies the bias, and a spectrum that
+needs no correction gets none:  slope <- slope + (T - T(theta) - J d)_exponent / J_exponent,slope.
+
 Axis glossary: ``index`` eigenvalues in falling order, ``parameter`` (level, slope, kinks), ``summary``, ``draw``.
 
 Source: Gourieroux, Monfort & Renault 1993 (indirect inference); Zhou & Marchetti's ridge is the Gaussian prior.
@@ -118,9 +122,12 @@ def infer_spectrum(log_eigenvalues: Float[np.ndarray, " index"], experiment: Exp
     jacobian = _jacobian(theta, design, experiment, draws[:SLOPE_DRAWS], 50)
     theta = theta + _step(theta, measured - draws.mean(0), _covariance(draws), jacobian)[0]
     draws = experiment.summarise(experiment.simulate(design @ theta, FINAL_DRAWS, 60))
-    step, covariance = _step(theta, measured - draws.mean(0), _covariance(draws), jacobian)
+    gap = measured - draws.mean(0)
+    step, covariance = _step(theta, gap, _covariance(draws), jacobian)
     theta = theta + step
-    return InferredSpectrum(float(theta[1]), float(np.sqrt(covariance[1, 1])), design @ theta, theta[2:])
+    slope = theta[1] + (gap - jacobian @ step)[0] / jacobian[0, 1]
+    alone = draws[:, 0].var(ddof=1) * (1 + 1 / len(draws)) / jacobian[0, 1] ** 2
+    return InferredSpectrum(float(slope), float(np.sqrt(max(covariance[1, 1], alone))), design @ theta, theta[2:])
 
 
 def _start(log_eigenvalues: np.ndarray, design: np.ndarray, experiment: Experiment) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eval.commands import option
 from llm_codes.configs.spectra import SpectraConfig
 
-CHAPTERS = ("spectra", "trajectories")
+CHAPTERS = ("spectra", "trajectories", "polytopes", "explain")
 
 
 @dataclass(frozen=True, kw_only=True)
