@@ -81,8 +81,7 @@ class Trainer:
         architecture = model.architecture
         self.training_images = Images(training.images, architecture.image_size, architecture.channels)
         self.validation_images = Images(validation.images, architecture.image_size, architecture.channels)
-        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.layout = layout
+        layout = self.layout = memory_layout(recipe.channels_last, self.device, architecture.base_width)
         self.model = model.to(self.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
         self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _schedule(recipe))
@@ -193,6 +192,16 @@ class Trainer:
             for name, term in zip(TERMS, losses, strict=True):
                 sums[name] += float(term) * len(images)
         return {name: value / len(self.validation_images) for name, value in sums.items()}
+
+
+def memory_layout(channels_last: bool, device: torch.device, base_width: int) -> torch.memory_format:
+    """Channels-last where asked; never on a CPU for widths that are no multiple of 8.
+
+    There torch 2.13's backward pass of channels-last convolutions with 4 channels writes outside its buffers (the heap
+    is damaged and the process aborts).
+    """
+    usable = device.type != "cpu" or base_width % 8 == 0
+    return torch.channels_last if channels_last and usable else torch.contiguous_format
 
 
 def _chunks(trainer: Trainer) -> int:
