@@ -59,6 +59,7 @@ class Model:
     dtype: torch.dtype
     untrained: bool = False
     seed: int = 0
+    n_parameters: int = 0
 
     @property
     def n_layers(self) -> int:
@@ -99,11 +100,6 @@ class Model:
     def hook_names(self) -> frozenset[str]:
         """Every hook name this model answers to."""
         return frozenset(self.bridge.hook_dict)
-
-    @cached_property
-    def n_parameters(self) -> int:
-        plain = getattr(self.bridge, "original_model", self.bridge)  # a bridge counts split attention twice
-        return sum(parameter.numel() for parameter in plain.parameters())
 
     def check_tokens(self, tokens: Int[Tensor, "batch position"]) -> Tensor:
         """Tokens on the model's device; raises `UserError` where they are too long or outside the vocabulary."""
@@ -233,8 +229,9 @@ def load_model(
         tokenizer = tokenizer or tokenizer_found
     if tokenizer is None:
         raise UserError("expected tokenizer= beside hf_model=, got none; pass the model's tokenizer")
+    n_parameters = sum(parameter.numel() for parameter in hf_model.parameters())  # a bridge splits and counts twice
     bridge = _boot_bridge(source, hf_model.to(device=device, dtype=kind).eval(), tokenizer, device, kind)
-    return Model(bridge, tokenizer, name, _public_source(name, source), device, kind, untrained, seed)
+    return Model(bridge, tokenizer, name, _public_source(name, source), device, kind, untrained, seed, n_parameters)
 
 
 def _public_source(name: str, source: str) -> str:
@@ -259,7 +256,10 @@ def _boot_bridge(source: str, hf_model: Any, tokenizer: Any, device: str, dtype:
 def _wrap_existing(bridge: Any, tokenizer: Any) -> Model:
     parameter = next(bridge.parameters())
     name = str(getattr(bridge.cfg, "model_name", "model"))
-    return Model(bridge, tokenizer or bridge.tokenizer, name, name, str(parameter.device), parameter.dtype)
+    n_parameters = sum(parameter.numel() for parameter in bridge.parameters())
+    model = Model(bridge, tokenizer or bridge.tokenizer, name, name, str(parameter.device), parameter.dtype)
+    model.n_parameters = n_parameters
+    return model
 
 
 def _resolve(name: str) -> tuple[str, str | None]:

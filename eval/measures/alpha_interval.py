@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
+from eval.measures.document_moments import SKETCH_WIDTH
 from eval.measures.moments import Moments
 from eval.measures.power_law import INDEX_RANGE, power_law_exponent
 from eval.measures.resampling import MINIMUM_GROUPS
@@ -39,6 +40,10 @@ TRUNCATED_WIDTH = 200
 WARN_TOKENS_PER_WIDTH = 16
 MINIMUM_TOKENS_PER_INDEX = 3
 """Fewer tokens than this times the last fitted index leave too little to correct."""
+TOKENS_PER_DIRECTION = 12
+"""With clustered tokens, fewer than this per measured direction leave the shared share too uncertain to correct by."""
+LEAST_SENSITIVITY = 0.25
+"""Below this the sample's exponent hardly follows the population's, and the correction would be mostly its model."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,9 @@ def correct_exponent(
     trace = float(spectrum.sum()) if kept < width else None
     experiment = Experiment(effective_lengths(sample), sample.shared[:kept], index_range, seed, trace)
     inferred = infer_spectrum(np.log(np.maximum(spectrum[:kept], 1e-14 * spectrum[0])), experiment)
+    if inferred.sensitivity < LEAST_SENSITIVITY:
+        reason = f"the measured exponent follows the true one by only {inferred.sensitivity:.2f} for 1; read more text"
+        return CorrectedExponent(Score.undefined(reason, len(sample.lengths)), diagnostics)
     half = float(norm.ppf(0.5 + confidence / 2)) * inferred.sd
     score = Score(inferred.slope, inferred.slope - half, inferred.slope + half, len(sample.lengths))
     measured = float(power_law_exponent(sample.eigenvalues, index_range))
@@ -131,6 +139,13 @@ def _reason_against(sample: ClusteredSpectrum, last: int, minimum_documents: int
         return f"{sample.n_tokens} tokens; the fit to index {last} needs at least {MINIMUM_TOKENS_PER_INDEX * last}"
     if sample.eigenvalues[last - 1] <= 1e-12 * sample.eigenvalues[0]:
         return f"eigenvalue {last} vanishes: the activations span fewer directions than the fit needs"
+    directions = min(width, SKETCH_WIDTH)
+    excess = sample.shared_fraction * float((sample.lengths**2).sum() / sample.lengths.sum())
+    if excess > 1 and sample.n_tokens - documents < TOKENS_PER_DIRECTION * directions:
+        return (
+            f"{sample.n_tokens} tokens in {documents} documents that share {sample.shared_fraction:.0%} of their "
+            f"variance; the correction for clustered tokens needs at least {TOKENS_PER_DIRECTION * directions}"
+        )
     if documents < minimum_documents:
         return f"{documents} documents; the correction resamples documents and needs at least {minimum_documents}"
     if documents / max(sample.dispersion, 1) < MINIMUM_GROUPS / 2:

@@ -43,11 +43,13 @@ RELIABLE_TRUNCATED = 0.55
 class InferredSpectrum:
     """slope: of the population over the fit range. sd: of the slope, sampling and Monte Carlo error together.
 
+    sensitivity: d (sample exponent) / d (population slope): 1 with endless data, near 0 where the sample tells nothing.
     log_spectrum: the population's log eigenvalues. kink_sds: how far each kink moved from zero, in prior sd.
     """
 
     slope: float
     sd: float
+    sensitivity: float
     log_spectrum: Float[np.ndarray, " index"]
     kinks: Float[np.ndarray, " kink"]
 
@@ -127,7 +129,8 @@ def infer_spectrum(log_eigenvalues: Float[np.ndarray, " index"], experiment: Exp
     theta = theta + step
     slope = theta[1] + (gap - jacobian @ step)[0] / jacobian[0, 1]
     alone = draws[:, 0].var(ddof=1) * (1 + 1 / len(draws)) / jacobian[0, 1] ** 2
-    return InferredSpectrum(float(slope), float(np.sqrt(max(covariance[1, 1], alone))), design @ theta, theta[2:])
+    sd = float(np.sqrt(max(covariance[1, 1], alone)))
+    return InferredSpectrum(float(slope), sd, float(jacobian[0, 1]), design @ theta, theta[2:])
 
 
 def _start(log_eigenvalues: np.ndarray, design: np.ndarray, experiment: Experiment) -> np.ndarray:

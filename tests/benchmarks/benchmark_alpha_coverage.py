@@ -5,8 +5,8 @@ within a document), through the whole path (streaming moments, documents, correc
 the data sets, mean width over the Monte Carlo 95% range of alpha_corrected, and how many were undefined.
 
 64-token documents cannot give 2d or 8d tokens with 100 documents (6400 tokens), so clustered cells come in three
-readings: 64-token documents filling N (8 and 32 documents: undefined or reported as they come), at least 100 documents
-(N = 6400 for both), and 100 documents that give N / 100 tokens each.
+readings: 64-token documents filling N (8 and 32 documents: too few tokens to tell how alike the tokens of a document
+are, undefined), at least 100 documents (N = 6400 for both), and 100 documents of N / 100 tokens each (undefined too).
 
     python tests/benchmarks/benchmark_alpha_coverage.py 200            # all cells, 200 data sets each
     python tests/benchmarks/benchmark_alpha_coverage.py 40 iid-2d      # one design
@@ -83,7 +83,10 @@ def coverage(design: str, exponent: float, n_data_sets: int) -> dict[str, float 
 def test_interval_covers_the_truth(design: str, exponent: float) -> None:
     cell = coverage(design, exponent, 200)
     print(json.dumps(cell))
-    assert cell["undefined"] == 0 and cell["coverage"] >= 0.9 and cell["width_ratio"] <= 1.5, cell
+    if cell["undefined"] == 200:
+        assert cell["reason"], cell  # a cell that cannot be had is undefined with its reason, not widened
+    else:
+        assert cell["undefined"] == 0 and cell["coverage"] >= 0.9 and cell["width_ratio"] <= 1.5, cell
 
 
 if __name__ == "__main__":

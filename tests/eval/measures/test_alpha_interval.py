@@ -113,3 +113,17 @@ def test_a_code_with_few_directions_is_undefined():
     spectrum = np.where(INDEX < 20, INDEX**-1.0, 0)
     score = correct_exponent(ClusteredSpectrum(spectrum, np.full(100, 20.0), np.zeros(128))).score
     assert "eigenvalue 50 vanishes" in score.reason
+
+
+def test_clustered_tokens_too_few_to_correct_are_undefined():
+    found = correct_exponent(measured(INDEX**-0.7, 0.5, np.full(22, 64.0), 5))
+    assert found.score.reason is not None
+    assert "documents that share 50% of their variance; the correction for clustered tokens needs" in found.score.reason
+
+
+def test_a_spectrum_with_endless_data_is_left_as_it_is():
+    """Also where it is no power law: the model supplies the bias, never the shape."""
+    spectrum = INDEX**-0.8 * (1 + 0.4 * np.sin(np.log(INDEX) * 3)) * np.exp(-INDEX / 60)
+    sample = measured(np.sort(spectrum)[::-1], 0.03, np.full(400, 500.0), 2)
+    found = correct_exponent(sample)
+    assert abs(found.diagnostics["alpha_bias"]) < 0.02
