@@ -14,9 +14,9 @@ pipeline_tag: text-generation
 
 # gpt2-sotu
 
-A small GPT-2, trained from scratch on {corpus_words}. It ships with `neural-codes` so that every measure can be tried
-on a real, trained language model with no download. It is a specimen to read codes in, not a source of facts or of
-good prose.
+A small GPT-2, trained from scratch on {corpus_words}.
+It ships with `neural-codes` so that every measure can be tried on a real, trained language model with no download. It
+is a specimen to read codes in, not a source of facts or of good prose.
 
 - `GPT2LMHeadModel`: {n_layers} layers, width {width}, {n_heads} heads, context {context}, {n_parameters:,} parameters,
   tied embeddings.
@@ -35,8 +35,8 @@ least {least_context} tokens before it.
 | **this model** | **{bits_per_byte:.3f}** {interval} |
 {compressors}
 
-Lower is better; all are lossless code lengths of the same text (without the model's weights). {overlap:.1%} of the
-held-out 13-word sequences also occur in a training document, so little of the figure is memory.
+Lower is better; all are lossless code lengths of the same text (without the model's weights). Of the held-out sequences
+of 13 words, {overlap:.1%} also occur in a training document.
 
 ## Recipe
 
@@ -44,10 +44,11 @@ held-out 13-word sequences also occur in a training document, so little of the f
 ({epochs:.1f} passes over the text), float32. Every window is BOS and up to {text_length} consecutive tokens of one
 document, cut anew at each pass. The matrices of the blocks are trained by Muon (learning rate {matrix_learning_rate},
 momentum 0.95, weight decay {weight_decay}); embeddings, norms and biases by AdamW ({other_learning_rate}, betas 0.9 and
-0.95). Warm-up of {warmup_steps} steps, then a linear decay to zero; no dropout. Training took {minutes:.0f} minutes
-({tokens_per_second:,.0f} tokens a second) with {threads} threads.
+0.95). Warm-up of {warmup_steps} steps, then a linear decay to zero; no dropout. Training took {minutes:.0f} minutes of
+wall time with {threads} threads: {tokens_per_second:,.0f} tokens a second over all, with whatever else the machine did,
+and {best_tokens_per_second:,.0f} in its best tenth.
 
-To train it again (the same command continues after an interruption; the figure comes out within .03):
+To train it again (the same command continues after an interruption):
 
     {command}
 """
