@@ -57,7 +57,7 @@ class HalfScatter:
 
     def _start(self, tokens: Tensor) -> None:
         """Choose the shift and the top directions (subspace iteration) from the first batch."""
-        self.shift = tokens.mean(0, dtype=torch.float64)
+        self.shift = tokens.mean(0, dtype=torch.float64).float().double()  # exact in both precisions
         if not self.top.shape[1]:
             return
         centred = tokens.float() - self.shift.float()
@@ -65,21 +65,30 @@ class HalfScatter:
         basis = torch.randn(self.width, self.top.shape[1], generator=generator)
         for _ in range(4):
             basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
-        self.top = torch.linalg.qr(basis.double()).Q
+        self.top = torch.linalg.qr(basis.double()).Q.float().double()  # exact in both precisions
 
     def _add(self, rows: Tensor, side: int) -> None:
-        rows = rows.double() - self.shift
         self.count[side] += len(rows)
-        self.sums[side] += rows.sum(0)
+        precise = rows.dtype == torch.float64 or not self.top.shape[1]
+        along, rest = self._deflate(rows, torch.float64 if precise else torch.float32)
+        if not precise and _is_wide(rest):
+            along, rest = self._deflate(rows, torch.float64)
+        self.sums[side] += rows.sum(0, dtype=torch.float64) - len(rows) * self.shift
         if self.top.shape[1]:
-            along = rows @ self.top
-            rows -= along @ self.top.T
-            self.top_square[side] += along.T @ along
-            self.top_cross[side] += along.T @ rows
-            if not _is_wide(rows):
-                rows = rows.float()
+            self.top_square[side] += along.double().T @ along.double()
+            self.top_cross[side] += (along.T @ rest).double()
+        rows = rest
         for first in range(0, self.width, COLUMN_BLOCK):
             self._add_columns(rows, side, first, min(first + COLUMN_BLOCK, self.width))
+
+    def _deflate(self, rows: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Components along the top directions, and the rest, about the shift, in the given precision."""
+        centred = rows.to(kind) - self.shift.to(kind)
+        if not self.top.shape[1]:
+            return centred[:, :0], centred
+        top = self.top.to(kind)
+        along = centred @ top
+        return along, torch.addmm(centred, along, top.T, alpha=-1)
 
     def _add_columns(self, rows: Tensor, side: int, first: int, end: int) -> None:
         gram = rows[:, first:end].T @ rows[:, first:]
