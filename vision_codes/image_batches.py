@@ -91,5 +91,6 @@ def batches(data: Images, indices: list[list[int]], workers: int = 0) -> Iterato
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,
+        generator=torch.Generator(),  # its own: an iterator draws a seed, which must not move dropout's generator
     )
     yield from loader
