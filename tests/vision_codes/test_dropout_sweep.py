@@ -1,0 +1,110 @@
+"""The sweep end to end in miniature, and the verdicts on planted networks where the answer is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from eval.errors import UserError
+from vision_codes.__main__ import main
+from vision_codes.report import collect
+from vision_codes.seeds import over_seeds, rank_correlation, slope
+from vision_codes.sweep_claims import Network, claims
+
+MINIATURE = ["dropout-sweep", "--preset", "small", "--data", "synthetic", "--image-size", "32", "--base-width", "4"]
+MINIATURE += ["--fully-connected", "16", "--latent", "4", "--epochs", "1", "--n-images", "70", "--n-validation", "10"]
+MINIATURE += ["--dropouts", "0,0.5", "--seeds", "1", "--frames", "60", "--projections", "20", "--threads", "1"]
+MINIATURE += ["--n-spectra", "60", "--n-controls", "30"]
+
+
+def planted(dropout: float, seed: int, as_the_paper_says: bool) -> Network:
+    """A network whose numbers follow the paper's statements (or their opposites), with noise over seeds."""
+    generator = np.random.default_rng([seed, int(100 * dropout)])
+    sign = 1 if as_the_paper_says else -1
+    spectra, dot = [], []
+    for layer in range(1, 18):
+        middle = 6 <= layer <= 13
+        alpha = -1 + sign * (0.15 if middle else -0.1) - sign * 0.2 * (dropout - 0.2)
+        alpha += 0.005 * generator.standard_normal()
+        steps = 0.2 + sign * (0.3 if layer > 5 else 0) + sign * 0.2 * dropout
+        spectra.append({"layer": layer, "alpha": 0.0, "alpha_corrected": alpha, "largest_step": steps})
+        explained = 0.4 + sign * (0.1 * dropout + 0.01 * layer) + 0.002 * generator.standard_normal()
+        dot.append(
+            {
+                "layer": layer,
+                "action": np.exp(sign * 5 * alpha),
+                "action_per_trace": np.exp(sign * 4 * alpha),
+                "refinement_slope": 0.5 - sign * 0.02 * layer,
+                "explained_coordinates": explained,
+                "explained_pixels": explained / 2,
+                "action_explained_rho": -sign * 0.4,
+            }
+        )
+    return Network(dropout, seed, spectra, dot)
+
+
+def judged(as_the_paper_says: bool, seeds: int = 3):
+    return claims([planted(d, s, as_the_paper_says) for d in (0.0, 0.2, 0.4, 0.8) for s in range(seeds)])
+
+
+def test_every_statement_holds_where_it_was_planted():
+    found = judged(True)
+    assert len(found) == 16 and {claim.verdict for claim in found} == {"holds"}, [
+        c for c in found if c.verdict != "holds"
+    ]
+    assert all(claim.seeds == 3 and claim.interval is not None for claim in found)
+
+
+def test_every_directed_statement_fails_where_its_opposite_was_planted():
+    verdicts = [claim.verdict for claim in judged(False)]
+    assert verdicts.count("fails") == 15 and verdicts.count("holds") == 1  # "near -1" holds in both worlds
+
+
+def test_one_seed_cannot_tell_and_says_why():
+    for claim in judged(True, seeds=1):
+        assert claim.verdict == "cannot tell" and claim.measured is not None and "one seed" in claim.note
+
+
+def test_uncorrected_alpha_is_used_only_where_the_correction_is_undefined():
+    network = planted(0.0, 0, True)
+    rows = [dict(row, alpha_corrected=None, alpha=-2.0) for row in network.spectra]
+    assert Network(0.0, 0, rows, network.dot).of("alpha") == [-2.0] * 17
+
+
+def test_numbers_over_seeds():
+    score = over_seeds([1.0, 2.0, 3.0])
+    assert score.value == 2 and score.low == pytest.approx(2 - 4.302653 / np.sqrt(3)) and score.n == 3
+    assert over_seeds([None, 5.0]).interval_reason and over_seeds([None]).reason == "undefined in all 1 seeds"
+    assert slope([0, 1, 2], [1, None, 5]) == pytest.approx(2) and slope([1, 1], [2, 3]) is None
+    assert rank_correlation([1, 2, 3], [9, 4, 1]) == pytest.approx(-1) and rank_correlation([1, 2], [1, 2]) is None
+    assert rank_correlation([1, 2, 3], [4, 4, 4]) is None
+
+
+def test_sweep_end_to_end_continues_and_reports(tmp_path, capsys):
+    folder = tmp_path / "sweep"
+    assert main([*MINIATURE, "--out", str(folder)]) == 0
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results["claims"]) == 16 and {c["verdict"] for c in results["claims"]} == {"cannot tell"}
+    assert len(results["sites"]) == 2 * 17 and len(results["training"]) == 2
+    page = (folder / "report.html").read_text()
+    assert "Statements of Marshall" in page and "http://" not in page.replace("http://www.w3.org", "")
+    before = {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
+    assert main([*MINIATURE, "--out", str(folder)]) == 0  # nothing is computed twice
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
+    capsys.readouterr()
+    assert main(["report", "--sweep", str(folder), "--out", str(tmp_path / "page")]) == 0
+    assert "cannot tell" in capsys.readouterr().out and (tmp_path / "page" / "figures" / "figure_6.pdf").exists()
+    sweep = collect(folder)
+    assert sweep.dropouts == [0.0, 0.5] and len(sweep.untrained_rows("spectra")) == 1
+    first, second = (sweep.training[d, 0]["history"][0] for d in (0.0, 0.5))
+    assert first["epoch"] == second["epoch"] == 1 and first["training_loss"] != second["training_loss"]
+
+
+def test_bad_sweeps_are_one_line(tmp_path, capsys):
+    assert main([*MINIATURE, "--dropouts", "0,1.2", "--out", str(tmp_path / "a")]) == 2
+    assert "expected dropout in [0, 1); got 1.2" in capsys.readouterr().err
+    assert not (tmp_path / "a" / "models").exists()
+    assert main([*MINIATURE, "--seeds", "0", "--out", str(tmp_path / "b")]) == 2
+    assert "give at least one of each" in capsys.readouterr().err
+    with pytest.raises(UserError, match="holds no analysed network; run the sweep first"):
+        collect(tmp_path)
