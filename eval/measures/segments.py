@@ -138,7 +138,7 @@ def segment_crossings(
 def _follow(program: Program, ends: Tensor, low: float, high: float, events: _Events, budget: int) -> None:
     """Walk the network once along [low, high]; at each site record crossings and refine every live value."""
     t = torch.tensor([low, high], dtype=torch.float64, device=ends.device)
-    live = {program.input: torch.lerp(ends[0], ends[1], t.reshape(-1, *[1] * (ends.dim() - 1)))}
+    live = program.begin(torch.lerp(ends[0], ends[1], t.reshape(-1, *[1] * (ends.dim() - 1))))
     position, number = program.advance(live, 0), 0
     last = max((i for i, step in enumerate(program.steps) if step.kind != "affine"), default=-1)
     while position < len(program.steps):

@@ -93,6 +93,16 @@ def test_max_pool_follows_the_upper_envelope() -> None:
     assert list(found.before) == [0, 1] and list(found.after) == [1, 2]
 
 
+def test_crossings_from_a_cut_are_those_of_the_rest_of_the_network() -> None:
+    """The first cut, a convolution's output, carries an image axis of one that callers do not see."""
+    program = trace(everything(2), torch.randn(3, 9, 9))
+    cut = next(name for name in program.cuts if name != "input")
+    tail = program.tail(cut).to(torch.float64)
+    start, end = torch.randn(2, *tail.input_shape, dtype=torch.float64)
+    found = segment_crossings(tail, start, end)
+    assert found.count == sampled_crossings(tail, start, end, n_samples=20_001, batch_size=5000).count > 5
+
+
 def test_zero_length_segment_has_no_density_and_says_why() -> None:
     program = trace(perceptron(3, 5, 1), torch.zeros(3))
     found = segment_crossings(program, torch.ones(3), torch.ones(3))
