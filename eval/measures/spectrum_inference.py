@@ -9,7 +9,9 @@ summaries T, their simulated mean T(theta), covariance Sigma and derivative J, e
 
 A real spectrum is no broken power law: with many tokens Sigma is tiny and the model cannot meet every summary. What it
 then leaves of the *exponent's* gap is added to the slope, so that the model only supplies the bias, and a spectrum that
-needs no correction gets none:  slope <- slope + (T - T(theta) - J d)_exponent / J_exponent,slope.
+needs no correction gets none. Where the model fits, that gap is noise: with chi^2 the misfit of n summaries,
+
+    slope <- slope + chi^2 / (chi^2 + n) (T - T(theta) - J d)_exponent / J_exponent,slope
 
 Axis glossary: ``index`` eigenvalues in falling order, ``parameter`` (level, slope, kinks), ``summary``, ``draw``.
 
@@ -125,9 +127,12 @@ def infer_spectrum(log_eigenvalues: Float[np.ndarray, " index"], experiment: Exp
     theta = theta + _step(theta, measured - draws.mean(0), _covariance(draws), jacobian)[0]
     draws = experiment.summarise(experiment.simulate(design @ theta, FINAL_DRAWS, 60))
     gap = measured - draws.mean(0)
-    step, covariance = _step(theta, gap, _covariance(draws), jacobian)
+    noise = _covariance(draws)
+    step, covariance = _step(theta, gap, noise, jacobian)
     theta = theta + step
-    slope = theta[1] + (gap - jacobian @ step)[0] / jacobian[0, 1]
+    left = gap - jacobian @ step
+    misfit = float(left @ np.linalg.solve(noise, left))
+    slope = theta[1] + misfit / (misfit + len(left)) * left[0] / jacobian[0, 1]
     alone = draws[:, 0].var(ddof=1) * (1 + 1 / len(draws)) / jacobian[0, 1] ** 2
     sd = float(np.sqrt(max(covariance[1, 1], alone)))
     return InferredSpectrum(float(slope), sd, float(jacobian[0, 1]), design @ theta, theta[2:])
