@@ -34,6 +34,7 @@ def dots_active(
     if left.device.type != "cpu":
         return torch.einsum("rw,raw->ra", left, vectors[indices])
     out = torch.empty(indices.shape, dtype=left.dtype)
+    _as_many_threads_as_torch()
     _dots(left.contiguous().numpy(), vectors.contiguous().numpy(), indices.numpy(), out.numpy())
     return out
 
@@ -52,8 +53,14 @@ def accumulate_active(
         return out
     out = torch.empty(n_features, vectors.shape[1], dtype=vectors.dtype)
     starts, rows, weights = _by_feature(indices.numpy(), values.contiguous().numpy(), n_features)
+    _as_many_threads_as_torch()
     _accumulate(starts, rows, weights, vectors.contiguous().numpy(), out.numpy())
     return out
+
+
+def _as_many_threads_as_torch() -> None:
+    """Idle threads of a parallel region wait in a loop: on a busy machine more of them than asked for cost a lot."""
+    numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))  # pyright: ignore
 
 
 @numba.njit(parallel=True, fastmath={"reassoc", "contract"}, cache=True)
