@@ -242,14 +242,6 @@ class _Study:
             out[name] = {"from": last if name == "late" else "pixels", "image_size": small.image_size, **facts}
         return out
 
-    def claims(self, results: dict[str, Any]) -> list[Claim]:
-        return [
-            *_density_claims(self, results),
-            *_scaling_claims(results),
-            _map_claim(results),
-            _cluster_claim(results),
-        ]
-
 
 def _image_correlation(a: np.ndarray, b: np.ndarray, seed: int) -> Score:
     """Spearman correlation over pairs of images, with an interval that resamples images."""

@@ -69,7 +69,7 @@ def _means(sums: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> tuple[n
 def class_density(
     distance: Int[np.ndarray, "item item"],
     length: Float[np.ndarray, "item item"],
-    labels: Int[np.ndarray, " item"],
+    labels: Int[np.ndarray, " label"],  # one per item: checked below, with a line that says so
     *,
     seed: int = 0,
     n_resamples: int = 2000,

@@ -18,10 +18,10 @@ from eval.measures.segments import Crossings
 
 
 def normalised_crossings(
-    start: Float[np.ndarray, " width"],
-    end: Float[np.ndarray, " width"],
-    weight: Float[np.ndarray, "unit width"],
-    bias: Float[np.ndarray, " unit"],
+    start: Float[np.ndarray, ...],  # shapes are checked below, with a line that names them
+    end: Float[np.ndarray, ...],
+    weight: Float[np.ndarray, ...],
+    bias: Float[np.ndarray, ...],
     *,
     gain: Float[np.ndarray, " width"] | None = None,
     shift: Float[np.ndarray, " width"] | None = None,
@@ -32,8 +32,8 @@ def normalised_crossings(
     """Which neurons of a normalised MLP flip between two residual-stream vectors, and where? Exact.
 
     Args:
-        start, end: the residual stream at both ends.
-        weight, bias: the first linear layer, pre-activation = weight @ norm(x) + bias.
+        start, end: the residual stream at both ends, ``[width]``.
+        weight ``[unit width]``, bias ``[unit]``: the first linear layer, pre-activation = weight @ norm(x) + bias.
         gain, shift: of the normalisation (ones and zeros by default); epsilon: added to the variance.
         centred: True for LayerNorm, False for RMSNorm.
 

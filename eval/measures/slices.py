@@ -74,7 +74,9 @@ def plane_through(points: Sequence[Tensor] | Tensor, margin: float = 0.2) -> tup
     first = a / length if length > 0 else a
     rest = b - (b * first).sum() * first
     scale = max(float(length), float(b.norm()))
-    if scale == 0 or float(length) == 0 or float(rest.norm()) < 1e-9 * scale:
+    dtype = torch.as_tensor(points[0]).dtype
+    rounding = 4 * torch.finfo(dtype if dtype.is_floating_point else torch.float64).eps
+    if float(length) == 0 or float(rest.norm()) <= max(1e-9 * scale, rounding * max(float(row.norm()) for row in rows)):
         raise UserError("expected three points that span a plane; they lie on one line; choose another point")
     second = rest / rest.norm()
     corners = np.array([[0, 0], [float(length), 0], [float((b * first).sum()), float((b * second).sum())]])
