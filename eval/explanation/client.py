@@ -13,6 +13,7 @@ import email.utils
 import ipaddress
 import json
 import random
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -173,14 +174,21 @@ class Client:
         """Workers share one iterator; the first fatal error stops them all after their current request."""
         items = iter(waiting.items())
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        limits = httpx.Limits(max_connections=self.settings.concurrency)
         trust = not _is_loopback(self.settings.base_url)
+        secure = urlsplit(self.settings.base_url).scheme == "https"
+        certificates = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         fatal: list[UserError] = []
-        async with httpx.AsyncClient(
-            headers=headers, timeout=self.settings.timeout, limits=limits, trust_env=trust
-        ) as http:
 
-            async def work() -> None:
+        async def work() -> None:
+            # A worker has its own client of one connection: a shared pool looks through every connection at every
+            # request, which costs more than the request itself. The certificates are read once for all.
+            async with httpx.AsyncClient(
+                headers=headers,
+                timeout=self.settings.timeout,
+                limits=httpx.Limits(max_connections=1),
+                trust_env=trust,
+                verify=certificates,
+            ) as http:
                 for key, (path, request) in items:
                     if fatal:
                         return
@@ -190,7 +198,7 @@ class Client:
                         fatal.append(error)
                         return
 
-            await asyncio.gather(*(work() for _ in range(min(self.settings.concurrency, len(waiting)))))
+        await asyncio.gather(*(work() for _ in range(min(self.settings.concurrency, len(waiting)))))
         if fatal:
             raise fatal[0]
 
