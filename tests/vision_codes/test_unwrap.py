@@ -34,7 +34,9 @@ def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02
 
 def test_claims_turn_with_the_numbers():
     good = [c.verdict for c in claims_of([seed_row(cost) for cost in (0.8, 1.0, 1.1, 0.9, 1.2)])]
-    assert good[:4] == ["holds", "holds", "holds", "cannot tell"]
+    assert good[:4] == ["holds", "holds", "holds", "holds"]
+    mixed = [c.verdict for c in claims_of([seed_row(1.0, tied=tied) for tied in (0.01, 0.03, 0.01, 0.03, 0.02)])]
+    assert mixed[3] == "cannot tell"
     bad = [seed_row(cost, (10.0, 1.0 + cost / 100), 2.0, 0.03 + cost / 1000) for cost in (3.0, 3.1, 2.9, 3.2, 2.8)]
     assert [c.verdict for c in claims_of(bad)][:4] == ["fails", "fails", "fails", "fails"]
     assert claims_of([seed_row(1.0)])[0].verdict == "cannot tell"
