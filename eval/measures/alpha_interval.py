@@ -45,6 +45,9 @@ TOKENS_PER_DIRECTION = 12
 LEAST_SENSITIVITY = 0.25
 """Below this the sample's exponent hardly follows the population's, and the correction would be mostly its model."""
 
+LARGEST_CORRECTION = 0.5
+"""A larger correction than any that was checked against planted truth says the model does not describe these data."""
+
 
 @dataclass(frozen=True)
 class ClusteredSpectrum:
@@ -117,9 +120,14 @@ def correct_exponent(
     if inferred.sensitivity < LEAST_SENSITIVITY:
         reason = f"the measured exponent follows the true one by only {inferred.sensitivity:.2f} for 1; read more text"
         return CorrectedExponent(Score.undefined(reason, len(sample.lengths)), diagnostics)
+    measured = float(power_law_exponent(sample.eigenvalues, index_range))
+    if abs(measured - inferred.slope) > LARGEST_CORRECTION:
+        reason = (
+            f"the correction from {measured:.2f} to {inferred.slope:.2f} is beyond what was checked; read more text"
+        )
+        return CorrectedExponent(Score.undefined(reason, len(sample.lengths)), diagnostics)
     half = float(norm.ppf(0.5 + confidence / 2)) * inferred.sd
     score = Score(inferred.slope, inferred.slope - half, inferred.slope + half, len(sample.lengths))
-    measured = float(power_law_exponent(sample.eigenvalues, index_range))
     return CorrectedExponent(score, diagnostics | {"alpha_bias": measured - inferred.slope, "alpha_sd": inferred.sd})
 
 
