@@ -22,7 +22,7 @@ DIRECT_WIDTH = 256
 TOP_DIRECTIONS = 16
 WIDE_RANGE = 300.0
 """Largest over mean variance of the deflated rest above which a batch is multiplied in float64."""
-COLUMN_BLOCK = 768
+LEAST_COLUMN_BLOCK = 256
 
 
 class HalfScatter:
@@ -78,8 +78,9 @@ class HalfScatter:
             self.top_square[side] += along.double().T @ along.double()
             self.top_cross[side] += (along.T @ rest).double()
         rows = rest
-        for first in range(0, self.width, COLUMN_BLOCK):
-            self._add_columns(rows, side, first, min(first + COLUMN_BLOCK, self.width))
+        block = max(LEAST_COLUMN_BLOCK, -(-self.width // 6))  # only the upper blocks of the square are multiplied
+        for first in range(0, self.width, block):
+            self._add_columns(rows, side, first, min(first + block, self.width))
 
     def _deflate(self, rows: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
         """Components along the top directions, and the rest, about the shift, in the given precision."""
