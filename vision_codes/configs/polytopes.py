@@ -18,7 +18,9 @@ class PolytopesConfig(RunConfig):
     image_size: int = option(0, "side in pixels the images are resized to (0: the size the network was trained at)")
     layers: tuple[str, ...] = option((), "layers whose input space is measured (default: six, evenly over depth)")
     pairs: int = option(12, "image pairs, per kind, for interpolation; images for scaling")
-    samples: int = option(33, "samples along a path where exact counting would be too long")
+    samples: int = option(
+        31, "samples along a path where exact counting would be too long (31: one step for each of the 30 bins drawn)"
+    )
     exact_up_to: int = option(
         25_000, "count exactly along paths where at most this many units (or one layer) lie ahead"
     )
