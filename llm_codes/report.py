@@ -107,10 +107,18 @@ def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
     return {"polytopes": found.results}
 
 
+def circuits_chapter(inputs: Inputs) -> dict[str, Any]:
+    """The sparse circuit that ships with the embedded model, tested; for other models: how to make one."""
+    from llm_codes.circuits.report_chapter import report_chapter
+
+    return report_chapter(inputs.model, inputs.corpus, inputs.run, inputs.page, seed=inputs.config.seed)
+
+
 WRITERS: dict[str, Callable[[Inputs], dict[str, Any]]] = {
     "spectra": spectra_chapter,
     "trajectories": trajectories_chapter,
     "polytopes": polytopes_chapter,
+    "circuits": circuits_chapter,
     "explain": explain_chapter,
 }
 

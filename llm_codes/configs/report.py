@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eval.commands import option
 from llm_codes.configs.spectra import SpectraConfig
 
-CHAPTERS = ("spectra", "trajectories", "polytopes", "explain")
+CHAPTERS = ("spectra", "trajectories", "polytopes", "circuits", "explain")
 
 
 @dataclass(frozen=True, kw_only=True)
