@@ -40,7 +40,7 @@ def files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-@pytest.mark.parametrize("package", OURS)
+@pytest.mark.parametrize("package", sorted(OURS))
 def test_wings_stand_on_eval_and_never_on_each_other(package):
     broken = {
         str(path.relative_to(ROOT)): rules

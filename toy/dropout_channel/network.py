@@ -114,7 +114,8 @@ def train(
     setting.check()
     floats = len(seeds) * setting.width * (setting.n_layers + 1) * (4 * setting.width + 6 * setting.batch)
     check_memory(4 * floats, f"{len(seeds)} networks of width {setting.width} and depth {setting.n_layers}")
-    untrained, networks = initial_networks(setting, seeds), initial_networks(setting, seeds)
+    with limited_threads(1):  # the orthogonal start is a QR decomposition, whose last digits depend on the threads
+        untrained, networks = initial_networks(setting, seeds), initial_networks(setting, seeds)
     for parameter in networks.parameters():
         parameter.requires_grad_()
     optimiser = torch.optim.AdamW(networks.parameters(), lr=setting.learning_rate, weight_decay=0.0, fused=True)
