@@ -35,7 +35,8 @@ def slope(x: Iterable[float], y: Iterable[float | None]) -> float | None:
     pairs = [(a, b) for a, b in zip(x, y, strict=True) if b is not None]
     if len({a for a, _ in pairs}) < 2:
         return None
-    return float(np.polyfit(*np.array(pairs).T, 1)[0])
+    horizontal, vertical = np.array(pairs, dtype=float).T
+    return float(np.polyfit(horizontal, vertical, 1)[0])
 
 
 def rank_correlation(x: Iterable[float | None], y: Iterable[float | None]) -> float | None:

@@ -317,5 +317,11 @@ def _wandb_logger(config: TrainConfig) -> Callable[[dict[str, Any]], None]:
         raise UserError(
             "expected the package wandb for --wandb; it is not installed; pip install neural-codes[wandb]"
         ) from error
-    wandb.init(project=config.wandb, config=vars(config))
+    try:
+        wandb.init(project=config.wandb, config=vars(config))
+    except wandb.Error as error:
+        line = " ".join(str(error).split())
+        raise UserError(
+            f"expected to log to Weights & Biases for --wandb; got {line}; run `wandb login` or set WANDB_MODE=offline"
+        ) from error
     return lambda record: wandb.log(record)

@@ -30,7 +30,7 @@ def best_seconds(call, repeats: int = 5) -> float:
 
 
 def training_step(layout):
-    model = build(SMALL, 0).to(memory_format=layout).train()
+    model = build(SMALL, 0).to(memory_format=layout).train()  # pyright: ignore[reportCallIssue]
     images = torch.rand(50, 3, 64, 64).contiguous(memory_format=layout)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
 

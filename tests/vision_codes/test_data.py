@@ -57,7 +57,8 @@ def test_cifar_comes_back_as_written_and_a_draw_is_a_subset(root):
 
 
 def test_all_is_train_and_test(root):
-    write_cifar(root), write_cifar(root, "test", 3)
+    write_cifar(root)
+    write_cifar(root, "test", 3)
     assert len(load_images("cifar10", "all")) == 15
 
 
@@ -85,7 +86,8 @@ def test_folder_resizes_crops_and_labels_by_sub_folder(tmp_path):
 
 
 def test_folder_with_splits_and_grey_files(tmp_path):
-    write_folder(tmp_path / "set" / "train", mode="L"), write_folder(tmp_path / "set" / "val", sizes=((20, 20),))
+    write_folder(tmp_path / "set" / "train", mode="L")
+    write_folder(tmp_path / "set" / "val", sizes=((20, 20),))
     assert len(load_images(str(tmp_path / "set"), "train", size=8)) == 4
     assert len(load_images(str(tmp_path / "set"), "test", size=8)) == 2
     assert len(load_images(str(tmp_path / "set"), "all", size=8)) == 6

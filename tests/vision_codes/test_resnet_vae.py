@@ -27,11 +27,13 @@ def test_encoder_is_torchvisions_resnet18():
     model, oracle = build(Architecture(image_size=64), 0), torchvision_resnet18()
     state = {name: value for name, value in oracle.state_dict().items() if not name.startswith("fc.")}
     model.encoder.load_state_dict(state)
-    oracle.fc = nn.Identity()
+    oracle.add_module("fc", nn.Identity())
     images = torch.rand(2, 3, 64, 64)
-    model.eval(), oracle.eval()
+    model.eval()
+    oracle.eval()
     torch.testing.assert_close(model.encoder(images), oracle(images))
-    model.train(), oracle.train()
+    model.train()
+    oracle.train()
     torch.testing.assert_close(model.encoder(images), oracle(images), rtol=1e-3, atol=1e-4)
 
 
@@ -42,7 +44,8 @@ def test_imagenet_weights_load_by_torchvisions_names(monkeypatch):
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda self, **options: oracle.state_dict())
     model = build(Architecture(image_size=32), 1)
     assert "IMAGENET1K_V1" in load_imagenet_encoder(model)
-    torch.testing.assert_close(model.encoder.get_submodule("layer3.1.conv2").weight, oracle.layer3[1].conv2.weight)
+    name = "layer3.1.conv2.weight"
+    torch.testing.assert_close(model.encoder.get_parameter(name), oracle.get_parameter(name))
     with pytest.raises(UserError, match="expected base_width 64 and 3 channels"):
         load_imagenet_encoder(build(SMALL, 0))
 

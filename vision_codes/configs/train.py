@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from eval.commands import RunConfig, option
 
@@ -75,7 +75,7 @@ class RecipeConfig(RunConfig):
     workers: int = option(0, "processes that prepare images; useful when they do not fit in memory", identity=False)
     checkpoint_steps: int = option(500, "steps between checkpoints, besides one per epoch", identity=False)
 
-    def filled(self) -> RecipeConfig:
+    def filled(self) -> Self:
         """This configuration with the preset's values where nothing else was asked for."""
         preset = PRESETS[self.preset]
         unset = {name for name in preset if not getattr(self, name)} - {"kl_weight"}
