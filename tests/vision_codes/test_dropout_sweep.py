@@ -1,12 +1,16 @@
 """The sweep end to end in miniature, and the verdicts on planted networks where the answer is known."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 
 from eval.errors import UserError
+from eval.measures.alpha_interval import CorrectedExponent
+from eval.scores import Score
 from vision_codes.__main__ import main
+from vision_codes.projections import projections
 from vision_codes.report import collect
 from vision_codes.seeds import over_seeds, rank_correlation, slope
 from vision_codes.sweep_claims import Network, claims
@@ -80,20 +84,39 @@ def test_numbers_over_seeds():
     assert rank_correlation([1, 2, 3], [4, 4, 4]) is None
 
 
-def test_sweep_end_to_end_continues_and_reports(tmp_path, capsys):
+def test_sweep_end_to_end_continues_and_reports(tmp_path, capsys, monkeypatch):
+    """Quick: no bias correction (51 sites), fewer refinements, figures drawn once, by `report` (the slow test: all)."""
+    undefined = CorrectedExponent(Score.undefined("not corrected here"), {})
+    monkeypatch.setattr("vision_codes.spectra.correct_exponent", lambda *_, **__: undefined)
+    quick = functools.partial(projections, refinements=(20, 40))
+    monkeypatch.setattr("vision_codes.dropout_sweep.projections", quick)
+    for drawing in ("_draw_filters", "write_page"):
+        monkeypatch.setattr(f"vision_codes.dropout_sweep.{drawing}", lambda *_: None)
+    check_sweep(tmp_path, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_sweep_end_to_end_as_it_is(tmp_path, capsys):
+    check_sweep(tmp_path, capsys)
+    assert (tmp_path / "sweep" / "report.html").exists()
+    assert list((tmp_path / "sweep" / "figures").glob("eigenfilters_dropout_0.5*"))
+
+
+def check_sweep(tmp_path, capsys):
     folder = tmp_path / "sweep"
     assert main([*MINIATURE, "--out", str(folder)]) == 0
     results = json.loads((folder / "results.json").read_text())
     assert len(results["claims"]) == 16 and {c["verdict"] for c in results["claims"]} == {"cannot tell"}
     assert len(results["sites"]) == 2 * 17 and len(results["training"]) == 2
-    page = (folder / "report.html").read_text()
-    assert "Statements of Marshall" in page and "http://" not in page.replace("http://www.w3.org", "")
     before = {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
     assert main([*MINIATURE, "--out", str(folder)]) == 0  # nothing is computed twice
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
     capsys.readouterr()
     assert main(["report", "--sweep", str(folder), "--out", str(tmp_path / "page")]) == 0
     assert "cannot tell" in capsys.readouterr().out and (tmp_path / "page" / "figures" / "figure_6.pdf").exists()
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "Statements of Marshall" in page and "http://" not in page.replace("http://www.w3.org", "")
     sweep = collect(folder)
     assert sweep.dropouts == [0.0, 0.5] and len(sweep.untrained_rows("spectra")) == 1
     first, second = (sweep.training[d, 0]["history"][0] for d in (0.0, 0.5))

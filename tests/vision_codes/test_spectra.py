@@ -47,13 +47,18 @@ def planted(width: int, exponent: float, seed: int):
 @pytest.mark.parametrize(
     ("site", "exponent"), [("layer3.0.relu1", -1.0), ("layer4.1.relu2", -1.6), ("layer2.0.relu2", -0.8)]
 )
-def test_planted_exponent_at_a_site_lies_in_the_interval(model, site, exponent):
+def test_planted_exponent_at_a_site_lies_in_most_intervals(model, site, exponent):
+    """Draws 0 to 3 of each site: a 95% interval may miss one of four, and none may be far off."""
     width = sites(model, [site])[0].width
     blank = np.zeros((900, 3, 32, 32), np.uint8)
-    row = spectra(model, blank, [site], inject={site: planted(width, exponent, 3)}).rows[0]
-    assert row["alpha_ci"][0] <= exponent <= row["alpha_ci"][1], row
-    assert row["alpha_ci"][1] - row["alpha_ci"][0] < 0.3
-    assert row["largest_step"] < 0.3 and row["method"] == "covariance of all units"
+    covered = []
+    for seed in range(4):
+        row = spectra(model, blank, [site], inject={site: planted(width, exponent, seed)}).rows[0]
+        low, high = row["alpha_ci"]
+        covered.append(low <= exponent <= high)
+        assert high - low < 0.1 and row["alpha_corrected"] == pytest.approx(exponent, abs=0.08)
+        assert row["largest_step"] < 0.3 and row["method"] == "covariance of all units"
+    assert sum(covered) >= 3, covered
 
 
 def test_wide_site_by_gram_matrix_equals_numpy_and_subsampling_is_said(model, images):
