@@ -196,7 +196,7 @@ class _Study:
 
     def maps(self) -> dict[str, Any]:
         """Does the Hamming distance of codes track the Frobenius distance of the local maps? [PL footnote]"""
-        layer = self.path_layers[1] if len(self.path_layers) > 1 else self.path_layers[0]
+        layer = self.path_layers[1] if len(self.path_layers) > 1 else self.path_layers[0]  # pyright: ignore
         tail = self.program.tail(layer)
         count = min(len(self.x), 40)
         chosen = np.sort(np.random.default_rng(self.options.seed).permutation(len(self.x))[:count])

@@ -59,7 +59,7 @@ class ApproximateMetric:
         n = len(self._data)
         k = min(k, n - 1)
         index = NNDescent(self._data, metric=self._metric, n_neighbors=min(k + 1, n), random_state=self._seed)
-        found, _ = index.neighbor_graph
+        found, _ = index.neighbor_graph  # pyright: ignore
         distances, indices = np.empty((n, k)), np.empty((n, k), dtype=np.int64)
         for i in range(n):
             others = found[i][(found[i] != i) & (found[i] >= 0)][:k]

@@ -127,7 +127,7 @@ def trend_over_layers(
     def trend(weights: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios = np.stack([b / a for a, b in (_means(*table, weights) for table in tables)], axis=1)
-        ranks = np.where(np.isfinite(ratios).all(1)[:, None], ratios, np.nan).argsort(1).argsort(1).astype(float)
+        ranks = np.where(np.isfinite(ratios).all(1)[:, None], ratios, np.nan).argsort(1).argsort(1).astype(float)  # pyright: ignore
         ranks -= ranks.mean(1, keepdims=True)
         centred = depth - depth.mean()
         value = ranks @ centred / (np.linalg.norm(ranks, axis=1) * np.linalg.norm(centred))

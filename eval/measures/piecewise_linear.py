@@ -57,7 +57,7 @@ class Switch:
         """The activation itself."""
         if self.slopes == (0.0, 1.0, 0.0)[: len(self.slopes)] and self.offsets[0] == self.thresholds[0]:
             high = self.thresholds[1] if len(self.thresholds) > 1 else None
-            return z.clamp(min=self.thresholds[0], max=high)
+            return z.clamp(min=self.thresholds[0], max=high)  # pyright: ignore
         return self.apply(z, self.pieces(z))
 
     def apply(self, z: Tensor, pieces: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ def split_by_lines(vertices, offsets, lines, starts, epsilon, cap):  # noqa: ANN
                     work[k] = _half(work[k], lines[i], -1.0, epsilon)
         for polygon in work:
             done.append(polygon)
-            parent.append(r)
+            parent.append(r)  # pyright: ignore
             whole.append(complete)
     flat, new_offsets = _flat(done)
     segments = np.empty((len(chords), 4), np.float64)
@@ -255,7 +255,7 @@ def split_by_maxima(vertices, offsets, values, epsilon, cap):  # noqa: ANN001, A
             work = following
         for polygon in work:
             done.append(polygon)
-            parent.append(r)
+            parent.append(r)  # pyright: ignore
             whole.append(complete)
     flat, new_offsets = _flat(done)
     segments = np.empty((len(chords), 4), np.float64)

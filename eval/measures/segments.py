@@ -294,7 +294,7 @@ def _collect(events: _Events, names: tuple[str, ...], length: float) -> Crossing
         return Crossings(np.empty(0), none, none, none, none, names, length)
     t = torch.cat([row[0] for row in events.rows])
     order = torch.argsort(t, stable=True)
-    columns = [torch.cat([row[i] for row in events.rows])[order].cpu().numpy() for i in range(4)]
+    columns = [torch.cat([row[i] for row in events.rows])[order].cpu().numpy() for i in range(4)]  # pyright: ignore
     site = torch.cat([torch.full_like(row[1], row[4]) for row in events.rows])[order].cpu().numpy()
     return Crossings(columns[0], site, columns[1], columns[2], columns[3], names, length)
 

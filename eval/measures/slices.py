@@ -251,7 +251,7 @@ class _Slicer:
         live = {name: v.reshape(n, 3, *v.shape[1:])[index].flatten(0, 1) for name, v in chunk.live.items()}
         sizes = np.diff(chunk.offsets)[regions]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        rows = [np.arange(chunk.offsets[r], chunk.offsets[r + 1]) for r in regions]
+        rows = [np.arange(chunk.offsets[r], chunk.offsets[r + 1]) for r in regions]  # pyright: ignore
         vertices = chunk.vertices[np.concatenate(rows)] if rows else np.empty((0, 2))
         return _Chunk(chunk.position, live, vertices, offsets)
 

@@ -199,7 +199,7 @@ class _Builder:
         function: Any = node.target
         if node.op == "call_method":
             raise UserError(f"unexpected method {node.target!r} in the trace of {self.label}")
-        return function(*torch.fx.node.map_arg(node.args, fill), **torch.fx.node.map_arg(node.kwargs, fill))
+        return function(*torch.fx.node.map_arg(node.args, fill), **torch.fx.node.map_arg(node.kwargs, fill))  # pyright: ignore
 
     def _getitem(self, node: Node) -> None:
         source, index = node.args[0], node.args[1]
@@ -288,7 +288,7 @@ class _Builder:
         for name in constants:
             value = self.values[name]
             self.constants[name] = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
-        arguments, options = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda n: Ref(self._name(n)))
+        arguments, options = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda n: Ref(self._name(n)))  # pyright: ignore
         if operation == "_to_copy":
             return lambda constants, value: value  # the program has one precision, chosen by the caller
 
@@ -302,7 +302,7 @@ class _Builder:
             rows = _shape(node.args[-2])[0]
             if rows == 1 and len(sources) == 1:  # a plain linear layer: no need to vectorise what is batched already
                 return lambda weights, x: one(weights, x.flatten(0, 1)).unsqueeze(1)
-        return lambda weights, *inputs: torch.vmap(lambda *values: one(weights, *values))(*inputs)
+        return lambda weights, *inputs: torch.vmap(lambda *values: one(weights, *values))(*inputs)  # pyright: ignore
 
     def _add(
         self, name: str, kind: Any, sources: tuple[str, ...], shape: tuple[int, ...], call: Any, **extra: Any
