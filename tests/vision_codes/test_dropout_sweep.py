@@ -2,6 +2,7 @@
 
 import functools
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -84,43 +85,65 @@ def test_numbers_over_seeds():
     assert rank_correlation([1, 2, 3], [4, 4, 4]) is None
 
 
-def test_sweep_end_to_end_continues_and_reports(tmp_path, capsys, monkeypatch):
-    """Quick: no bias correction (51 sites), fewer refinements, figures drawn once, by `report` (the slow test: all)."""
+@contextmanager
+def quickly():
+    """The sweep without the bias correction (51 sites), with fewer refinements, and without its figures."""
     undefined = CorrectedExponent(Score.undefined("not corrected here"), {})
-    monkeypatch.setattr("vision_codes.spectra.correct_exponent", lambda *_, **__: undefined)
-    quick = functools.partial(projections, refinements=(20, 40))
-    monkeypatch.setattr("vision_codes.dropout_sweep.projections", quick)
-    for drawing in ("_draw_filters", "write_page"):
-        monkeypatch.setattr(f"vision_codes.dropout_sweep.{drawing}", lambda *_: None)
-    check_sweep(tmp_path, capsys)
+    fewer = functools.partial(projections, refinements=(20, 40))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vision_codes.spectra.correct_exponent", lambda *_, **__: undefined)
+        patch.setattr("vision_codes.dropout_sweep.projections", fewer)
+        for drawing in ("_draw_filters", "write_page"):
+            patch.setattr(f"vision_codes.dropout_sweep.{drawing}", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_sweep(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quick") / "sweep"
+    with quickly():
+        assert main([*MINIATURE, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_sweep_end_to_end_and_continued(quick_sweep):
+    with quickly():
+        check_sweep(quick_sweep)
+
+
+def test_report_of_a_sweep(quick_sweep, tmp_path, capsys):
+    check_report(quick_sweep, tmp_path / "page", capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_sweep_end_to_end_as_it_is(tmp_path, capsys):
-    check_sweep(tmp_path, capsys)
-    assert (tmp_path / "sweep" / "report.html").exists()
-    assert list((tmp_path / "sweep" / "figures").glob("eigenfilters_dropout_0.5*"))
-
-
-def check_sweep(tmp_path, capsys):
     folder = tmp_path / "sweep"
     assert main([*MINIATURE, "--out", str(folder)]) == 0
+    check_sweep(folder)
+    check_report(folder, tmp_path / "page", capsys)
+    assert (folder / "report.html").exists() and list((folder / "figures").glob("eigenfilters_dropout_0.5*"))
+
+
+def check_sweep(folder):
     results = json.loads((folder / "results.json").read_text())
     assert len(results["claims"]) == 16 and {c["verdict"] for c in results["claims"]} == {"cannot tell"}
     assert len(results["sites"]) == 2 * 17 and len(results["training"]) == 2
     before = {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
     assert main([*MINIATURE, "--out", str(folder)]) == 0  # nothing is computed twice
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
-    capsys.readouterr()
-    assert main(["report", "--sweep", str(folder), "--out", str(tmp_path / "page")]) == 0
-    assert "cannot tell" in capsys.readouterr().out and (tmp_path / "page" / "figures" / "figure_6.pdf").exists()
-    page = (tmp_path / "page" / "report.html").read_text()
-    assert "Statements of Marshall" in page and "http://" not in page.replace("http://www.w3.org", "")
     sweep = collect(folder)
     assert sweep.dropouts == [0.0, 0.5] and len(sweep.untrained_rows("spectra")) == 1
     first, second = (sweep.training[d, 0]["history"][0] for d in (0.0, 0.5))
     assert first["epoch"] == second["epoch"] == 1 and first["training_loss"] != second["training_loss"]
+
+
+def check_report(folder, out, capsys):
+    capsys.readouterr()
+    assert main(["report", "--sweep", str(folder), "--out", str(out)]) == 0
+    assert "cannot tell" in capsys.readouterr().out and (out / "figures" / "figure_6.pdf").exists()
+    page = (out / "report.html").read_text()
+    assert "Statements of Marshall" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
 def test_bad_sweeps_are_one_line(tmp_path, capsys):
