@@ -154,10 +154,14 @@ def set_threads(threads: int) -> int:
     """Choose the thread count on purpose, before torch or BLAS choose for themselves; returns the count."""
     count = threads if threads > 0 else max(1, usable_cores() // world_size())
     for name in THREAD_VARIABLES:
-        os.environ[name] = str(count)
+        if not (name == "NUMBA_NUM_THREADS" and "numba" in sys.modules):  # numba refuses a change once it has started
+            os.environ[name] = str(count)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
     return count
 
 

@@ -125,3 +125,18 @@ def test_every_listed_command_exists():
         for command in table:
             assert commands.load_name(command.config).__doc__, command.verb
             assert callable(commands.load_name(command.run)), command.verb
+
+
+def test_threads_may_change_after_numba_has_started():
+    script = """
+import numpy as np
+from eval import commands
+commands.set_threads(1)
+import numba
+count = numba.njit(parallel=True)(lambda x: (x + 1).sum())
+count(np.ones(10))
+commands.set_threads(2)
+count(np.ones(10, dtype=np.int64))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
