@@ -67,7 +67,8 @@ def gaussian_log_likelihood(
     generator = torch.Generator().manual_seed(seed)
     x, y = train
     design = torch.cat([y, torch.ones(len(y), 1)], 1)
-    linear = torch.linalg.lstsq(design, x).solution
+    # float64: LAPACK's last digits depend on where its workspace lies in memory, and training would amplify them
+    linear = torch.linalg.lstsq(design.double(), x.double()).solution.float()
     network = perceptron(y.shape[1], x.shape[1], hidden=options.hidden, layers=options.layers, generator=generator)
     with torch.no_grad():
         network[-1].weight.zero_()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
