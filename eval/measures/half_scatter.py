@@ -22,6 +22,8 @@ DIRECT_WIDTH = 256
 TOP_DIRECTIONS = 16
 WIDE_RANGE = 300.0
 """Largest over mean variance of the deflated rest above which a batch is multiplied in float64."""
+START_TOKENS = 512
+"""Tokens of the first batch among which the top directions are sought; any basis is exact, a good one only precise."""
 LEAST_COLUMN_BLOCK = 256
 
 
@@ -50,17 +52,20 @@ class HalfScatter:
         """Add tokens; ``half[token]`` is 0 or 1."""
         if not self.count.any():
             self._start(tokens)
-        for side in (0, 1):
-            rows = tokens if (half == side).all() else tokens[torch.from_numpy(half == side)]
-            if len(rows) and (half == side).any():
+        first = int((half == 0).sum())
+        if 0 < first < len(half):  # one gather of whole rows, then two views
+            tokens = tokens[torch.from_numpy(np.argsort(half, kind="stable"))]
+        for side, rows in enumerate((tokens[:first], tokens[first:])):
+            if len(rows):
                 self._add(rows, side)
 
     def _start(self, tokens: Tensor) -> None:
         """Choose the shift and the top directions (subspace iteration) from the first batch."""
-        self.shift = tokens.mean(0, dtype=torch.float64).float().double()  # exact in both precisions
+        self.shift = (_column_sums(tokens) / len(tokens)).float().double()  # exact in both precisions
         if not self.top.shape[1]:
             return
-        centred = tokens.float() - self.shift.float()
+        stride = -(-len(tokens) // START_TOKENS)
+        centred = tokens[::stride].float() - self.shift.float()
         generator = torch.Generator().manual_seed(self.width)
         basis = torch.randn(self.width, self.top.shape[1], generator=generator)
         for _ in range(4):
@@ -73,8 +78,9 @@ class HalfScatter:
         along, rest = self._deflate(rows, torch.float64 if precise else torch.float32)
         if not precise and _is_wide(rest):
             along, rest = self._deflate(rows, torch.float64)
-        self.sums[side] += rows.sum(0, dtype=torch.float64) - len(rows) * self.shift
+        self.sums[side] += _column_sums(rest)
         if self.top.shape[1]:
+            self.sums[side] += self.top @ _column_sums(along)
             self.top_square[side] += along.double().T @ along.double()
             self.top_cross[side] += (along.T @ rest).double()
         rows = rest
@@ -149,6 +155,13 @@ class HalfScatter:
     def load(self, state: dict[str, np.ndarray]) -> None:
         for name in self.state():
             setattr(self, name, torch.from_numpy(np.array(state[name])))
+
+
+def _column_sums(rows: Float[Tensor, "token column"]) -> Float[Tensor, " column"]:
+    """Sums over tokens: within blocks of 64 in their own precision, over blocks in float64 (ten times as fast as all)."""
+    whole = len(rows) // 64 * 64
+    blocks = rows[:whole].reshape(-1, 64, rows.shape[1]).sum(1)
+    return blocks.double().sum(0) + rows[whole:].double().sum(0)
 
 
 def _is_wide(rows: Float[Tensor, "token width"]) -> bool:
