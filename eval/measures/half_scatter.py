@@ -158,7 +158,7 @@ class HalfScatter:
 
 
 def _column_sums(rows: Float[Tensor, "token column"]) -> Float[Tensor, " column"]:
-    """Sums over tokens: within blocks of 64 in their own precision, over blocks in float64 (ten times as fast as all)."""
+    """Sums over tokens: blocks of 64 in their own precision, then float64 (ten times faster than all)."""
     whole = len(rows) // 64 * 64
     blocks = rows[:whole].reshape(-1, 64, rows.shape[1]).sum(1)
     return blocks.double().sum(0) + rows[whole:].double().sum(0)
