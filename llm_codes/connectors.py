@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,25 +153,26 @@ def largest_edges(weight: Tensor, bias: Tensor, scale: Tensor, per_output: int, 
     return Connector.from_dense(weight * kept, bias, activation)
 
 
-def random_connector(pairs: FeaturePairs, like: Connector, options: ConnectorFit) -> Connector:
-    """A connector with as many edges per output, at random places among live inputs, weights fitted the same way."""
-    generator = torch.Generator().manual_seed(options.seed + 1)
+def refitted(
+    pairs: FeaturePairs,
+    support: Bool[Tensor, "input output"],
+    options: ConnectorFit,
+    metric: Tensor | None = None,
+    initial: tuple[Tensor, Tensor] | None = None,
+) -> Connector:
+    """Weights fitted on given edges, without penalty, for `options.refit_steps` steps."""
+    plain = replace(options, l1=0.0, edges_per_output=None, steps=options.refit_steps, refit_steps=0)
+    return fit_connector(pairs.inputs, pairs.outputs, plain, initial=initial, support=support, metric=metric)
+
+
+def random_support(pairs: FeaturePairs, like: Connector, seed: int) -> Bool[Tensor, "input output"]:
+    """As many edges per output as another connector has, at random places among live inputs."""
+    generator = torch.Generator().manual_seed(seed + 1)
     live = pairs.inputs.root_mean_square() > 0
     priority = torch.rand(like.n_inputs, like.n_outputs, generator=generator) * live[:, None]
     counts = like.starts.diff()
     rank = priority.argsort(dim=0, descending=True).argsort(dim=0)
-    support = (rank < counts) & live[:, None]
-    plain = ConnectorFit(
-        activation=options.activation,
-        l1=0.0,
-        edges_per_output=None,
-        steps=options.refit_steps,
-        refit_steps=0,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
-    return fit_connector(pairs.inputs, pairs.outputs, plain, support=support)
+    return (rank < counts) & live[:, None]
 
 
 def train_connector(
@@ -196,10 +197,12 @@ def train_connector(
         raise UserError(
             f"expected init random or analytic and loss decoded or features; got {init!r}, {loss!r}; choose among those"
         )
+    options = options or ConnectorFit()
     start = analytic_start(model, pairs, first, second) if init == "analytic" else None
     metric = second.vectors if loss == "decoded" else None
     connector = fit_connector(pairs.inputs, pairs.outputs, options, initial=start, metric=metric)
-    words = {"init": init, "loss": loss, "sae_in": first.name, "sae_out": second.name}
+    words: dict[str, Any] = {"init": init, "loss": loss, "fit": asdict(options), "fit_tokens": len(pairs.inputs)}
+    words |= {"sae_in": first.name, "sae_out": second.name}
     words |= {"hook_in": first.hook, "hook_out": second.hook_out}
     words |= {key: second.metadata.get(key) for key in ("model_name", "tokenizer_hash", "model_hash")}
     return connector.with_weights(connector.weights, **words)

@@ -11,7 +11,7 @@ import torch
 
 from eval.claims import Claim, judge_sign
 from eval.errors import UserError
-from eval.measures.connector import Connector, ConnectorFit, FeatureRows, fit_connector
+from eval.measures.connector import Connector, ConnectorFit, FeatureRows
 from eval.report.tables import text_table
 from eval.runs import Run
 from eval.scores import Score
@@ -26,7 +26,8 @@ from llm_codes.connectors import (
     largest_edges,
     load_connector,
     mlp_function,
-    random_connector,
+    random_support,
+    refitted,
     save_connector,
     train_connector,
 )
@@ -117,22 +118,15 @@ def pruned_variants(
     connector: Connector, pairs: FeaturePairs, second: SAEFolder, budgets: Sequence[int], options: ConnectorFit
 ) -> dict[str, dict[int, Connector]]:
     """Fewer edges by magnitude, by attribution, and by attribution with the kept weights fitted again."""
-    dense, scale = connector.dense(), pairs.inputs.root_mean_square()
+    weights, scale = connector.dense(), pairs.inputs.root_mean_square()
     ones = torch.ones_like(scale)
     out: dict[str, dict[int, Connector]] = {"magnitude": {}, "attribution": {}, "refit": {}}
     for budget in budgets:
-        out["magnitude"][budget] = largest_edges(dense, connector.bias, ones, budget, connector.activation)
-        kept = largest_edges(dense, connector.bias, scale, budget, connector.activation)
+        out["magnitude"][budget] = largest_edges(weights, connector.bias, ones, budget, connector.activation)
+        kept = largest_edges(weights, connector.bias, scale, budget, connector.activation)
         out["attribution"][budget] = kept
-        plain = replace(options, l1=0.0, edges_per_output=None, steps=options.refit_steps, refit_steps=0)
-        out["refit"][budget] = fit_connector(
-            pairs.inputs,
-            pairs.outputs,
-            plain,
-            initial=(kept.dense(), kept.bias),
-            support=kept.dense() != 0,
-            metric=second.vectors,
-        )
+        dense = kept.dense()
+        out["refit"][budget] = refitted(pairs, dense != 0, options, second.vectors, (dense, kept.bias))
     return out
 
 
@@ -150,25 +144,28 @@ def evaluate_chain(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that `connector eval` reports: `scorecard`, `controls`, `frontier`, `edge_validation`, `logic_forms`,
-    `circuits`, `claims`. The rows that are fitted see `train`, every number comes from `held_out`."""
+    `circuits`, `claims`. The rows that are fitted see `train` and as many steps as the
+    connector's own refit; every number comes from `held_out`."""
     first, second, connector = chain.first, chain.second, chain.connector
     fitted = harvest_pairs(model, train, first, second, batch_size=batch_size)
     pairs = harvest_pairs(model, held_out, first, second, batch_size=batch_size)
     branch = Branch(model, first.hook, second.hook_out)
-    options = ConnectorFit(activation=connector.activation, steps=fit_steps, refit_steps=fit_steps, seed=seed)
+    options = fit_of(connector, seed)
     weight, bias = analytic_start(model, fitted, first, second)
     scale = fitted.inputs.root_mean_square()
     per_output = max(1, round(connector.edges_per_output))
     analytic = largest_edges(weight, bias, scale, per_output, connector.activation)
     rows = replacements(branch, fitted, first, second, connector, analytic, chain.transcoder)
-    chance = random_connector(fitted, connector, options)
+    metric = second.vectors if connector.description.get("loss", "decoded") == "decoded" else None
+    chance = random_support(fitted, connector, seed)
     controls = {
         "analytic connector, all edges": Connector.from_dense(weight, bias, connector.activation),
-        "random edges, refitted": chance,
+        "analytic edges, refitted": refitted(fitted, analytic.dense() != 0, options, metric),
+        "random edges, refitted": refitted(fitted, chance, options, metric),
     }
     hooks = {name: branch.hooks(connector_writes(one, first, second)) for name, one in controls.items()}
     out = causal_scorecard(branch, held_out, rows, hooks, batch_size=batch_size, seed=seed)
-    variants = pruned_variants(connector, fitted, second, budgets, options)
+    variants = pruned_variants(connector, fitted, second, budgets, replace(options, refit_steps=fit_steps))
     out["frontier"] = pruning_frontier(branch, held_out, variants, first, second, pairs, batch_size=batch_size)
     function = mlp_function(model, resolve_site(model, first.hook))
     out["edge_validation"] = validate_edges(function, first, second, connector, pairs, n_edges=edges_tested, seed=seed)
@@ -178,6 +175,11 @@ def evaluate_chain(
     out["missing_rows"] = {} if chain.transcoder else {"transcoder": "no --transcoder was given"}
     out["claims"] = [claim.as_json() for claim in claims_of(out)]
     return out
+
+
+def fit_of(connector: Connector, seed: int) -> ConnectorFit:
+    """How the connector was fitted, so that controls are fitted no worse; the usual way where that is not known."""
+    return ConnectorFit(**{"activation": connector.activation, **connector.description.get("fit", {}), "seed": seed})
 
 
 def _sides(pairs: FeaturePairs) -> list[tuple[str, FeatureRows]]:
