@@ -37,7 +37,8 @@ class Consumer(Protocol):
     """What `harvest` feeds: moments, packed codes, a record keeper, a trainer.
 
     A consumer that also has `memory_bytes() -> int` is counted in the prediction; one that has `reduce()` is merged
-    over processes; one that has `state() -> dict[str, array]` and `load(state)` survives a kill.
+    over processes; one that has `state() -> dict[str, array]` and `load(state)` survives a kill; one with `per_site =
+    True` gets each site by itself as soon as it is computed, so that no batch is held at all sites at once.
     """
 
     @property
@@ -84,14 +85,19 @@ def open_inputs(config: HarvestConfig) -> tuple[Model, Corpus]:
 
 def predicted_bytes(model: Model, corpus: Corpus, consumers: Sequence[Consumer], batch_size: int) -> int:
     """Peak memory beyond the model, in bytes: one batch of activations (twice: as read and as converted), the block's
-    own working set, and what the consumers keep."""
+    own working set, and what the consumers keep. Consumers fed site by site need the widest site only."""
     positions = batch_size * corpus.context
     element = torch.finfo(model.dtype).bits // 8
-    widths = sum(site.width for site in _sites(consumers))
+    held = sum(site.width for site in _sites([consumer for consumer in consumers if not _per_site(consumer)]))
+    widths = max(held, *(site.width for site in _sites(consumers)))
     attention = batch_size * int(getattr(model.bridge.cfg, "n_heads", 1)) * corpus.context**2
     working = positions * (6 * model.d_model + 3 * model.d_mlp) + 3 * attention
     kept = sum(consumer.memory_bytes() for consumer in consumers if hasattr(consumer, "memory_bytes"))  # type: ignore[attr-defined]
     return positions * widths * (element + 4) + working * element + kept
+
+
+def _per_site(consumer: Consumer) -> bool:
+    return getattr(consumer, "per_site", False)
 
 
 def _sites(consumers: Sequence[Consumer]) -> list[Site]:
@@ -168,15 +174,40 @@ def _walk(
             tokens += count
             if number < done:
                 continue
-            activations = model.activations(batch.tokens, sites)
-            check_finite(activations, number)
-            keep = keep_mask(batch, exclude_positions).to(model.device)
-            for consumer in consumers:
-                consumer.update(activations, batch, keep)
+            _feed(model, consumers, sites, batch, number, keep_mask(batch, exclude_positions).to(model.device))
             if checkpoint is not None and time.monotonic() - saved > checkpoint.every_seconds:
                 _save(checkpoint, consumers, corpus, batch_size, number + 1)
                 saved = time.monotonic()
     return tokens
+
+
+def _feed(
+    model: Model,
+    consumers: Sequence[Consumer],
+    sites: Sequence[Site],
+    batch: Batch,
+    number: int,
+    keep: Bool[Tensor, "batch position"],
+) -> None:
+    """One batch through the model: site by site for those who take it so, then all sites for the others."""
+    at_once = [consumer for consumer in consumers if not _per_site(consumer)]
+    wanted = {site.hook for site in _sites(at_once)}
+    takers = {
+        site.hook: [c for c in consumers if _per_site(c) and site.hook in {own.hook for own in c.sites}]
+        for site in sites
+    }
+    held: dict[str, Tensor] = {}
+
+    def receive(hook: str, activation: Tensor) -> None:
+        check_finite({hook: activation}, number)
+        for consumer in takers[hook]:
+            consumer.update({hook: activation}, batch, keep)
+        if hook in wanted:
+            held[hook] = activation
+
+    model.stream(batch.tokens, sites, receive)
+    for consumer in at_once:
+        consumer.update(held, batch, keep)
 
 
 def check_finite(activations: Mapping[str, Tensor], batch_number: int) -> None:

@@ -116,18 +116,32 @@ class Model:
         self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Any]
     ) -> dict[str, Float[Tensor, "batch position width"]]:
         """Activations at the given hook names or `Site`s, by hook name; the pass stops at the last one needed."""
+        seen: dict[str, Tensor] = {}
+        self.stream(tokens, hooks, seen.__setitem__)
+        return {name: seen[name] for name in dict.fromkeys(getattr(hook, "hook", hook) for hook in hooks)}
+
+    @torch.no_grad()
+    def stream(
+        self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Any], receive: Callable[[str, Tensor], None]
+    ) -> None:
+        """Call `receive(hook name, activation)` as each site is computed, in the order of the computation.
+
+        Nothing is kept, so that only what `receive` keeps takes memory; the pass stops at the last site needed.
+        """
         names = list(dict.fromkeys(getattr(hook, "hook", hook) for hook in hooks))
         self.check_hooks(names)
-        seen: dict[str, Tensor] = {}
+        left = set(names)
 
-        def keep(activation: Tensor, hook: Any, name: str) -> None:
-            seen[name] = activation.detach()
-            if len(seen) == len(names):
+        def hand_on(activation: Tensor, hook: Any, name: str) -> None:
+            receive(name, activation.detach())
+            left.discard(name)
+            if not left:
                 raise _EnoughError
 
-        fwd: list[Hook] = [(name, lambda activation, hook, name=name: keep(activation, hook, name)) for name in names]
+        fwd: list[Hook] = [
+            (name, lambda activation, hook, name=name: hand_on(activation, hook, name)) for name in names
+        ]
         self._forward(self.check_tokens(tokens), fwd)
-        return {name: seen[name] for name in names}
 
     def logits(
         self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Hook] = ()

@@ -38,11 +38,13 @@ FIRST = (10, 50)
 class SiteMomentsConsumer:
     """A `harvest` consumer: `Moments` at every site, and separately for the positions that are left out."""
 
+    per_site = True
+
     def __init__(self, sites: Sequence[Site], *, left_out: bool = False) -> None:
         self.sites = list(sites)
         self.moments = {site.hook: Moments(site.width, site.hook) for site in self.sites}
         self.left_out = {site.hook: Moments(site.width, site.hook) for site in self.sites} if left_out else {}
-        self._batch = 0
+        self._updates = 0
 
     def memory_bytes(self) -> int:
         per_site = [Moments.memory_bytes(site.width) for site in self.sites]
@@ -58,12 +60,13 @@ class SiteMomentsConsumer:
         documents = batch.document[:, None].expand(keep.shape)
         keep = keep.cpu()
         rest = batch.mask & ~keep
-        for hook in self.moments:
-            values = activations[hook].cpu()
-            self.moments[hook].update(values[keep], documents[keep], batch=self._batch)
+        number = self._updates // len(self.moments)
+        for hook, activation in activations.items():
+            values = activation.cpu()
+            self.moments[hook].update(values[keep], documents[keep], batch=number)
             if self.left_out:
-                self.left_out[hook].update(values[rest], documents[rest], batch=self._batch)
-        self._batch += 1
+                self.left_out[hook].update(values[rest], documents[rest], batch=number)
+        self._updates += len(activations)
 
     def reduce(self) -> None:
         """Merge over processes: every process ends with the whole."""
@@ -81,14 +84,14 @@ class SiteMomentsConsumer:
                 table[hook] = whole
 
     def state(self) -> dict[str, np.ndarray]:
-        out = {"batch": np.array(self._batch)}
+        out = {"updates": np.array(self._updates)}
         for name, table in (("kept", self.moments), ("left_out", self.left_out)):
             for hook, moments in table.items():
                 out |= {f"{name}|{hook}|{key}": value for key, value in moments.state().items()}
         return out
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
-        self._batch = int(state["batch"])
+        self._updates = int(state["updates"])
         for name, table in (("kept", self.moments), ("left_out", self.left_out)):
             for hook, moments in table.items():
                 prefix = f"{name}|{hook}|"

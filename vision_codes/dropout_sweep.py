@@ -33,7 +33,17 @@ from vision_codes.sweep_claims import claims
 from vision_codes.training import Recipe, architecture_of, initial_model, load_data, train
 
 DRAWN_SEED = 0
-RECIPE_FIELDS = ("preset", "epochs", "batch_size", "learning_rate", "schedule", "loss", "kl_weight", "pretrained")
+RECIPE_FIELDS = (
+    "preset",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "loss",
+    "kl_weight",
+    "recalibrate",
+    "pretrained",
+)
 Images = UInt8[np.ndarray, "image channel height width"]
 
 

@@ -30,11 +30,13 @@ from vision_codes.checkpoints import Position
 from vision_codes.configs.train import RecipeConfig, TrainConfig
 from vision_codes.data import ImageSet, load_images
 from vision_codes.image_batches import Images, batches, epoch_order, share_of_batches
+from vision_codes.recalibration import recalibrate
 from vision_codes.reconstructions import draw_epoch
 from vision_codes.resnet_vae import Architecture, ResNetVAE, build, load_imagenet_encoder, vae_loss
 from vision_codes.throughput import throughput
 
 TERMS = ("loss", "reconstruction", "kl")
+RECALIBRATION_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Recipe:
     schedule: str = "constant"
     loss: str = "mse"
     kl_weight: float = 1.0
+    recalibrate: int = 0
     amp: bool = False
     channels_last: bool = True
     workers: int = 0
@@ -58,6 +61,10 @@ class Recipe:
         for name, least in (("epochs", 1), ("batch_size", 2), ("checkpoint_steps", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"expected {name} of at least {least}; got {getattr(self, name)}; choose a larger one")
+        if self.recalibrate < 0 or self.recalibrate == 1:
+            raise UserError(
+                f"expected recalibrate of 0 (off) or at least 2 images; got {self.recalibrate}; 1000 is enough"
+            )
         if not self.learning_rate > 0 or not self.kl_weight >= 0:
             raise UserError(
                 f"expected learning_rate > 0 and kl_weight >= 0; got {self.learning_rate} and {self.kl_weight}; "
@@ -170,6 +177,7 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         position, sums = self.position, self.position.sums
+        self._recalibrate()
         record: dict[str, Any] = {"epoch": position.epoch + 1}
         record |= {f"training_{name}": sums[name] / sums["images"] for name in TERMS}
         record |= {f"validation_{name}": value for name, value in self.validate().items()}
@@ -177,6 +185,16 @@ class Trainer:
         record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         position.history.append(record)
         position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
+
+    def _recalibrate(self) -> None:
+        """BatchNorm's statistics for evaluation, where the recipe asks for them; the same in every process."""
+        recipe, epoch = self.recipe, self.position.epoch
+        if not recipe.recalibrate:
+            return
+        order = epoch_order(len(self.training_images), recipe.seed, epoch)[: recipe.recalibrate]
+        indices = [chunk.tolist() for chunk in np.array_split(order, max(1, len(order) // RECALIBRATION_BATCH))]
+        images = (self._to_device(part) for part in batches(self.training_images, indices))
+        recalibrate(self.model, images, _generator_seed(recipe.seed, epoch))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -260,6 +278,8 @@ def architecture_of(config: RecipeConfig, channels: int, dropout: float) -> Arch
         dropout=dropout,
         pooling=config.pooling,
         dropout_at=config.dropout_at,
+        output_norm=config.output_norm,
+        residual_init=config.residual_init,
     )
 
 

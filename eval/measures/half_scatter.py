@@ -25,6 +25,7 @@ WIDE_RANGE = 300.0
 START_TOKENS = 512
 """Tokens of the first batch among which the top directions are sought; any basis is exact, a good one only precise."""
 LEAST_COLUMN_BLOCK = 256
+UNPACKED_ROWS = 256
 
 
 class HalfScatter:
@@ -110,23 +111,29 @@ class HalfScatter:
 
     def second_moment(self, side: int) -> Float[Tensor, "width width"]:
         """Sum of (x - shift)(x - shift)^T over one half."""
-        triangle = self.square.triu(1) if side == 0 else self.square.tril(-1).T
-        moment = triangle + triangle.T
+        moment = torch.zeros_like(self.square)
+        self._unpack(side, moment)
+        return moment
+
+    def _unpack(self, side: int, moment: Tensor) -> None:
+        """Add one half's second moment in place, by blocks of rows: no second matrix of this size is made."""
+        for first in range(0, self.width, UNPACKED_ROWS):
+            rows = slice(first, first + UNPACKED_ROWS)
+            block = self.square[rows].triu(first + 1) if side == 0 else self.square[rows].tril(first - 1)
+            moment[rows] += block
+            moment[:, rows] += block.T
         moment.diagonal().add_(self.diagonal[side])
         if self.top.shape[1]:
-            cross = self.top @ self.top_cross[side]
-            moment += cross
-            moment += cross.T
-            moment += self.top @ self.top_square[side] @ self.top.T
-        return moment
+            cross = self.top_cross[side] + 0.5 * self.top_square[side] @ self.top.T
+            moment.addmm_(self.top, cross).addmm_(cross.T, self.top.T)
 
     def scatter(self, sides: tuple[int, ...] = (0, 1)) -> Float[Tensor, "width width"]:
         """Sum of (x - mean)(x - mean)^T over the given halves together."""
-        moment = self.second_moment(sides[0])
-        for side in sides[1:]:
-            moment += self.second_moment(side)
+        moment = torch.zeros_like(self.square)
+        for side in sides:
+            self._unpack(side, moment)
         count, total = self.count[list(sides)].sum(), self.sums[list(sides)].sum(0)
-        return moment.sub_(torch.outer(total, total) / count) if count else moment
+        return moment.addr_(total, total, alpha=-1 / float(count)) if count else moment
 
     def mean(self) -> Float[Tensor, " width"]:
         return self.shift + self.sums.sum(0) / self.count.sum()

@@ -24,6 +24,7 @@ import copy
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.linalg import eigvalsh
 from torch import Tensor
 
 from eval.errors import UserError
@@ -113,11 +114,12 @@ class Moments:
         count = float(self.halves.count[list(sides)].sum())
         if count < 2:
             raise UserError(f"expected at least 2 tokens at {self.site}; got {int(count)}; read more text")
-        return (self.halves.scatter(sides) / (count - 1)).numpy()
+        return self.halves.scatter(sides).div_(count - 1).numpy()
 
     def eigenvalues(self) -> Float[np.ndarray, " width"]:
         """Eigenvalues of the covariance, falling, in float64; rounding below zero is cut to zero."""
-        return np.maximum(np.linalg.eigvalsh(self.covariance())[::-1], 0.0)
+        covariance = self.covariance().T  # symmetric; in Fortran's order LAPACK can work in place
+        return np.maximum(eigvalsh(covariance, overwrite_a=True, check_finite=False)[::-1], 0.0)
 
     def merge(self, other: Moments) -> Moments:
         """Add the tokens another accumulator saw (another process, position 0); returns self.

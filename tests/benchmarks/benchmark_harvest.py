@@ -41,6 +41,8 @@ CONTEXT = 256
 class Nothing:
     """A consumer that reads every site and does nothing: the forward passes alone."""
 
+    per_site = True
+
     def __init__(self, sites: list[Any]) -> None:
         self.sites = sites
 

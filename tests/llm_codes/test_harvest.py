@@ -62,6 +62,24 @@ def test_every_kept_position_once(model, corpus):
     assert torch.allclose(read, reference, atol=1e-5)
 
 
+def test_a_consumer_per_site_gets_each_site_alone_and_the_same_values(model, corpus):
+    sites = resolve_sites(model, ("resid_post", "mlp_post"))
+    alone, together = Collector(sites), Collector(sites[:2])
+    alone.per_site, calls, update = True, [], alone.update
+
+    def watched(activations, batch, keep):
+        calls.append(tuple(activations))
+        update(activations, batch, keep)
+
+    alone.update = watched
+    harvest(model, corpus, [alone, together], batch_size=64)
+    assert all(len(call) == 1 for call in calls)
+    assert [call[0] for call in calls[:4]] == [site.hook for site in sorted(sites, key=lambda s: (s.layer, s.kind))]
+    for site in sites[:2]:
+        assert torch.equal(torch.cat(alone.rows[site.hook]), torch.cat(together.rows[site.hook]))
+    assert predicted_bytes(model, corpus, [alone], 8) < predicted_bytes(model, corpus, [Collector(sites)], 8)
+
+
 def test_position_zero_on_request(model, corpus):
     sites = resolve_sites(model, ("resid_post",), [0])
     consumer = Collector(sites)

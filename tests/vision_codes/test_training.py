@@ -26,6 +26,7 @@ from vision_codes.training import Recipe, Trainer, architecture_of, train
 
 ARCHITECTURE = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.2, pooling="flatten")
 RECIPE = Recipe(epochs=2, batch_size=10, learning_rate=2e-3, kl_weight=0.02, checkpoint_steps=2)
+RECALIBRATED = replace(RECIPE, recalibrate=20)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +69,11 @@ class Killed(Exception):
     """Stands in for kill -9: nothing of ours catches it."""
 
 
-@pytest.mark.parametrize("last_step", [1, 3, 5, 8])
-def test_resume_is_bitwise_wherever_it_was_killed(tmp_path, images, monkeypatch, last_step):
-    whole, history = trained(tmp_path / "whole", images)
+@pytest.mark.parametrize(
+    ("last_step", "recipe"), [(1, RECIPE), (3, RECIPE), (5, RECIPE), (8, RECIPE), (8, RECALIBRATED)]
+)
+def test_resume_is_bitwise_wherever_it_was_killed(tmp_path, images, monkeypatch, last_step, recipe):
+    whole, history = trained(tmp_path / "whole", images, recipe)
     step, taken = Trainer.step, []
 
     def dying(self, batch):
@@ -81,10 +84,10 @@ def test_resume_is_bitwise_wherever_it_was_killed(tmp_path, images, monkeypatch,
 
     monkeypatch.setattr(Trainer, "step", dying)
     with pytest.raises(Killed):
-        trained(tmp_path / "killed", images)
+        trained(tmp_path / "killed", images, recipe)
     monkeypatch.setattr(Trainer, "step", step)
     torch.manual_seed(999)
-    model, resumed = trained(tmp_path / "killed", images)
+    model, resumed = trained(tmp_path / "killed", images, recipe)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
     for a, b in zip(history, resumed, strict=True):
@@ -231,8 +234,11 @@ def test_presets_are_the_papers_the_authors_and_a_small_one():
     )
     authors = RecipeConfig(out="x", preset="authors-code").filled()
     assert (authors.epochs, authors.loss) == (200, "bce")
+    assert (paper.output_norm, paper.residual_init, paper.recalibrate) == ("batch", "torchvision", 0)
     small = RecipeConfig(out="x", preset="small", latent=7, kl_weight=0.0).filled()
     assert small.image_size == 64 and small.latent == 7 and small.kl_weight == 0.0
+    assert (small.output_norm, small.residual_init, small.recalibrate) == ("none", "zero", 1000)
+    assert RecipeConfig(out="x", preset="small", recalibrate=0).filled().recalibrate == 0
     assert architecture_of(small, 1, 0.4).channels == 1 and set(PRESETS) == {"paper", "authors-code", "small"}
 
 
@@ -242,6 +248,7 @@ def test_presets_are_the_papers_the_authors_and_a_small_one():
         ({"epochs": 0}, "epochs of at least 1"),
         ({"batch_size": 1}, "batch_size of at least 2"),
         ({"learning_rate": -1}, "learning_rate > 0"),
+        ({"recalibrate": 1}, r"recalibrate of 0 \(off\) or at least 2 images; got 1"),
     ],
 )
 def test_bad_recipes_are_refused(changes, text):

@@ -14,11 +14,14 @@ _PAPER: dict[str, Any] = {
     "latent": 256,
     "pooling": "average",
     "dropout_at": "every-relu",
+    "output_norm": "batch",
+    "residual_init": "torchvision",
     "epochs": 20,
     "learning_rate": 1e-3,
     "schedule": "constant",
     "loss": "mse",
     "kl_weight": 1.0,
+    "recalibrate": 0,
     "pretrained": "auto",
 }
 _SMALL: dict[str, Any] = {
@@ -28,9 +31,12 @@ _SMALL: dict[str, Any] = {
     "latent": 128,
     "pooling": "flatten",
     "dropout_at": "encoder",
+    "output_norm": "none",
+    "residual_init": "zero",
     "learning_rate": 2e-3,
     "schedule": "cosine",
     "kl_weight": (64 / 224) ** 2,  # the paper's balance of the two terms per pixel
+    "recalibrate": 1000,
     "pretrained": "no",
 }
 PRESETS: dict[str, dict[str, Any]] = {
@@ -59,6 +65,14 @@ class RecipeConfig(RunConfig):
     dropout_at: str = option(
         "", "which ReLUs have dropout (empty: the preset's)", choices=("", "every-relu", "encoder")
     )
+    output_norm: str = option(
+        "", "BatchNorm before the final sigmoid, or none (empty: the preset's)", choices=("", "batch", "none")
+    )
+    residual_init: str = option(
+        "",
+        "how the last BatchNorm of a residual block starts: torchvision's 1, or zero (empty: the preset's)",
+        choices=("", "torchvision", "zero"),
+    )
     pretrained: str = option(
         "",
         "start from ImageNet weights: auto falls back to random ones, and says so",
@@ -70,6 +84,9 @@ class RecipeConfig(RunConfig):
     schedule: str = option("", "learning rate over the run (empty: the preset's)", choices=("", "constant", "cosine"))
     loss: str = option("", "reconstruction loss, summed over pixels (empty: the preset's)", choices=("", "mse", "bce"))
     kl_weight: float = option(-1.0, "weight of the Kullback-Leibler term (negative: the preset's)")
+    recalibrate: int = option(
+        -1, "training images that BatchNorm is recalibrated on, dropout off, after every epoch (negative: the preset's)"
+    )
     amp: bool = option(False, "mixed precision (bfloat16 autocast)")
     channels_last: bool = option(True, "channels-last memory layout (faster convolutions on CPU and GPU)")
     workers: int = option(0, "processes that prepare images; useful when they do not fit in memory", identity=False)
@@ -78,8 +95,9 @@ class RecipeConfig(RunConfig):
     def filled(self) -> Self:
         """This configuration with the preset's values where nothing else was asked for."""
         preset = PRESETS[self.preset]
-        unset = {name for name in preset if not getattr(self, name)} - {"kl_weight"}
-        unset |= {"kl_weight"} if self.kl_weight < 0 else set()
+        may_be_zero = {"kl_weight", "recalibrate"}
+        unset = {name for name in set(preset) - may_be_zero if not getattr(self, name)}
+        unset |= {name for name in may_be_zero if getattr(self, name) < 0}
         return replace(self, **{name: preset[name] for name in unset})
 
 
