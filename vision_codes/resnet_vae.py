@@ -28,7 +28,6 @@ RECONSTRUCTION_LOSSES = ("mse", "bce")
 POOLINGS = ("average", "flatten")
 DROPOUT_PLACES = ("every-relu", "encoder")
 OUTPUT_NORMS = ("batch", "none")
-RESIDUAL_INITS = ("torchvision", "zero")
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,6 @@ class Architecture:
     too few numbers to draw an image from). dropout_at: ``every-relu``, or ``encoder`` for the 17 + 2 ReLUs before the
     code only (a narrow decoder cannot draw through its own noise). output_norm: BatchNorm before the final sigmoid
     (``batch``, the authors' files) or ``none``, so that an image's brightness does not depend on its batch.
-    residual_init: ``torchvision``, or ``zero`` for a last BatchNorm of every residual block that starts at zero
-    [Goyal et al. 2017], so that few steps suffice.
     """
 
     image_size: int = 224
@@ -55,7 +52,6 @@ class Architecture:
     pooling: str = "average"
     dropout_at: str = "every-relu"
     output_norm: str = "batch"
-    residual_init: str = "torchvision"
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -67,7 +63,6 @@ class Architecture:
         known_name(self.pooling, POOLINGS, "pooling")
         known_name(self.dropout_at, DROPOUT_PLACES, "place of dropout")
         known_name(self.output_norm, OUTPUT_NORMS, "output norm")
-        known_name(self.residual_init, RESIDUAL_INITS, "residual init")
         for name in ("base_width", "fully_connected", "latent"):
             if getattr(self, name) < 1:
                 raise UserError(f"expected {name} of at least 1; got {getattr(self, name)}; choose a positive width")
@@ -129,8 +124,6 @@ class Encoder(nn.Module):
         positions = 1 if self.pools else math.ceil(architecture.image_size / 32) ** 2
         self.width = inputs * positions
         self.apply(_initialise_as_torchvision)
-        if architecture.residual_init == "zero":
-            self.apply(_start_branch_at_zero)
 
     def forward(self, x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch feature"]:
         x = self.maxpool(self.rectifier(self.bn1(self.conv1(x))))
@@ -142,11 +135,6 @@ class Encoder(nn.Module):
 def _initialise_as_torchvision(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def _start_branch_at_zero(module: nn.Module) -> None:
-    if isinstance(module, BasicBlock):
-        nn.init.zeros_(module.bn2.weight)
 
 
 def _dense(inputs: int, outputs: int, dropout: float) -> nn.Sequential:

@@ -279,7 +279,6 @@ def architecture_of(config: RecipeConfig, channels: int, dropout: float) -> Arch
         pooling=config.pooling,
         dropout_at=config.dropout_at,
         output_norm=config.output_norm,
-        residual_init=config.residual_init,
     )
 
 

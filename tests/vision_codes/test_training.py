@@ -234,10 +234,10 @@ def test_presets_are_the_papers_the_authors_and_a_small_one():
     )
     authors = RecipeConfig(out="x", preset="authors-code").filled()
     assert (authors.epochs, authors.loss) == (200, "bce")
-    assert (paper.output_norm, paper.residual_init, paper.recalibrate) == ("batch", "torchvision", 0)
+    assert (paper.output_norm, paper.recalibrate) == ("batch", 0)
     small = RecipeConfig(out="x", preset="small", latent=7, kl_weight=0.0).filled()
     assert small.image_size == 64 and small.latent == 7 and small.kl_weight == 0.0
-    assert (small.output_norm, small.residual_init, small.recalibrate) == ("none", "zero", 1000)
+    assert (small.output_norm, small.recalibrate) == ("none", 1000)
     assert RecipeConfig(out="x", preset="small", recalibrate=0).filled().recalibrate == 0
     assert architecture_of(small, 1, 0.4).channels == 1 and set(PRESETS) == {"paper", "authors-code", "small"}
 

@@ -15,7 +15,6 @@ _PAPER: dict[str, Any] = {
     "pooling": "average",
     "dropout_at": "every-relu",
     "output_norm": "batch",
-    "residual_init": "torchvision",
     "epochs": 20,
     "learning_rate": 1e-3,
     "schedule": "constant",
@@ -32,7 +31,6 @@ _SMALL: dict[str, Any] = {
     "pooling": "flatten",
     "dropout_at": "encoder",
     "output_norm": "none",
-    "residual_init": "zero",
     "learning_rate": 2e-3,
     "schedule": "cosine",
     "kl_weight": (64 / 224) ** 2,  # the paper's balance of the two terms per pixel
@@ -67,11 +65,6 @@ class RecipeConfig(RunConfig):
     )
     output_norm: str = option(
         "", "BatchNorm before the final sigmoid, or none (empty: the preset's)", choices=("", "batch", "none")
-    )
-    residual_init: str = option(
-        "",
-        "how the last BatchNorm of a residual block starts: torchvision's 1, or zero (empty: the preset's)",
-        choices=("", "torchvision", "zero"),
     )
     pretrained: str = option(
         "",
