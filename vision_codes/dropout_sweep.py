@@ -1,10 +1,11 @@
 """What does dropout do to a code? Train a set of networks that differ in dropout only, analyse each, test the paper.
 
-    for every seed and dropout:  train (shared initial weights within a seed)  ->  models/<name>/
-    for every network, and one untrained network per seed:
+    for every seed, and in it one untrained network and every dropout:
+        train (shared initial weights within a seed)  ->  models/<name>/
         spectra over images, random pixels, phase-scrambled images; projections of a moving dot and a drifting grating
 
-Every network is one resumable item; training itself resumes from its checkpoint. [MK Fig. 3 to 6]
+Training and analysis of a network are resumable items, seed by seed, so that `report` can draw an unfinished sweep;
+training itself resumes from its checkpoint. [MK Fig. 3 to 6]
 """
 
 from __future__ import annotations
@@ -140,14 +141,12 @@ def dropout_sweep(config: DropoutSweepConfig, run: Run) -> dict[str, Any]:
     data = load_data(config)
     for dropout in config.dropouts:
         architecture_of(config, data[0].channels, dropout)  # refuse a bad dropout before hours of training
-    todo = [(dropout, seed) for seed in range(config.seeds) for dropout in config.dropouts]
-    for dropout, seed in progress(todo, label="training", unit="network"):
-        name = f"training {item_name(dropout, seed)}"
-        run.item(name, functools.partial(train_one, config, data, dropout, seed, run))
     networks = [(dropout, seed) for seed in range(config.seeds) for dropout in (None, *config.dropouts)]
-    for dropout, seed in progress(networks, label="analysis", unit="network"):
-        name = f"analysis {item_name(dropout, seed)}"
-        run.item(name, functools.partial(analyse_one, config, data, dropout, seed, run))
+    for dropout, seed in progress(networks, label="networks", unit="network"):
+        name = item_name(dropout, seed)
+        if dropout is not None:
+            run.item(f"training {name}", functools.partial(train_one, config, data, dropout, seed, run))
+        run.item(f"analysis {name}", functools.partial(analyse_one, config, data, dropout, seed, run))
     images = sweep_images(config, data)
     _draw_filters(config, run, images)
     found = collect(run.folder)

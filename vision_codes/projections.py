@@ -165,15 +165,26 @@ def explained_variances(
     scale = np.abs(paths).max(axis=(1, 2), keepdims=True)
     design = np.concatenate([paths / np.where(scale > 0, scale, 1), np.ones((*paths.shape[:2], 1))], axis=2)
     ridge = 1e-12 * np.eye(design.shape[2]) * paths.shape[1]  # a projection that stands still: 0/0 becomes 0
+    gram, cross = _products(design, target)
     residual, total = np.zeros(len(paths)), 0.0
-    for test in folds:
-        train = design[:, ~test].transpose(0, 2, 1)
-        weights = np.linalg.solve(train @ train.transpose(0, 2, 1) + ridge, train @ target[~test])
-        residual += np.square(target[test] - design[:, test] @ weights).sum((1, 2))
+    for test in folds:  # the sums over training frames are those over all frames less those over held-out ones
+        test_gram, test_cross = _products(design[:, test], target[test])
+        weights = np.linalg.solve(gram - test_gram + ridge, cross - test_cross)
+        residual += np.square(target[test]).sum()
+        residual += ((test_gram @ weights - 2 * test_cross) * weights).sum((1, 2))
         total += float(np.square(target[test] - target[~test].mean(0)).sum())
     if total <= 1e-20:
         raise UserError("expected a stimulus that varies; got a constant one; give it a radius or contrast above 0")
     return 1 - residual / total
+
+
+def _products(
+    design: Float[np.ndarray, "draw frame column"], target: Float[np.ndarray, "frame stimulus"]
+) -> tuple[Float[np.ndarray, "draw column column"], Float[np.ndarray, "draw column stimulus"]]:
+    """Sums over frames of design design^T and design target^T, the second as one product of matrices."""
+    columns = design.transpose(0, 2, 1)
+    cross = columns.reshape(-1, columns.shape[2]) @ target
+    return columns @ design, cross.reshape(*columns.shape[:2], -1)
 
 
 def projections(
