@@ -12,10 +12,12 @@ import torch
 from eval.claims import Claim, judge_sign
 from eval.errors import UserError
 from eval.measures.connector import Connector, ConnectorFit, FeatureRows
+from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
 from eval.scores import Score
 from llm_codes.circuits.contexts import ContextIndex
+from llm_codes.circuits.evaluation_page import add_scorecard, add_tests
 from llm_codes.circuits.reading import describe_feature, feature_number, interesting_outputs, named_form, read_logic
 from llm_codes.configs.connectors import ConnectorEvalConfig, ConnectorShowConfig, ConnectorTrainConfig
 from llm_codes.connectors import (
@@ -144,28 +146,18 @@ def evaluate_chain(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that `connector eval` reports: `scorecard`, `controls`, `frontier`, `edge_validation`, `logic_forms`,
-    `circuits`, `claims`. The rows that are fitted see `train` and as many steps as the
-    connector's own refit; every number comes from `held_out`."""
+    `circuits`, `claims`. Controls are fitted on `train`, for as many steps as the connector's refit; every number comes
+    from `held_out`."""
     first, second, connector = chain.first, chain.second, chain.connector
     fitted = harvest_pairs(model, train, first, second, batch_size=batch_size)
     pairs = harvest_pairs(model, held_out, first, second, batch_size=batch_size)
     branch = Branch(model, first.hook, second.hook_out)
-    options = fit_of(connector, seed)
-    weight, bias = analytic_start(model, fitted, first, second)
-    scale = fitted.inputs.root_mean_square()
-    per_output = max(1, round(connector.edges_per_output))
-    analytic = largest_edges(weight, bias, scale, per_output, connector.activation)
+    analytic, controls = _controls(model, chain, fitted, fit_of(connector, seed))
     rows = replacements(branch, fitted, first, second, connector, analytic, chain.transcoder)
-    metric = second.vectors if connector.description.get("loss", "decoded") == "decoded" else None
-    chance = random_support(fitted, connector, seed)
-    controls = {
-        "analytic connector, all edges": Connector.from_dense(weight, bias, connector.activation),
-        "analytic edges, refitted": refitted(fitted, analytic.dense() != 0, options, metric),
-        "random edges, refitted": refitted(fitted, chance, options, metric),
-    }
     hooks = {name: branch.hooks(connector_writes(one, first, second)) for name, one in controls.items()}
     out = causal_scorecard(branch, held_out, rows, hooks, batch_size=batch_size, seed=seed)
-    variants = pruned_variants(connector, fitted, second, budgets, replace(options, refit_steps=fit_steps))
+    shorter = replace(fit_of(connector, seed), refit_steps=fit_steps)
+    variants = pruned_variants(connector, fitted, second, budgets, shorter)
     out["frontier"] = pruning_frontier(branch, held_out, variants, first, second, pairs, batch_size=batch_size)
     function = mlp_function(model, resolve_site(model, first.hook))
     out["edge_validation"] = validate_edges(function, first, second, connector, pairs, n_edges=edges_tested, seed=seed)
@@ -175,6 +167,24 @@ def evaluate_chain(
     out["missing_rows"] = {} if chain.transcoder else {"transcoder": "no --transcoder was given"}
     out["claims"] = [claim.as_json() for claim in claims_of(out)]
     return out
+
+
+def _controls(
+    model: Model, chain: Chain, fitted: FeaturePairs, options: ConnectorFit
+) -> tuple[Connector, dict[str, Connector]]:
+    """The analytic connector with as many edges as the trained one, and the controls: all its edges, its edges with
+    fitted weights, random edges with fitted weights."""
+    first, second, connector = chain.first, chain.second, chain.connector
+    weight, bias = analytic_start(model, fitted, first, second)
+    scale, per_output = fitted.inputs.root_mean_square(), max(1, round(connector.edges_per_output))
+    analytic = largest_edges(weight, bias, scale, per_output, connector.activation)
+    metric = second.vectors if connector.description.get("loss", "decoded") == "decoded" else None
+    chance = random_support(fitted, connector, options.seed)
+    return analytic, {
+        "analytic connector, all edges": Connector.from_dense(weight, bias, connector.activation),
+        "analytic edges, refitted": refitted(fitted, analytic.dense() != 0, options, metric),
+        "random edges, refitted": refitted(fitted, chance, options, metric),
+    }
 
 
 def fit_of(connector: Connector, seed: int) -> ConnectorFit:
@@ -284,6 +294,10 @@ def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
         batch_size=config.batch_size,
         seed=config.seed,
     )
+    page = Page(f"Connector of {model.name}", f"{chain.first.hook} to {chain.second.hook_out}")
+    add_scorecard(page, results)
+    add_tests(page, results)
+    page.write(run, "scorecard.html")
     run.finish(results, model=model.provenance(), corpus=held_out.describe())
     return text_table([*results["scorecard"], *results["controls"]], ("row", "ce", "ce_delta", "ci", "share_of_gap"))
 

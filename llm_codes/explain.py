@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +94,12 @@ def _strings(model: Model, tokens: np.ndarray) -> list[tuple[int, str]]:
     return list(zip(ids, model.token_strings(ids), strict=True))
 
 
-def fit(model: Model, corpus: Corpus, sites: Sequence[Site], batch_size: int, label: str) -> SiteMoments:
-    """Moments of the sites on the explain windows (means, principal directions, mean maxima)."""
-    moments = SiteMoments(sites)
+def fit(
+    model: Model, corpus: Corpus, sites: Sequence[Site], batch_size: int, label: str, kinds: Iterable[str] = ()
+) -> SiteMoments:
+    """Moments of the sites on the explain windows: means, mean maxima, and what the directions of `kinds` need."""
+    wanted = set(kinds)
+    moments = SiteMoments(sites, covariance=bool(wanted & {"pca", "action"}), steps="action" in wanted)
     harvest(model, corpus, [moments], batch_size=batch_size, label=label)
     return moments
 
@@ -162,7 +165,7 @@ def record(
     corpus, windows, number = choose_windows(model, corpus, calibrate=calibrate, seed=seed)
     explain_part = corpus.select(windows.of("explain"))
     sites = resolve_sites(model, (site,), layers)
-    moments = fit(model, explain_part, sites, batch_size, "moments")
+    moments = fit(model, explain_part, sites, batch_size, "moments", [kind for kind, _ in wanted])
     options = {"per_layer": per_layer, "neurons": neurons, "batch_size": batch_size, "seed": seed}
     readouts = build_readouts(model, explain_part, wanted, sites, moments, **options)
     shared = {split: windows.sample(split, min(random_windows, len(windows.of(split)) // 2), seed) for split in SPLITS}

@@ -47,11 +47,13 @@ class SiteMoments:
     """A consumer for `harvest`: mean, covariance, covariance of steps and mean maximum of a site on some windows.
 
     mean [width]; covariance [width, width] of tokens; steps [width, width] of differences of neighbouring tokens;
-    mean_maximum [width], the mean over windows of a coordinate's largest value (how [B23] ranks neurons).
+    mean_maximum [width], the mean over windows of a coordinate's largest value (how [B23] ranks neurons). The two
+    covariances are accumulated on request: they cost more than the forward pass.
     """
 
-    def __init__(self, sites: Sequence[Site]) -> None:
+    def __init__(self, sites: Sequence[Site], *, covariance: bool = True, steps: bool = True) -> None:
         self.sites = tuple(sites)
+        self._with_covariance, self._with_steps = covariance, steps
         self._n = self._windows = self._n_steps = 0
         zeros = {site.hook: torch.zeros(site.width, dtype=torch.float64) for site in sites}
         square = {site.hook: torch.zeros(site.width, site.width, dtype=torch.float64) for site in sites}
@@ -70,10 +72,13 @@ class SiteMoments:
         self._n_steps += len(keep) * (int(positions.sum()) - 1)
         for site in self.sites:
             x = activations[site.hook][:, positions].float().cpu()
-            flat, steps = x.flatten(0, 1), (x[:, 1:] - x[:, :-1]).flatten(0, 1)
-            self._sum[site.hook] += flat.double().sum(0)
-            self._products[site.hook] += (flat.T @ flat).double()
-            self._steps[site.hook] += (steps.T @ steps).double()
+            self._sum[site.hook] += x.sum(1).double().sum(0)
+            if self._with_covariance:
+                flat = x.flatten(0, 1)
+                self._products[site.hook] += flat.T @ flat
+            if self._with_steps:
+                steps = (x[:, 1:] - x[:, :-1]).flatten(0, 1)
+                self._steps[site.hook] += steps.T @ steps
             self._peaks[site.hook] += x.amax(1).double().sum(0)
 
     def mean(self, hook: str) -> Float[Tensor, " width"]:

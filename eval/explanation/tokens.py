@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\", "\ufffd": "\ufffd"}
 
 
+@lru_cache(maxsize=1 << 17)
 def visible(token: str) -> str:
     """The token with tabs, newlines, backslashes and unprintable signs escaped; spaces and letters as they are.
 

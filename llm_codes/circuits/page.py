@@ -13,6 +13,7 @@ from eval.errors import UserError
 from eval.measures.connector import Connector, FeatureRows
 from eval.report.page import Page
 from llm_codes.circuits.contexts import ContextIndex
+from llm_codes.circuits.evaluation_page import add_scorecard, add_tests
 from llm_codes.circuits.reading import (
     equation,
     interesting_outputs,
@@ -175,12 +176,10 @@ def add_circuit(page: Page, data: Mapping[str, Any], title: str = "Circuit") -> 
 
 
 def add_chapter(page: Page, results: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-    """The chapter for a report: the scorecard where there is one, then the circuit."""
+    """The chapter for a report: the scorecard and the tests where there are any, then the circuit."""
     if results.get("scorecard"):
-        section = page.section("Causal scorecard", "scorecard")
-        section.text("One MLP branch replaced in each row; CE in nats per token on held-out documents, 95% intervals.")
-        section.table(results["scorecard"], ("row", "ce", "ce_delta", "ci", "share_of_gap"))
-        section.table(results.get("controls", []), ("row", "ce", "ce_delta", "ci", "share_of_gap"), "Controls")
+        add_scorecard(page, results)
+        add_tests(page, results)
     for saved in figures.values():
         page.sections[-1].figure(saved)
     if results.get("circuit"):

@@ -98,7 +98,8 @@ def train_saes(
     )
     trained = Training(stream, specs, folder, options or TrainingOptions(), model.device).run()
     places = [folder if len(trained) == 1 else folder / sae.spec.name for sae in trained]
-    provenance = provenance_of(model)
+    read = {key: value for key, value in corpus.describe().items() if key in ("source", "split", "sha256_of_tokens")}
+    provenance = {**provenance_of(model), "training_tokens": trained[0].tokens, "training_corpus": read}
     return [save_sae(sae, place, provenance, half=half) for sae, place in zip(trained, places, strict=True)]
 
 

@@ -36,6 +36,8 @@ from llm_codes.sites import resolve_sites
 from llm_codes.spectra import SiteMomentsConsumer
 
 CONTEXT = 256
+BATCH = 4
+"""Windows in one forward pass of both ways, where they are compared in memory: neither is charged for a large batch."""
 
 
 class Nothing:
@@ -105,7 +107,7 @@ def store_and_decompose(model: Model, corpus: Corpus, sites: list[Any]) -> None:
     from sklearn.decomposition import PCA
 
     store = Store(sites)
-    harvest(model, corpus, [store])
+    harvest(model, corpus, [store], batch_size=BATCH)
     for rows in store.rows.values():
         values = torch.cat(rows).numpy()
         PCA(min(1000, *values.shape), svd_solver="randomized", random_state=0).fit(values)
@@ -113,7 +115,7 @@ def store_and_decompose(model: Model, corpus: Corpus, sites: list[Any]) -> None:
 
 def spectra_of(model: Model, corpus: Corpus, sites: list[Any]) -> None:
     consumer = SiteMomentsConsumer(sites)
-    harvest(model, corpus, [consumer])
+    harvest(model, corpus, [consumer], batch_size=BATCH)
     for moments in consumer.moments.values():
         moments.eigenvalues()
 
@@ -133,7 +135,7 @@ def measure_one(way: str, n_layers: int, n_tokens: int) -> tuple[float, float]:
     torch.set_num_threads(2)
     model, corpus = gpt2_small(n_layers), random_corpus(n_tokens)
     sites = resolve_sites(model, ("resid_post", "mlp_post"))
-    harvest(model, corpus.select(range(8)), [Nothing(sites)])  # warm-up
+    harvest(model, corpus.select(range(8)), [Nothing(sites)], batch_size=BATCH)  # warm-up
     return measured(lambda: WAYS[way](model, corpus, sites))
 
 
