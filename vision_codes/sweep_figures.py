@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
 from eval.runs import Run
@@ -44,7 +45,9 @@ def alpha_by_depth(run: Run, sweep: Sweep) -> SavedFigure:
     ]
     for number, (axis, label, rows, read) in enumerate(curves):
         if rows:
-            interval_line(axis, layers, by_depth(rows, read), label=label, colour=COLOURS[number % len(COLOURS)])
+            style = {"label": label, "colour": COLOURS[number % len(COLOURS)]}
+            dashed = "--" if label == "trained, as measured" else "-"  # it may hide the corrected curve
+            interval_line(axis, layers, by_depth(rows, read), linestyle=dashed, **style)
     for axis, title in ((left, "dropout 0"), (right, "controls (as measured)")):
         axis.axhline(-1, color="black", linewidth=0.8, linestyle=":")
         axis.set(xlabel="ReLU site", title=title)
@@ -120,6 +123,8 @@ def scatter(run: Run, sweep: Sweep) -> SavedFigure:
     axes[2].plot(line, np.maximum(0, 3 + line), color="black", linewidth=0.8, label="max(0, 3 - |alpha|)")
     axes[0].set(xlabel="alpha of images (corrected)", title="action (Fig. 4d, 6c)", yscale="log")
     axes[1].set(xlabel="action / variance", title="R^2 of (cos, sin) (Fig. 6d)", xscale="log")
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes[2].set(xlabel="alpha of the dot's own code", title="d log action / d log frames")
     for axis in axes:
         axis.legend(fontsize=6)
