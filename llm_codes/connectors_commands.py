@@ -205,8 +205,8 @@ def _read_circuits(
     named = {output: named_form(found) for output, found in forms.items()}
     into, out_of = ContextIndex(pairs.inputs, pairs, model), ContextIndex(pairs.outputs, pairs, model)
     kinds = ("or", "and-not", "and", "k-of-n")
-    by_kind = [o for kind in kinds for o in outputs if (f := named.get(o)) is not None and f.kind == kind][:6]
-    shown = list(dict.fromkeys([*by_kind, *outputs]))[:8]
+    by_kind = {kind: [o for o, form in named.items() if form is not None and form.kind == kind] for kind in kinds}
+    shown = list(dict.fromkeys([*(o for found in by_kind.values() for o in found[:3]), *outputs]))[:8]
     circuits = []
     for output in shown:
         circuit = describe_feature(output, chain.connector, pairs, into, out_of)
@@ -216,7 +216,9 @@ def _read_circuits(
         circuit["logic_reason"] = (
             None if form else "no form survived the correction, or its critical cells were not seen"
         )
-        edges = [(output, term["input"], term["weight"]) for term in circuit["terms"][:3]]
+        sources = form.parents if form else [term["input"] for term in circuit["terms"][:3]]
+        weights = dict(chain.connector.edges(output))
+        edges = [(output, source, weights[source]) for source in sources]
         tested = validate_edges(function, chain.first, chain.second, chain.connector, pairs, edges, seed=seed)
         circuit["interventions"] = tested["interventions"]
         circuits.append(circuit)

@@ -3,7 +3,8 @@
     # 1 network      784 -> h1 -> h2 -> h3 -> 10, ReLU
     # 2 dictionaries TopK SAEs on h1, h2, h3, tied and untied
     # 3 connectors   F1 -> F2 -> F3 with at most `edges` edges per output feature; the second is fitted on what the
-                     first one writes, so that it meets what it will meet
+                     first one writes, so that it meets what it will meet; errors are measured also as the
+                     next layer reads them
     # 4 substitution image -> h1 -> F1 -> F2 -> F3 -> h3 -> digit: layers 2 and 3 are never computed
     # 5 claims       of the feature-connector post [FC], each with a verdict over seeds
 
@@ -35,6 +36,7 @@ from vision_codes.unwrap_claims import claims_of, summary_rows
 from vision_codes.unwrap_figures import add_chapter, draw
 
 SHIFTS = (-2, -1, 0, 1, 2)
+MOST_WRITTEN = 128  # features of one image that a connector hands on, largest first
 
 
 @dataclass
@@ -160,7 +162,13 @@ def analytic_start(
     return weight, at_mean @ second.encoder.T + second.encoder_bias
 
 
-def rows_of(connector: Connector, features: FeatureRows, most: int = 64) -> FeatureRows:
+def as_read(vectors: Float[Tensor, "feature unit"], reader: torch.nn.Linear) -> Float[Tensor, "feature both"]:
+    """Feature vectors as the layer holds them, and beside them as the next layer reads them, each half of the error."""
+    read = vectors @ reader.weight.T
+    return torch.cat([vectors, read * (vectors.norm() / read.norm().clamp_min(1e-12))], dim=1)
+
+
+def rows_of(connector: Connector, features: FeatureRows, most: int = MOST_WRITTEN) -> FeatureRows:
     """What a connector writes, in sparse form."""
     predict = connector.predictor()
     parts = [predict(features.rows(batch)) for batch in torch.arange(len(features)).split(4096)]
@@ -199,7 +207,7 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
     features = [encode_rows(d, h[:60_000]) for d, h in zip(dictionaries, hidden, strict=True)]
     snapshots: list[np.ndarray] = []
     options = ConnectorFit(
-        l1=0.001, edges_per_output=config.edges, steps=config.connector_steps, refit_steps=config.refit_steps,
+        l1=config.l1, edges_per_output=config.edges, steps=config.connector_steps, refit_steps=config.refit_steps,
         batch_size=512, seed=seed,
     )  # fmt: skip
     per_epoch = max(1, (options.steps + options.refit_steps) // 8)
@@ -208,10 +216,11 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
         if step % per_epoch == 0:
             snapshots.append(weight[:96, :96].numpy().copy())
 
-    metric = dictionaries[1].vectors
-    first = fit_connector(features[0], features[1], options, metric=metric, every_step=keep)
+    readers: Any = list(network.layers)[2:]
+    metrics = [as_read(d.vectors, reader) for d, reader in zip(dictionaries[1:], readers, strict=True)]
+    first = fit_connector(features[0], features[1], options, metric=metrics[0], every_step=keep)
     written = rows_of(first, features[0])
-    second = fit_connector(written, features[2], options, metric=dictionaries[2].vectors)
+    second = fit_connector(written, features[2], options, metric=metrics[1])
     out = Unwrapped(network, digits, dictionaries, [first, second], snapshots, measured)
     measured |= substitution(out, test) | starts(out, hidden, features, seed)
     return out
@@ -229,7 +238,7 @@ def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> dict[str, Any]:
     first, second = unwrapped.connectors
     f1 = encode_rows(dictionaries[0], test[0])
     f2 = first.predictor()(f1)
-    f3 = second.predictor()(FeatureRows.from_dense(f2, 64))
+    f3 = second.predictor()(FeatureRows.from_dense(f2, MOST_WRITTEN))
     plain = accuracy(network, test[2], labels)
     replaced = accuracy(network, last.decode(f3), labels)
     only_sae = accuracy(network, last.decode_rows(encode_rows(last, test[2])), labels)

@@ -4,8 +4,11 @@
   const data = JSON.parse(document.getElementById("circuit-data").textContent);
   const root = document.getElementById("circuit");
   const SVG = "http://www.w3.org/2000/svg";
-  const MOST_EDGES = 600, ROW = 17, WIDTH = 720, LEFT = 250, RIGHT = 470;
-  const state = { view: "global", share: 0.12, query: "", chosen: null, position: data.prompt ? data.prompt.start : 0 };
+  const MOST_EDGES = 600, FIRST_EDGES = 120, ROW = 17, WIDTH = 720, LEFT = 250, RIGHT = 470;
+  // Start with the strongest edges, however many edges each output has.
+  const shares = data.edges.map((edge) => edge[3]).sort((a, b) => b - a);
+  const atFirst = Math.min(0.12, Math.ceil(100 * (shares[FIRST_EDGES] || 0)) / 100);
+  const state = { view: "global", share: atFirst, query: "", chosen: null, position: data.prompt ? data.prompt.start : 0 };
 
   const element = (tag, text, className) => {
     const made = document.createElement(tag);
@@ -72,7 +75,7 @@
     const { inputs, outputs } = nodes(edges);
     const errors = errorNodes();
     const height = ROW * (Math.max(inputs.length, outputs.length) + errors.length + 3);
-    const svg = drawn("svg", { viewBox: "0 0 " + WIDTH + " " + height, height, preserveAspectRatio: "xMinYMin meet" });
+    const svg = drawn("svg", { viewBox: "0 0 " + WIDTH + " " + height });
     const spread = (list) => (height - ROW * (errors.length + 2.5)) / Math.max(1, list.length);
     const y = (list, i) => ROW * 2 + (i + 0.3) * spread(list);
     const atIn = new Map(inputs.map((id, i) => [id, y(inputs, i)])), atOut = new Map(outputs.map((id, i) => [id, y(outputs, i)]));

@@ -54,14 +54,14 @@ def circuit_data(
     ]
     forms = read_logic(connector, pairs, order)
     effects = logits_effect(model, second, order)
-    outputs = {}
+    outputs, scale = {}, pairs.inputs.root_mean_square()
     for output, effect in zip(order, effects, strict=True):
         form = named_form(forms.get(output, []))
         names = {} if form is None else {p: f"IF_{p} ({into.label(p)})" for p in form.parents}
         words = (
             None if form is None else f"{form.words(names)} (precision {form.precision:.2f}, recall {form.recall:.2f})"
         )
-        extra = {"equation": equation(connector, output), "logic": words, **effect}
+        extra = {"equation": equation(connector, output, scale), "logic": words, **effect}
         outputs[output] = _entry(out_of, output, n_contexts) | extra
     inputs = {source: _entry(into, source, n_contexts) for source in sorted({edge[0] for edge in edges})}
     names = [f"{first.hook} (IF)", f"{second.hook_out} (OF)"]

@@ -23,6 +23,8 @@ from llm_codes.connectors import FeaturePairs
 from llm_codes.models import Model
 from llm_codes.saes.files import SAEFolder
 
+ON_ABOVE = 0.5
+
 
 def feature_number(text: str, n_features: int, prefix: str = "OF") -> int:
     """`OF_30` or `30` as a number.
@@ -38,9 +40,14 @@ def feature_number(text: str, n_features: int, prefix: str = "OF") -> int:
     return int(plain)
 
 
-def equation(connector: Connector, output: int, most: int = 6) -> str:
-    """One output feature as a sum of its strongest edges."""
+def equation(connector: Connector, output: int, scale: Tensor | None = None, most: int = 6) -> str:
+    """One output feature as a sum of its strongest edges: by `|w|`, or by attribution `|w| scale` where given.
+
+    A large weight on a feature that hardly fires says little, so that readers are shown the second order.
+    """
     edges = connector.edges(output)
+    if scale is not None:
+        edges.sort(key=lambda edge: -abs(edge[1]) * float(scale[edge[0]]))
     shown = [f"{'-' if w < 0 else '+'} {abs(w):.2f} IF_{j}" for j, w in edges[:most]]
     bias = float(connector.bias[output])
     tail = [f"{'-' if bias < 0 else '+'} {abs(bias):.2f}"] if abs(bias) >= 0.005 else []
@@ -58,30 +65,61 @@ def terms(connector: Connector, output: int, inputs: FeatureRows) -> list[dict[s
     return [{"input": r["input"], "weight": r["weight"], "share": r["size"] / total} for r in rows]
 
 
+def decisive_parents(connector: Connector, output: int, inputs: FeatureRows, count: int = 4) -> list[int]:
+    """The input features that decide most often, by the connector alone (what the output really did is not looked at,
+    so that testing it on the same tokens is fair).
+
+    Raising edges: mean contribution where the connector fires. Lowering edges: where taking the edge out would make it
+    fire. Half of the places go to each side, as far as there are any.
+    """
+    edges = connector.edges(output)
+    if not edges:
+        return []
+    contributions = torch.stack([weight * inputs.column(source) for source, weight in edges], dim=1)
+    drive = contributions.sum(1, keepdim=True) + connector.bias[output]
+    raising = (contributions.clamp_min(0) * (drive > 0)).mean(0)
+    lowering = (-contributions * ((contributions < 0) & (drive <= 0) & (drive - contributions > 0))).mean(0)
+    up = [edges[i][0] for i in raising.argsort(descending=True).tolist() if raising[i] > 0]
+    down = [edges[i][0] for i in lowering.argsort(descending=True).tolist() if lowering[i] > 0]
+    n_down = min(len(down), count // 2)
+    n_up = min(len(up), count - n_down)
+    return up[:n_up] + down[: count - n_up]
+
+
 def read_logic(
     connector: Connector,
     pairs: FeaturePairs,
     outputs: Sequence[int],
     *,
     n_parents: int = 4,
+    on_above: float = ON_ABOVE,
     seed_level: float = 0.05,
     minimum_support: int = 10,
 ) -> dict[int, list[LogicForm]]:
-    """Logic forms of output features over their strongest parents, on held-out tokens, documents as the units.
+    """Logic forms of output features over their decisive parents, on held-out tokens, documents as the units.
 
-    All forms of all features given are corrected together (Benjamini-Hochberg at `seed_level`).
+    A feature counts as on above `on_above` times its root mean square when active: TopK keeps as many features on a
+    token where few matter as where many do. All forms of all features given are corrected together
+    (Benjamini-Hochberg at `seed_level`).
     """
     children = {}
+    least_in, least_out = (on_above * _typical_size(rows) for rows in (pairs.inputs, pairs.outputs))
     for output in outputs:
-        parents = [term["input"] for term in terms(connector, output, pairs.inputs)[:n_parents]]
+        parents = decisive_parents(connector, output, pairs.inputs, n_parents)
         if not parents:
             continue
-        fires = pairs.outputs.column(output).numpy() > 0
+        fires = pairs.outputs.column(output).numpy() > float(least_out[output])
         if fires.sum() < minimum_support:
             continue
-        active = np.stack([pairs.inputs.column(parent).numpy() > 0 for parent in parents], axis=1)
+        on = [pairs.inputs.column(parent).numpy() > float(least_in[parent]) for parent in parents]
+        active = np.stack(on, axis=1)
         children[output] = (fires, active, parents)
     return logic_forms(children, groups=pairs.document, minimum_support=minimum_support, level=seed_level)
+
+
+def _typical_size(rows: FeatureRows) -> Tensor:
+    """Root mean square of each feature over the tokens on which it is active."""
+    return rows.root_mean_square() / rows.density().clamp_min(1e-12).sqrt()
 
 
 def named_form(forms: Sequence[LogicForm]) -> LogicForm | None:
@@ -127,7 +165,7 @@ def describe_feature(
         row["fires_on"] = into.top_tokens(row["input"])
     return {
         "feature": f"OF_{output}",
-        "equation": equation(connector, output),
+        "equation": equation(connector, output, pairs.inputs.root_mean_square()),
         "fires_on": out_of.top_tokens(output),
         "density": out_of.density(output),
         "terms": rows,

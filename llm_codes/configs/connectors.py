@@ -35,7 +35,7 @@ class ConnectorEvalConfig(HarvestConfig):
     from_: str = option(help="folder of the dictionary before the MLP")
     to: str = option(help="folder of the dictionary at its output")
     transcoder: str = option("", "folder of a transcoder of the same MLP (without it that row is left out)")
-    tokens: int = option(20_000, "held-out tokens of the scorecard")
+    tokens: int = option(30_000, "held-out tokens of the scorecard")
     fit_tokens: int = option(200_000, "training tokens for the rows that are fitted (linear, controls, refits)")
     frontier: tuple[int, ...] = option((1, 4, 16), "edges per output feature of the pruning frontier")
     edges_tested: int = option(150, "edges tested by intervention")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.connector import Connector, ConnectorFit
+from eval.measures.connector import Connector, ConnectorFit, FeatureRows
 from eval.report.page import Page
 from llm_codes.circuits.graph import graph_json
 from llm_codes.circuits.page import add_circuit, circuit_data, keep_known_outputs, prompt_view
-from llm_codes.circuits.reading import equation, feature_number
+from llm_codes.circuits.reading import decisive_parents, equation, feature_number
 from llm_codes.connectors import (
     check_connector,
     harvest_pairs,
@@ -166,9 +166,19 @@ def test_equation_and_feature_names():
     connector = Connector.from_dense(weight, torch.tensor([0.0, 0.2]), "relu")
     assert equation(connector, 0) == "OF_0 = relu(0.26 IF_0 + 0.23 IF_2)"
     assert equation(connector, 1) == "OF_1 = relu(3.00 IF_2 - 2.00 IF_1 + 0.20)"
+    assert equation(connector, 1, torch.tensor([1.0, 9.0, 1.0])) == "OF_1 = relu(- 2.00 IF_1 + 3.00 IF_2 + 0.20)"
     assert feature_number("OF_1", 2) == 1
     with pytest.raises(UserError, match="unknown feature 'OF_9': expected OF_0 to OF_1; choose one of those"):
         feature_number("OF_9", 2)
+
+
+def test_decisive_parents_are_those_that_make_it_fire_and_those_that_stop_it():
+    """IF_0 and IF_1 fire it, IF_2 stops it; IF_3 has a large weight but never decides, IF_4 is never on."""
+    weight = torch.tensor([[1.0], [0.6], [-2.0], [-9.0], [5.0]])
+    on = torch.tensor([[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).float()
+    connector = Connector.from_dense(weight, torch.tensor([-0.1]), "relu")
+    assert decisive_parents(connector, 0, FeatureRows.from_dense(on)) == [0, 1, 2]
+    assert decisive_parents(connector, 0, FeatureRows.from_dense(on), 2) == [0, 2]
 
 
 def test_saved_connectors_read_back_and_damage_is_named(chain, tmp_path):
