@@ -42,17 +42,19 @@ def circuit_data(
     prompt: str = "",
 ) -> dict[str, Any]:
     """What the page shows: `inputs`, `outputs`, `edges`, `order`, `errors`, `prompt`, `names`."""
-    order = interesting_outputs(connector, pairs, n_outputs)
-    if not order:
+    best = interesting_outputs(connector, pairs, n_outputs)
+    if not best:
         raise UserError("expected an output feature that fires and has edges; got none; read more --tokens")
     into, out_of = ContextIndex(pairs.inputs, pairs, model), ContextIndex(pairs.outputs, pairs, model)
+    prompt = prompt or _default_prompt(out_of, best)
+    order = list(dict.fromkeys([*best, *prompt_outputs(model, second, prompt)]))
     found = {output: terms(connector, output, pairs.inputs) for output in order}
     edges = [
         [term["input"], output, round(term["weight"], 4), round(term["share"], 4)]
         for output, rows in found.items()
         for term in rows
     ]
-    forms = read_logic(connector, pairs, order)
+    forms = read_logic(connector, pairs, best)
     effects = logits_effect(model, second, order)
     outputs, scale = {}, pairs.inputs.root_mean_square()
     for output, effect in zip(order, effects, strict=True):
@@ -67,7 +69,7 @@ def circuit_data(
     names = [f"{first.hook} (IF)", f"{second.hook_out} (OF)"]
     data = {"inputs": inputs, "outputs": outputs, "edges": edges, "order": order, "names": names}
     data["errors"] = _errors(first, second, connector, pairs)
-    data["prompt"] = prompt_view(model, first, second, connector, prompt or _default_prompt(out_of, order), set(inputs))
+    data["prompt"] = prompt_view(model, first, second, connector, prompt, set(inputs))
     return data
 
 
@@ -101,15 +103,11 @@ def _errors(first: SAEFolder, second: SAEFolder, connector: Connector, pairs: Fe
     }
 
 
-@torch.no_grad()
-def prompt_view(
-    model: Model, first: SAEFolder, second: SAEFolder, connector: Connector, prompt: str, known: set[int]
-) -> dict[str, Any]:
-    """Active features at every position of one text, real and predicted, with what the features miss.
+PER_POSITION = 4
 
-    Raises:
-        UserError: a prompt longer than the context, or without a token.
-    """
+
+def _prompt_tokens(model: Model, prompt: str) -> tuple[list[int], list[int]]:
+    """BOS (where the model has one) and the prompt's tokens, those that fit on the page."""
     tokens = model.encode(prompt)
     if not tokens:
         raise UserError(f"expected a prompt with at least one token; got {prompt!r}; write some text")
@@ -119,7 +117,29 @@ def prompt_view(
             f"expected a prompt of at most {model.context - len(bos)} tokens (the context of {model.name}); "
             f"got {len(tokens)}; shorten --prompt"
         )
-    tokens = tokens[:MAXIMUM_PROMPT]
+    return bos, tokens[:MAXIMUM_PROMPT]
+
+
+@torch.no_grad()
+def prompt_outputs(model: Model, second: SAEFolder, prompt: str) -> list[int]:
+    """The strongest output features at each position of a text, so that the page can show its circuit."""
+    bos, tokens = _prompt_tokens(model, prompt)
+    seen = model.activations(torch.tensor([bos + tokens]), [second.hook_out])[second.hook_out]
+    rows = second.encode_rows(seen[0, len(bos) :].float().cpu())
+    values, places = rows.values.topk(min(PER_POSITION, rows.values.shape[1]), dim=1)
+    return rows.indices.gather(1, places)[values > 0].tolist()
+
+
+@torch.no_grad()
+def prompt_view(
+    model: Model, first: SAEFolder, second: SAEFolder, connector: Connector, prompt: str, known: set[int]
+) -> dict[str, Any]:
+    """Active features at every position of one text, real and predicted, with what the features miss.
+
+    Raises:
+        UserError: a prompt longer than the context, or without a token.
+    """
+    bos, tokens = _prompt_tokens(model, prompt)
     seen = model.activations(torch.tensor([bos + tokens]), [first.hook, second.hook_out])
     x, y = (seen[hook][0, len(bos) :].float().cpu() for hook in (first.hook, second.hook_out))
     inputs, outputs = first.encode_rows(x), second.encode_rows(y)

@@ -245,6 +245,11 @@ def test_graph_json_has_nodes_links_and_errors(page_file):
     assert graph["metadata"]["prompt_tokens"] == data["prompt"]["tokens"]
 
 
+def test_every_position_of_the_prompt_has_its_strongest_output_on_the_page(page_file):
+    _, data = page_file
+    assert all(place["outputs"] for place in data["prompt"]["positions"])
+
+
 def test_a_prompt_longer_than_the_context_or_empty(model, chain):
     whole, _ = chain
     with pytest.raises(UserError, match=r"expected a prompt of at most 63 tokens .*; got \d+; shorten --prompt"):
