@@ -71,17 +71,19 @@ def claims(networks: Sequence[Network]) -> list[Claim]:
 
 
 def _per_seed(networks: Sequence[Network], measure: Callable[[list[Network]], float | None]) -> Score:
-    """A number per seed from all its networks (rising dropout), then over seeds."""
+    """A number per seed from all its networks (rising dropout), then over seeds.
+
+    In an unfinished sweep a seed that lacks a dropout others have is left out: its number would mean something else.
+    """
     seeds = sorted({network.seed for network in networks})
     groups = [sorted((n for n in networks if n.seed == seed), key=lambda n: n.dropout) for seed in seeds]
-    return over_seeds(measure(group) for group in groups)
+    every = {network.dropout for network in networks}
+    return over_seeds(measure(group) for group in groups if {n.dropout for n in group} == every)
 
 
-def _at(dropout: float, measure: Callable[[Network], float | None]) -> Callable[[list[Network]], float | None]:
-    def of_group(group: list[Network]) -> float | None:
-        return next((measure(network) for network in group if network.dropout == dropout), None)
-
-    return of_group
+def _per_seed_at(networks: Sequence[Network], dropout: float, measure: Callable[[Network], float | None]) -> Score:
+    """A number per seed from its network of one dropout, then over the seeds that have it."""
+    return _per_seed([n for n in networks if n.dropout == dropout], lambda group: measure(group[0]))
 
 
 def _figure_3(networks: Sequence[Network]) -> list[Claim]:
@@ -93,7 +95,7 @@ def _figure_3(networks: Sequence[Network]) -> list[Claim]:
         ("alpha is at or below -1 in the last layers", LATE, "below"),
     ]
     for text, layers, side in statements:
-        score = _per_seed(networks, _at(0.0, lambda n, layers=layers: mean(n.of("alpha", layers))))
+        score = _per_seed_at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
         verdict = judge_sign(score, side, -1.0)
         note = f"mean over sites {layers[0]}-{layers[-1]} at dropout 0"
         if layers is EARLY and verdict == "holds" and score.high is not None and score.high < JUST_BELOW:
@@ -109,9 +111,9 @@ def _figure_4(networks: Sequence[Network]) -> list[Claim]:
         early, late = mean(network.of("refinement_slope", EARLY)), mean(network.of("refinement_slope", LATE))
         return None if early is None or late is None else early - late
 
-    smooth = _per_seed(networks, _at(0.0, roughness))
-    raw = _per_seed(networks, _at(0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action"))))
-    scaled = _per_seed(networks, _at(0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action_per_trace"))))
+    smooth = _per_seed_at(networks, 0.0, roughness)
+    raw = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action")))
+    scaled = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action_per_trace")))
     return [
         _claim(
             "early layers give discontinuous projections, late layers smooth ones",
@@ -148,7 +150,7 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
         there, early = mean(network.of("largest_step", deep)), mean(network.of("largest_step", EARLY))
         return None if there is None or early is None else there - early
 
-    depth = _per_seed(networks, _at(0.0, contrast))
+    depth = _per_seed_at(networks, 0.0, contrast)
     dropout = _per_seed(
         networks, lambda group: slope([n.dropout for n in group], [mean(n.of("largest_step", deep)) for n in group])
     )
@@ -200,7 +202,7 @@ def _near_minus_one(score: Score) -> Verdict:
 
 def _figure_6(networks: Sequence[Network]) -> list[Claim]:
     steeper = _over_dropout(networks, "alpha")
-    near = _per_seed(networks, _at(0.2, lambda n: mean(n.of("alpha"))))
+    near = _per_seed_at(networks, 0.2, lambda n: mean(n.of("alpha")))
     coupled = _within_sites(networks, "alpha", "action")
     rises = _over_dropout(networks, "explained_coordinates")
     pixels = _over_dropout(networks, "explained_pixels")

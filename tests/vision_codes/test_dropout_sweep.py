@@ -70,6 +70,12 @@ def test_one_seed_cannot_tell_and_says_why():
         assert claim.verdict == "cannot tell" and claim.measured is not None and "one seed" in claim.note
 
 
+def test_a_seed_without_all_its_dropouts_counts_only_where_one_dropout_is_asked_for():
+    networks = [planted(d, s, True) for d in (0.0, 0.2, 0.8) for s in range(2)] + [planted(0.0, 2, True)]
+    found = claims(networks)
+    assert [claim.seeds for claim in found] == [3] * 7 + [2] * 9  # Fig. 3c, 4 and the depth of 5 are at dropout 0
+
+
 def test_uncorrected_alpha_is_used_only_where_the_correction_is_undefined():
     network = planted(0.0, 0, True)
     rows = [dict(row, alpha_corrected=None, alpha=-2.0) for row in network.spectra]
