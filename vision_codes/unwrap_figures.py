@@ -32,7 +32,7 @@ def draw_matrices(run: Run, unwrapped: Any) -> SavedFigure:
         axis.set_axis_off()
         if number < len(shown):
             axis.imshow(shown[number], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-            axis.set_title(f"{number + 1}/8: {np.mean(shown[number] != 0):.0%} non-zero", fontsize=8)
+            axis.set_title(f"{number + 1}/{len(shown)}: {np.mean(shown[number] != 0):.0%} non-zero", fontsize=8)
     text = (
         "First connector (input features down, output features across) through training; edges are chosen on the way."
     )
