@@ -120,8 +120,8 @@ def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, Saved
         section.warning(text)
     section.text(
         "y = ReLU(WᵀW x + b) with sparse inputs. Dimensions per feature D* = m/‖W‖² fall with sparsity, in steps. The "
-        "compression rate R = 1 - S + h(S)/H was offered as their lower bound: " + _bound_words(results) + ". It is not "
-        "a fit, and it says nothing where it drops below the floor m/n: " + _informative_words(results) + "."
+        "compression rate R = 1 - S + h(S)/H was offered as their lower bound: " + _bound_words(results) + ". It is "
+        "not a fit, and it says nothing where it drops below the floor m/n: " + _informative_words(results) + "."
     )
     for name in ("dimensions", "sticky", "gram", "polygons", "phase"):
         section.figure(figures[name])
