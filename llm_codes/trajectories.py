@@ -184,7 +184,7 @@ def draw_depth(run: Run, rows: Sequence[Mapping[str, Any]]) -> SavedFigure:
         right.plot(layers, [r["best_sampled"] for r in mine], "s--", ms=3.5, color=colour, alpha=0.6)
     left.axhline(1, color="#555555", linewidth=0.8, linestyle="--")
     left.set(title="Action per variance", xlabel="layer", ylabel="action / trace")
-    right.set(title="Smoothest: exact (solid), best sampled (dashed)", xlabel="layer", yscale="log")
+    right.set(title="Smoothest (dashed: best sampled)", xlabel="layer", yscale="log")
     left.legend()
     caption = "Roughness of the code along a text by depth, with 95% intervals over documents. Lower is smoother."
     return save_figure(run, fig, "action", caption)
