@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from eval.measures.alpha_interval import corrected_exponent
+from eval.measures.document_moments import half_of
 from eval.measures.moments import Moments
 from eval.measures.spectrum import Spectrum
 from eval.progress import progress
@@ -57,13 +58,13 @@ class SiteMomentsConsumer:
         batch: Batch,
         keep: Bool[Tensor, "batch position"],
     ) -> None:
-        documents = batch.document[:, None].expand(keep.shape)
+        documents = batch.document[:, None].expand(keep.shape).flatten()
         keep = keep.cpu()
-        rest = batch.mask & ~keep
+        kept, rest = (_by_half(mask.flatten(), documents) for mask in (keep, batch.mask & ~keep))
         number = self._updates // len(self.moments)
         for hook, activation in activations.items():
-            values = activation.cpu()
-            self.moments[hook].update(values[keep], documents[keep], batch=number)
+            values = activation.cpu().flatten(0, 1)
+            self.moments[hook].update(values[kept], documents[kept], batch=number)
             if self.left_out:
                 self.left_out[hook].update(values[rest], documents[rest], batch=number)
         self._updates += len(activations)
@@ -97,6 +98,12 @@ class SiteMomentsConsumer:
                 prefix = f"{name}|{hook}|"
                 mine = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
                 moments.load(mine)
+
+
+def _by_half(mask: Bool[Tensor, " token"], documents: Int[Tensor, " token"]) -> Int[Tensor, " kept"]:
+    """Indices of the masked tokens, those of one half of the documents first: the moments need no second gather."""
+    chosen = mask.nonzero()[:, 0]
+    return chosen[torch.from_numpy(np.argsort(half_of(documents[chosen].numpy()), kind="stable"))]
 
 
 @dataclass(frozen=True)

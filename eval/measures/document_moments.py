@@ -36,6 +36,11 @@ def group_of(documents: Int[np.ndarray, " token"]) -> Int[np.ndarray, " token"]:
     return (x % np.uint64(N_GROUPS)).astype(np.int64)
 
 
+def half_of(documents: Int[np.ndarray, " token"]) -> Int[np.ndarray, " token"]:
+    """Which half of the documents, 0 or 1, does each token belong to? Half of the groups each."""
+    return group_of(documents) % 2
+
+
 class DocumentMoments:
     """Per-document sums and per-group second moments in the sketch, about the mean of the first batch."""
 

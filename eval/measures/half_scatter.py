@@ -54,7 +54,7 @@ class HalfScatter:
         if not self.count.any():
             self._start(tokens)
         first = int((half == 0).sum())
-        if 0 < first < len(half):  # one gather of whole rows, then two views
+        if half[:first].any():  # one gather of whole rows, then two views; none where the caller sorted them
             tokens = tokens[torch.from_numpy(np.argsort(half, kind="stable"))]
         for side, rows in enumerate((tokens[:first], tokens[first:])):
             if len(rows):

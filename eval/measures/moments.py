@@ -28,7 +28,7 @@ from scipy.linalg import eigvalsh
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.document_moments import DocumentMoments, group_of
+from eval.measures.document_moments import DocumentMoments, half_of
 from eval.measures.half_scatter import HalfScatter
 
 
@@ -78,7 +78,7 @@ class Moments:
                 f"{len(tokens)} tokens; repeat each document's identifier over its tokens"
             )
         self._refuse_non_finite(tokens, batch)
-        self.halves.update(tokens, group_of(documents) % 2)
+        self.halves.update(tokens, half_of(documents))
         self.documents.update(tokens, documents)
 
     def _refuse_non_finite(self, tokens: Tensor, batch: int | str) -> None:
