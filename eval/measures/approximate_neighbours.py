@@ -92,14 +92,17 @@ class ApproximateMetric:
                 if weight[i, j] < best[c, d]:
                     best[c, d], left[c, d], right[c, d] = weight[i, j], rows[i], items[j]
 
-    def nearest_outside(self, core: np.ndarray, component: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The lightest edge from each component's densest members to those of another."""
+    def nearest_outside(
+        self, core: np.ndarray, component: np.ndarray, bound: np.ndarray, weight: np.ndarray, partner: np.ndarray
+    ) -> None:
+        """Lower `weight` and `partner` to the lightest edge from each component's densest members to another's."""
+        del bound
         items, of = self._representatives(core, component)
-        weight, partner = np.full(len(component), np.inf), np.full(len(component), -1, dtype=np.int64)
         for start in range(0, len(items), 512):
             rows = items[start : start + 512]
             found = np.maximum(self._between(rows, items), np.maximum(core[rows][:, None], core[items][None]))
             found[of[start : start + 512, None] == of[None]] = np.inf
             nearest = found.argmin(1)
-            weight[rows], partner[rows] = found[np.arange(len(rows)), nearest], items[nearest]
-        return weight, partner
+            lightest = found[np.arange(len(rows)), nearest]
+            better = lightest < weight[rows]
+            weight[rows[better]], partner[rows[better]] = lightest[better], items[nearest[better]]

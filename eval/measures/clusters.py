@@ -21,6 +21,7 @@ from eval.errors import UserError
 from eval.measures.approximate_neighbours import ApproximateMetric
 from eval.measures.euclidean_neighbours import EuclideanMetric
 from eval.measures.hamming_neighbours import HammingMetric
+from eval.measures.hamming_tiles import TILE
 from eval.measures.hierarchy import assign, condense, select_clusters
 from eval.measures.polytope import SplineCodes
 from eval.measures.spanning_tree import MAXIMUM_COMPONENTS, SpanningTree, spanning_tree
@@ -114,7 +115,7 @@ def cluster_codes(
             seed=seed,
         )
     options = _Options(min_cluster_size, min_samples, method, allow_single_cluster)
-    options.check_memory(len(codes), 2 * codes.words.nbytes, max_memory_gb)
+    options.check_memory(len(codes), 2 * codes.words.nbytes, 4 * (len(codes) // TILE + 1) ** 2, max_memory_gb)
     approximate = len(codes) > exact_up_to
     build = ApproximateMetric.of_codes if approximate else HammingMetric
     metric = build(codes.words, codes.map.symbol_word, **({"seed": seed} if approximate else {}))
@@ -143,7 +144,7 @@ def cluster_points(
     if not np.isfinite(points).all():
         raise UserError(f"{int((~np.isfinite(points)).any(1).sum())} points hold NaN or infinity; leave them out first")
     options = _Options(min_cluster_size, min_samples, method, allow_single_cluster)
-    options.check_memory(len(points), 3 * points.nbytes, max_memory_gb)
+    options.check_memory(len(points), 3 * points.nbytes, 24 * min(len(points), MAXIMUM_COMPONENTS) ** 2, max_memory_gb)
     approximate = len(points) > exact_up_to
     metric = ApproximateMetric.of_points(points, seed=seed) if approximate else EuclideanMetric(points)
     return _cluster(metric, points, "euclidean", approximate, options)
@@ -168,10 +169,10 @@ class _Options:
     def samples(self) -> int:
         return self.min_samples or self.min_cluster_size
 
-    def check_memory(self, n: int, of_items: int, max_memory_gb: float | None) -> None:
-        """Refuse before the work starts; the prediction: copies of the items, neighbour lists and the joining table."""
+    def check_memory(self, n: int, of_items: int, of_table: int, max_memory_gb: float | None) -> None:
+        """Refuse before the work starts; predicted: bytes of items with copies, neighbour lists, the joining table."""
         k = max(NEIGHBOURS, self.samples)
-        needed = (of_items + 60 * n * k + 24 * min(n, MAXIMUM_COMPONENTS) ** 2) / 1e9
+        needed = (of_items + 60 * n * k + of_table) / 1e9
         if max_memory_gb is not None and needed > max_memory_gb:
             raise UserError(
                 f"clustering {n} items needs about {needed:.2g} GB; got a budget of {max_memory_gb:g} GB; "

@@ -133,11 +133,16 @@ class EuclideanMetric:
             _lower(self.points, squared, self._slack, i, j, core, component, best, left, right)
 
     def nearest_outside(
-        self, core: Float[np.ndarray, " item"], component: Int[np.ndarray, " item"]
-    ) -> tuple[Float[np.ndarray, " item"], Int[np.ndarray, " item"]]:
-        """Weight and other end of the lightest edge out of each component, at the item that has it."""
-        weight, partner = np.full(len(component), np.inf), np.full(len(component), -1, dtype=np.int64)
+        self,
+        core: Float[np.ndarray, " item"],
+        component: Int[np.ndarray, " item"],
+        bound: Float[np.ndarray, " item"],
+        weight: Float[np.ndarray, " item"],
+        partner: Int[np.ndarray, " item"],
+    ) -> None:
+        """Lower `weight` and `partner` to the lightest edge out of each component, at an item that has it."""
+        del bound  # the products are computed by the block, whatever the items
         limit = np.full(int(component.max()) + 1, np.inf)
+        np.minimum.at(limit, component, weight)
         for i, j, squared in self._blocks(upper=False):
             _outside(self.points, squared, self._slack, i, j, core, component, limit, weight, partner)
-        return weight, partner

@@ -1,11 +1,15 @@
-"""Exact nearest neighbours and closest pairs of packed codes, blocked, without a distance matrix.
+"""Exact nearest neighbours and lightest outgoing edges of packed codes, tile by tile, without a distance matrix.
 
-Axis glossary: ``item`` coded inputs, ``word`` 64 bits, ``neighbour`` the k nearest others, ``component`` sets of items
-that a spanning tree under construction has already joined.
+Axis glossary: ``item`` coded inputs (in tile order inside the kernels), ``word`` 64 bits, ``tile`` neighbouring groups
+of items, ``neighbour`` the k nearest others, ``component`` sets of items that a spanning tree under construction has
+already joined.
 
-Every pair of tiles of items is visited once, in the rounds of a round-robin tournament: within a round no tile plays
-twice, so both tiles' neighbour lists can be updated in parallel without locks. A pair is given up as soon as its
-distance so far exceeds what either item could still use. Both kernels read four codes at a time against one.
+1. Items are put into an order in which near ones share a tile (`hamming_tiles.locality_order`).
+2. Every pair of tiles is visited once, in the rounds of a round-robin tournament: within a round no tile plays twice,
+   so both tiles' neighbour lists can be updated in parallel without locks. All distances are computed whole; the least
+   of each pair of tiles (`floor`) is kept.
+3. To join components, a tile is compared again only with those tiles whose floor could still beat the lightest edge
+   known, least floor first, and only for items that may own a lighter edge than the one known.
 """
 
 from __future__ import annotations
@@ -15,11 +19,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt64
 
 from eval.measures.compiled import compiled
-from eval.measures.popcount import popcount
+from eval.measures.hamming_tiles import FAR, ROWS, TILE, locality_order, padded, tile_distances
 
-TILE = 96
-CHUNK = 24  # words between two looks at the bound
-FAR = np.int32(2**31 - 1)
+LARGEST_BLOCK = 4
+"""Tiles that play a game together: each is then read from memory less often."""
 
 
 def tournament(n_tiles: int) -> Int[np.ndarray, "round game two"]:
@@ -32,34 +35,6 @@ def tournament(n_tiles: int) -> Int[np.ndarray, "round game two"]:
         order = np.concatenate([order[:1], np.roll(order[1:], 1)])
     rounds[(rounds >= n_tiles).any(-1)] = -1
     return rounds
-
-
-@compiled()
-def _quad(words, i, j, symbol_word, bound, out):
-    """Distances of item i to items j..j+3 into `out`; stops early once all four exceed their `bound`."""
-    d0 = d1 = d2 = d3 = 0
-    low = 0
-    while low < symbol_word:
-        high = min(low + CHUNK, symbol_word)
-        for w in range(low, high):
-            v = words[i, w]
-            d0 += popcount(v ^ words[j, w])
-            d1 += popcount(v ^ words[j + 1, w])
-            d2 += popcount(v ^ words[j + 2, w])
-            d3 += popcount(v ^ words[j + 3, w])
-        low = high
-        if d0 >= bound[0] and d1 >= bound[1] and d2 >= bound[2] and d3 >= bound[3]:
-            break
-    if low >= symbol_word and symbol_word < words.shape[1]:
-        s0 = s1 = s2 = s3 = 0
-        for w in range(symbol_word, words.shape[1]):
-            v = words[i, w]
-            s0 += popcount(v ^ words[j, w])
-            s1 += popcount(v ^ words[j + 1, w])
-            s2 += popcount(v ^ words[j + 2, w])
-            s3 += popcount(v ^ words[j + 3, w])
-        d0, d1, d2, d3 = d0 + (s0 >> 1), d1 + (s1 >> 1), d2 + (s2 >> 1), d3 + (s3 >> 1)
-    out[0], out[1], out[2], out[3] = d0, d1, d2, d3
 
 
 @compiled()
@@ -78,190 +53,164 @@ def _insert(distances, indices, i, j, d):
 
 
 @compiled()
-def _play(words, symbol_word, first, second, distances, indices):
-    """All pairs of two tiles (or within one) into the neighbour lists."""
-    n, last = words.shape[0], distances.shape[1] - 1
-    bound = np.empty(4, dtype=np.int64)
-    out = np.empty(4, dtype=np.int64)
-    stop = min((second + 1) * TILE, n)
-    for i in range(first * TILE, min((first + 1) * TILE, n)):
-        j = i + 1 if first == second else second * TILE
-        while j < stop:
-            start = max(min(j, n - 4), 0)  # the last items of all are read again rather than past the end
-            for q in range(4):
-                bound[q] = max(distances[i, last], distances[start + q, last])
-            _quad(words, i, start, symbol_word, bound, out)
-            for q in range(j - start, min(4, stop - start)):
-                if out[q] < bound[q]:
-                    _insert(distances, indices, i, start + q, out[q])
-                    _insert(distances, indices, start + q, i, out[q])
-            j = start + 4
+def _offer(d, i, first, distances, indices, farthest):
+    """The distances of item i to the items from `first` on into the lists of both; returns the least of them."""
+    least, worst, wanted, last = FAR, farthest[i], False, distances.shape[1] - 1
+    for q in range(TILE):
+        least = min(least, d[q])
+        wanted |= d[q] < max(worst, farthest[first + q])
+    if wanted:
+        for q in range(TILE):
+            j = first + q
+            if d[q] < farthest[i]:
+                _insert(distances, indices, i, j, d[q])
+                farthest[i] = distances[i, last]
+            if d[q] < farthest[j]:
+                _insert(distances, indices, j, i, d[q])
+                farthest[j] = distances[j, last]
+    return least
+
+
+@compiled()
+def _play(words, n, symbol_word, one, two, distances, indices, farthest):
+    """All pairs of two tiles (or within one) into the neighbour lists; returns the least distance."""
+    out, halves = np.empty((ROWS, TILE), np.int32), np.empty((ROWS, TILE), np.int32)
+    first, least = two * TILE, FAR
+    for strip in range(one * TILE, min((one + 1) * TILE, n), ROWS):
+        tile_distances(words, strip, words, first, symbol_word, out, halves)
+        for r in range(min(ROWS, n - strip)):
+            i = strip + r
+            if one == two:
+                out[r, : i - first + 1] = FAR  # each pair once, and no item with itself
+            out[r, max(n - first, 0) :] = FAR
+            least = min(least, _offer(out[r], i, first, distances, indices, farthest))
+    return least
 
 
 @compiled(parallel=True)
-def _play_round(words, symbol_word, games, distances, indices):
+def _play_round(words, n, symbol_word, games, block, distances, indices, farthest, floor):
+    """Every game between two blocks of `block` tiles each, which stay in the cache meanwhile."""
+    n_tiles = floor.shape[0]
     for g in numba.prange(games.shape[0]):
-        if games[g, 0] >= 0:
-            _play(words, symbol_word, games[g, 0], games[g, 1], distances, indices)
+        a, b = games[g]
+        for one in range(max(a, 0) * block, min((a + 1) * block, n_tiles)):
+            for two in range(one if a == b else b * block, min((b + 1) * block, n_tiles)):
+                least = _play(words, n, symbol_word, one, two, distances, indices, farthest)
+                floor[one, two] = floor[two, one] = least
 
 
-def nearest_codes(
-    words: UInt64[np.ndarray, "item word"], symbol_word: int, k: int
-) -> tuple[Int[np.ndarray, "item neighbour"], Int[np.ndarray, "item neighbour"]]:
-    """The k nearest other items of each item and their Hamming distances, exactly.
-
-    Returns:
-        distances (int32, rising along `neighbour`) and indices. Which of several equally distant items comes k-th
-        depends on the row order; the distances do not. k is cut to n - 1.
-    """
-    n = len(words)
-    k = max(0, min(k, n - 1))
-    distances = np.full((n, k), FAR, dtype=np.int32)
-    indices = np.full((n, k), -1, dtype=np.int32)
-    if k == 0:
-        return distances, indices
-    padded = np.ascontiguousarray(words)
-    if n < 4:  # four codes are read at a time
-        padded = np.concatenate([padded, np.zeros((4 - n, words.shape[1]), np.uint64)])
-        return _small(padded, n, symbol_word, distances, indices)
-    n_tiles = -(-n // TILE)
-    tiles = np.arange(n_tiles)
-    _play_round(padded, symbol_word, np.stack([tiles, tiles], 1), distances, indices)
-    for games in tournament(n_tiles):
-        _play_round(padded, symbol_word, games, distances, indices)
-    return distances, indices
+@compiled()
+def _join_strip(d, i, first, n, core, component, limit, weight, partner):
+    """The distances of item i to the items from `first` on: lowers its edge; returns the lightest outgoing one here."""
+    least, own = np.inf, component[i]
+    for q in range(min(TILE, n - first)):
+        j = first + q
+        found = max(np.float64(d[q]), core[i], core[j])
+        if component[j] != own and found < least:
+            least = found
+            if found < limit[own]:
+                limit[own], weight[i], partner[i] = found, found, j
+    return least
 
 
-def _small(padded, n, symbol_word, distances, indices):
-    """Two or three items."""
-    bound, out = np.full(4, FAR, dtype=np.int64), np.empty(4, dtype=np.int64)
-    for i in range(n):
-        _quad(padded, i, 0, symbol_word, bound, out)
-        for j in range(n):
-            if j != i:
-                _insert(distances, indices, i, j, out[j])
-    return distances, indices
-
-
-@compiled(parallel=True)
-def _closest_pairs(words, symbol_word, members, starts, core, best, left, right):
-    """Row c of `best` is filled by one thread only: its pairs with the later components."""
-    n_components = starts.shape[0] - 1
-    for c in numba.prange(n_components):
-        bound = np.empty(4, dtype=np.int64)
-        out = np.empty(4, dtype=np.int64)
-        for other in range(c + 1, n_components):
-            stop = starts[other + 1]
-            for low in range(starts[other], stop, TILE):
-                for i in range(starts[c], starts[c + 1]):
-                    if core[i] >= best[c, other]:
-                        break  # members are sorted by core distance: no later one can do better
-                    j = low
-                    high = min(low + TILE, stop)
-                    while j < high and core[j] < best[c, other]:
-                        start = max(min(j, words.shape[0] - 4), 0)
-                        bound[:] = np.int64(min(best[c, other], float(FAR)))  # infinity has no integer
-                        _quad(words, i, start, symbol_word, bound, out)
-                        for q in range(j - start, min(4, high - start)):
-                            weight = max(float(out[q]), core[i], core[start + q])
-                            if weight < best[c, other]:
-                                best[c, other] = weight
-                                left[c, other] = members[i]
-                                right[c, other] = members[start + q]
-                        j = start + 4
+@compiled()
+def _join_tile(words, n, symbol_word, one, floor, core, component, limit, bound, weight, partner, tiles):
+    """Lightest edges from the items of one tile to other components; `bound` rises to what has been ruled out."""
+    out, halves = np.empty((ROWS, TILE), np.int32), np.empty((ROWS, TILE), np.int32)
+    start, stop = one * TILE, min((one + 1) * TILE, n)
+    least = np.full(TILE, np.inf)  # no outgoing edge of an item is lighter: over the tiles so far
+    for two in np.argsort(floor[one]):
+        inside = tiles[two, 0]  # the one component of that tile, -1 for several
+        lowest = max(np.float64(floor[one, two]), core[tiles[two, 1]])
+        for strip in range(start, stop, ROWS):
+            needed = False
+            for i in range(strip, min(strip + ROWS, stop)):
+                ruled_out = max(bound[i], lowest)
+                if component[i] != inside and ruled_out < limit[component[i]]:
+                    needed = True
+                elif component[i] != inside:
+                    least[i - start] = min(least[i - start], ruled_out)
+            if not needed:
+                continue
+            tile_distances(words, strip, words, two * TILE, symbol_word, out, halves)
+            for i in range(strip, min(strip + ROWS, stop)):
+                found = _join_strip(out[i - strip], i, two * TILE, n, core, component, limit, weight, partner)
+                least[i - start] = min(least[i - start], found)
+    for i in range(start, stop):
+        bound[i] = max(bound[i], least[i - start])
 
 
 @compiled(parallel=True)
-def _nearest_outside(words, symbol_word, core, component, limit, weight, partner):
-    """Lightest edge from each item to another component; `limit` (per component) only saves work, so races are safe."""
-    n = words.shape[0]
-    for tile in numba.prange((n + TILE - 1) // TILE):
-        bound = np.empty(4, dtype=np.int64)
-        out = np.empty(4, dtype=np.int64)
-        for low in range(0, n, TILE):
-            for i in range(tile * TILE, min((tile + 1) * TILE, n)):
-                for start in range(low, min(low + TILE, n), 4):
-                    first = max(min(start, n - 4), 0)
-                    most = min(weight[i], limit[component[i]])
-                    useful = False
-                    for q in range(4):
-                        j = first + q
-                        usable = component[j] != component[i] and max(core[i], core[j]) < most
-                        bound[q] = np.int64(most) if usable else 0
-                        useful = useful or usable
-                    if not useful:
-                        continue
-                    _quad(words, i, first, symbol_word, bound, out)
-                    for q in range(4):
-                        if out[q] < bound[q]:
-                            found = max(float(out[q]), core[i], core[first + q])
-                            if found < weight[i]:
-                                weight[i], partner[i] = found, first + q
-                                limit[component[i]] = min(limit[component[i]], found)
-
-
-def nearest_outside(
-    words: UInt64[np.ndarray, "item word"],
-    symbol_word: int,
-    core: Float[np.ndarray, " item"],
-    component: Int[np.ndarray, " item"],
-) -> tuple[Float[np.ndarray, " item"], Int[np.ndarray, " item"]]:
-    """The lightest edge from each component to any other: weight and other end at (at least) the item that has it.
-
-    Items that cannot improve on their component keep a weight of `maximum` and no partner (-1). Needs n >= 4.
-    """
-    maximum = float(2**31)
-    weight, partner = np.full(len(words), maximum), np.full(len(words), -1, dtype=np.int64)
-    limit = np.full(int(component.max()) + 1, maximum)
-    _nearest_outside(np.ascontiguousarray(words), symbol_word, core, component, limit, weight, partner)
-    return weight, partner
-
-
-def closest_between_components(
-    words: UInt64[np.ndarray, "item word"],
-    symbol_word: int,
-    core: Float[np.ndarray, " item"],
-    component: Int[np.ndarray, " item"],
-    best: Float[np.ndarray, "component component"],
-    left: Int[np.ndarray, "component component"],
-    right: Int[np.ndarray, "component component"],
-) -> None:
-    """Lower `best[c, d]` (c < d) to the least mutual reachability max(core_i, core_j, d_ij) between two components.
-
-    One blocked pass over the pairs of different components, pruned by what `best` holds already; `left` and `right`
-    get the end points.
-    """
-    order = np.lexsort((core, component))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(component, minlength=len(best)))])
-    _closest_pairs(np.ascontiguousarray(words[order]), symbol_word, order, starts, core[order], best, left, right)
+def _join(words, n, symbol_word, floor, core, component, limit, bound, weight, partner, tiles):
+    """Threads share `limit` (per component); it only saves work, so a lost update does no harm."""
+    for one in numba.prange(floor.shape[0]):
+        _join_tile(words, n, symbol_word, one, floor, core, component, limit, bound, weight, partner, tiles)
 
 
 class HammingMetric:
-    """Packed codes as the spanning tree sees them."""
+    """Packed codes as the spanning tree sees them: `nearest` first, then `nearest_outside` as often as needed."""
 
     def __init__(self, words: UInt64[np.ndarray, "item word"], symbol_word: int) -> None:
-        self.words, self.symbol_word = np.ascontiguousarray(words), symbol_word
+        self.symbol_word, self._n = symbol_word, len(words)
+        self._order = locality_order(words, symbol_word)
+        self._words = padded(words, self._order)
+        n_tiles = len(self._words) // TILE
+        self._floor = np.zeros((n_tiles, n_tiles), dtype=np.int32)
 
-    def nearest(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distances `[item, neighbour]` rising, indices, and `reach`: no item left out is closer."""
-        distances, indices = nearest_codes(self.words, self.symbol_word, k)
-        n, k = distances.shape
+    def nearest(
+        self, k: int
+    ) -> tuple[Int[np.ndarray, "item neighbour"], Int[np.ndarray, "item neighbour"], Float[np.ndarray, " item"]]:
+        """The k nearest other items of each item, exactly; k is cut to n - 1.
+
+        Returns:
+            distances (int32, rising along `neighbour`), indices, and `reach`: no item left out is closer. Which of
+            several equally distant items comes k-th depends on the row order; the distances do not.
+        """
+        n, k = self._n, max(0, min(k, self._n - 1))
+        distances, indices = np.full((n, k), FAR, dtype=np.int32), np.full((n, k), -1, dtype=np.int32)
+        if k == 0:
+            return distances, indices, np.full(n, np.inf)
+        farthest = np.zeros(len(self._words), dtype=np.int32)  # padding wants no neighbours
+        farthest[:n] = FAR
+        block = min(LARGEST_BLOCK, max(1, len(self._floor) // (8 * numba.get_num_threads())))
+        blocks = np.arange(-(-len(self._floor) // block))
+        for games in [np.stack([blocks, blocks], 1), *tournament(len(blocks))]:
+            _play_round(self._words, n, self.symbol_word, games, block, distances, indices, farthest, self._floor)
+        back = np.argsort(self._order)
+        distances, indices = distances[back], self._order[indices[back]].astype(np.int32)
         reach = np.full(n, np.inf) if k >= n - 1 else distances[:, -1].astype(np.float64)
         return distances, indices, reach
 
-    def closest_between_components(
+    def nearest_outside(
         self,
         core: Float[np.ndarray, " item"],
         component: Int[np.ndarray, " item"],
-        best: Float[np.ndarray, "component component"],
-        left: Int[np.ndarray, "component component"],
-        right: Int[np.ndarray, "component component"],
+        bound: Float[np.ndarray, " item"],
+        weight: Float[np.ndarray, " item"],
+        partner: Int[np.ndarray, " item"],
     ) -> None:
-        """Lower `best[c, d]` (c < d) to the lightest edge between two components, with its ends."""
-        closest_between_components(self.words, self.symbol_word, core, component, best, left, right)
+        """Lower `weight` and `partner` to the lightest edge out of each component, at an item that has it.
 
-    def nearest_outside(
-        self, core: Float[np.ndarray, " item"], component: Int[np.ndarray, " item"]
-    ) -> tuple[Float[np.ndarray, " item"], Int[np.ndarray, " item"]]:
-        """Weight and other end of the lightest edge out of each component, at the item that has it."""
-        return nearest_outside(self.words, self.symbol_word, core, component)
+        Args:
+            core, component: of each item.
+            bound: no edge out of an item's component is lighter, but for those that `weight` knows; raised here.
+            weight, partner: the lightest edge out of its component that each item knows; infinity and -1 for none.
+        """
+        order, n = self._order, self._n
+        back = np.argsort(order)
+        core, of, low, best = core[order], component[order], bound[order], weight[order]
+        ends = np.where(partner >= 0, back[partner], -1)[order]
+        limit = np.full(int(component.max()) + 1, np.inf)
+        np.minimum.at(limit, of, best)
+        tiles = _tile_summaries(core, of)
+        _join(self._words, n, self.symbol_word, self._floor, core, of, limit, low, best, ends, tiles)
+        bound[order], weight[order] = low, best
+        partner[order] = np.where(ends >= 0, order[ends], -1)
+
+
+def _tile_summaries(core: np.ndarray, component: np.ndarray) -> Int[np.ndarray, "tile two"]:
+    """Per tile: its component if it has only one (else -1), and the item with the least core distance."""
+    starts = np.arange(0, len(core), TILE)
+    low, high = np.minimum.reduceat(component, starts), np.maximum.reduceat(component, starts)
+    densest = [start + int(core[start : start + TILE].argmin()) for start in starts]
+    return np.stack([np.where(low == high, low, -1), np.array(densest)], 1)

@@ -5,7 +5,8 @@ item itself counted [Campello, Moulavi & Sander 2013].
 
 1. Boruvka on the k-nearest-neighbour graph. A component may use its lightest edge only where that edge is at most
    min over members i of max(core_i, d_k(i)): every edge that the graph lacks weighs at least that much.
-2. The components left over are joined by one blocked pass that finds the lightest edge of every two of them.
+2. The components left over are joined: by further rounds in which the metric finds each component's lightest outgoing
+   edge, or, where it can, by one blocked pass that finds the lightest edge of every two of them.
 
 Axis glossary: ``item``, ``neighbour`` k nearest others, ``edge`` n - 1 tree edges, ``component``.
 """
@@ -23,21 +24,32 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from eval.measures.compiled import compiled
 
 MAXIMUM_COMPONENTS = 2048
-"""Above this many components the joining pass first only looks for each component's nearest other one."""
+"""Up to this many components a `TableMetric` is asked for the lightest edge of every two of them at once."""
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """What the joining pass needs to know about the items."""
+    """What joining needs to know about the items."""
+
+    def nearest_outside(
+        self, core: np.ndarray, component: np.ndarray, bound: np.ndarray, weight: np.ndarray, partner: np.ndarray
+    ) -> None:
+        """Lower `weight` and `partner` to the lightest edge out of each component, at an item that has it.
+
+        On entry they hold the lightest edge that each item knows (infinity, -1: none), and no other edge out of an
+        item's component is lighter than its `bound`, which may be raised to what has been ruled out.
+        """
+        ...
+
+
+@runtime_checkable
+class TableMetric(Metric, Protocol):
+    """A metric whose passes over all pairs are dear: it answers for all pairs of components in one."""
 
     def closest_between_components(
         self, core: np.ndarray, component: np.ndarray, best: np.ndarray, left: np.ndarray, right: np.ndarray
     ) -> None:
         """Lower `best[c, d]` (c < d) to the lightest edge between two components, with its ends."""
-        ...
-
-    def nearest_outside(self, core: np.ndarray, component: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weight and other end of the lightest edge out of each component, at the item that has it."""
         ...
 
 
@@ -86,11 +98,16 @@ def spanning_tree(
     right = indices.ravel().astype(np.int64)
     weight = np.maximum(np.maximum(core[left], core[right]), distances.ravel())
     component = np.arange(n)
-    picked = _boruvka(left, right, weight.astype(np.float64), np.maximum(core, reach), component)
+    bound = np.maximum(core, reach)
+    picked = _boruvka(left, right, weight.astype(np.float64), bound, component)
     ends, weights = [np.stack([left[picked], right[picked]], 1)], [weight[picked]]
     n_components = int(component.max()) + 1 if n else 0
-    while int(component.max(initial=0)) + 1 > MAXIMUM_COMPONENTS:
-        _halve(core, component, metric, ends, weights)
+    lightest, partner = np.full(n, np.inf), np.full(n, -1, dtype=np.int64)
+    most = MAXIMUM_COMPONENTS if isinstance(metric, TableMetric) else 1
+    while int(component.max(initial=0)) + 1 > most:
+        _known_edges(component, core, distances, indices, lightest, partner)
+        metric.nearest_outside(core, component, bound, lightest, partner)
+        _halve(component, lightest, partner, ends, weights)
     if component.max(initial=0) > 0:
         joined = _join_components(core, component, left, right, weight, metric)
         ends.append(joined[0])
@@ -183,11 +200,23 @@ def _tree_of_components(best: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray,
     return np.stack([ends[0, rows, columns], ends[1, rows, columns]], 1), best[rows, columns]
 
 
-def _halve(core, component, metric: Metric, ends: list[np.ndarray], weights: list[np.ndarray]) -> None:
-    """One full Boruvka round: every component takes its lightest edge, found by a pass over all pairs."""
-    weight, partner = metric.nearest_outside(core, component)
+@compiled()
+def _known_edges(component, core, distances, indices, weight, partner):
+    """The lightest known edge of each item that still leaves its component: of its neighbours and the last round."""
+    for i in range(len(component)):
+        if partner[i] >= 0 and component[partner[i]] == component[i]:
+            weight[i], partner[i] = np.inf, -1
+        for q in range(distances.shape[1]):
+            j = indices[i, q]
+            found = max(np.float64(distances[i, q]), core[i], core[j])
+            if component[j] != component[i] and found < weight[i]:
+                weight[i], partner[i] = found, j
+
+
+def _halve(component, lightest, partner, ends: list[np.ndarray], weights: list[np.ndarray]) -> None:
+    """One Boruvka round: every component takes the lightest of its items' edges."""
     left = np.flatnonzero(partner >= 0)
-    right, weight = partner[left], weight[left]
+    right, weight = partner[left], lightest[left]
     order = np.argsort(weight, kind="stable")
     _, first = np.unique(component[left[order]], return_index=True)  # one edge per component: ties cannot close a cycle
     chosen = order[first]

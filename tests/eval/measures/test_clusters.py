@@ -1,5 +1,6 @@
 """Exact, tie-invariant HDBSCAN against brute-force Prim, SciPy single linkage, scikit-learn and planted clusters."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,10 @@ from eval.measures import spanning_tree as trees
 from eval.measures.clusters import cluster_codes, cluster_points
 from eval.measures.code_map import CodeMap, CodePart
 from eval.measures.euclidean_neighbours import EuclideanMetric
-from eval.measures.hamming_neighbours import HammingMetric, nearest_codes, tournament
+from eval.measures.hamming_neighbours import HammingMetric, tournament
 from eval.measures.hierarchy import _collapse, merge_events
 from eval.measures.polytope import SplineCodes
+from eval.measures.popcount import popcount
 
 
 def codes_of(bits):
@@ -57,6 +59,34 @@ def prim_weight(weights):
     return total
 
 
+@numba.njit
+def distance_of(a, b):
+    bits = 0
+    for w in range(len(a)):
+        bits += popcount(a[w] ^ b[w])
+    return bits
+
+
+@numba.njit
+def prim_of_codes(words, min_samples):
+    """A full Prim that computes every distance where it needs it, for sets too large for a matrix."""
+    n = len(words)
+    core, row = np.empty(n), np.empty(n)
+    for i in range(n):
+        for j in range(n):
+            row[j] = distance_of(words[i], words[j])
+        core[i] = np.partition(row, min_samples - 1)[min_samples - 1]
+    reached, best, total, i = np.zeros(n, dtype=np.bool_), np.full(n, np.inf), 0.0, 0
+    for _ in range(n - 1):
+        reached[i] = True
+        for j in range(n):
+            if not reached[j]:
+                best[j] = min(best[j], max(core[i], core[j], float(distance_of(words[i], words[j]))))
+        i = int(np.argmin(np.where(reached, np.inf, best)))
+        total += best[i]
+    return total
+
+
 def tree_of(metric, min_samples, k):
     distances, indices, reach = metric.nearest(max(k, min_samples - 1))
     return trees.spanning_tree(distances, indices, reach, min_samples, metric)
@@ -86,10 +116,10 @@ def test_tournament_holds_every_pair_once_and_no_tile_twice_in_a_round():
             assert len(np.unique(played)) == len(played)
 
 
-@pytest.mark.parametrize(("n", "n_bits"), [(2, 70), (3, 5), (97, 130), (301, 2000)])
+@pytest.mark.parametrize(("n", "n_bits"), [(2, 70), (3, 5), (97, 130), (301, 2000), (515, 300)])
 def test_nearest_codes_are_those_of_the_full_matrix(n, n_bits):
     codes = codes_of(planted_bits(n, n_bits, 4)[0])
-    distances, indices = nearest_codes(codes.words, codes.map.symbol_word, 16)
+    distances, indices, _ = HammingMetric(codes.words, codes.map.symbol_word).nearest(16)
     full = codes.hamming_matrix()
     expected = np.sort(np.where(np.eye(n, dtype=bool), 10**6, full), axis=1)[:, : min(16, n - 1)]
     assert (distances == expected).all()
@@ -99,18 +129,39 @@ def test_nearest_codes_are_those_of_the_full_matrix(n, n_bits):
 def test_categorical_codes_have_exact_neighbours():
     generator = np.random.default_rng(0)
     parts = CodePart("a", "relu", (100,)), CodePart("p", "max_pool", (60,), symbols=5)
-    values = {"a": generator.normal(size=(150, 100)), "p": generator.integers(0, 5, (150, 60))}
+    values = {"a": generator.normal(size=(550, 100)), "p": generator.integers(0, 5, (550, 60))}
     codes = SplineCodes.hard(CodeMap(parts, "x", "tiny"), values)
-    distances, _ = nearest_codes(codes.words, codes.map.symbol_word, 5)
-    full = codes.hamming_matrix() + 10**6 * np.eye(150, dtype=int)
-    assert (distances == np.sort(full, axis=1)[:, :5]).all()
+    metric = HammingMetric(codes.words, codes.map.symbol_word)
+    full = codes.hamming_matrix()
+    assert full[0, 1] == (codes.hamming(codes[np.roll(np.arange(550), -1)]))[0]
+    assert (metric.nearest(5)[0] == np.sort(full + 10**6 * np.eye(550, dtype=int), axis=1)[:, :5]).all()
+    assert tree_of(metric, 4, 5).weight == prim_weight(mutual_reachability(full, 4))
 
 
-@pytest.mark.parametrize("n", [1000, pytest.param(5000, marks=pytest.mark.slow)])
-def test_spanning_tree_weighs_what_prim_finds(n):
-    codes = codes_of(planted_bits(n, 256, 12, 0.3)[0])
-    tree = tree_of(HammingMetric(codes.words, codes.map.symbol_word), 10, 16)
-    assert tree.weight == prim_weight(mutual_reachability(codes.hamming_matrix(), 10))
+@pytest.mark.parametrize("n", [1000, 5000])
+@pytest.mark.parametrize("kind", ["planted", "uniform"])
+def test_spanning_tree_of_9216_bits_weighs_what_a_full_prim_finds(n, kind):
+    generator = np.random.default_rng(n)
+    words, once, twice = (generator.integers(0, 2**64, (n, 144), dtype=np.uint64) for _ in range(3))
+    if kind == "planted":  # 20 centres, a quarter of whose bits are cleared at random
+        words = words[generator.integers(0, 20, n)] & (once | twice)
+    assert distance_of(words[0], words[1]) == np.bitwise_count(words[0] ^ words[1]).sum()
+    tree = tree_of(HammingMetric(words, 144), 20, 16)
+    assert tree.weight == prim_of_codes(words, 20)
+
+
+@pytest.mark.parametrize(("n", "min_samples", "k"), [(1001, 10, 16), (600, 1, 1), (700, 3, 2)])
+@pytest.mark.parametrize("kind", ["planted", "unstructured", "tied"])
+def test_spanning_tree_of_many_tiles_weighs_what_prim_finds(n, min_samples, k, kind):
+    if kind == "tied":  # so few bits that most codes are equal to others
+        bits = few_values(n, 3)
+    else:
+        bits = planted_bits(n, 256, 12, 0.3)[0] if kind == "planted" else planted_bits(n, 90, 1, 0.5)[0]
+    codes = codes_of(bits)
+    tree = tree_of(HammingMetric(codes.words, codes.map.symbol_word), min_samples, k)
+    ends = codes.hamming_matrix()[tree.ends[:, 0], tree.ends[:, 1]]
+    assert (tree.weights == np.maximum(ends, tree.core[tree.ends].max(1))).all()
+    assert tree.weight == prim_weight(mutual_reachability(codes.hamming_matrix(), min_samples))
 
 
 @settings(max_examples=40, deadline=None)
@@ -241,6 +292,16 @@ def test_labels_do_not_depend_on_the_row_order(n, min_cluster_size, seed):
     three = cluster_points(bits.astype(float), min_cluster_size=min_cluster_size)
     four = cluster_points(bits[order].astype(float), min_cluster_size=min_cluster_size)
     assert (three.labels[order] == four.labels).all()
+
+
+def test_labels_of_many_tiles_do_not_depend_on_the_row_order():
+    bits, truth = planted_bits(1200, 300, 9, 0.25)
+    bits[:200] = few_values(200, 5)[:, :1]  # two codes, a hundred times or so each
+    order = np.random.default_rng(1).permutation(len(bits))
+    for method in ("eom", "leaf"):
+        one = cluster_codes(codes_of(bits), min_cluster_size=10, method=method)
+        two = cluster_codes(codes_of(bits[order]), min_cluster_size=10, method=method)
+        assert one.n_clusters > 1 and (one.labels[order] == two.labels).all()
 
 
 def test_a_three_way_tie_is_one_event():
