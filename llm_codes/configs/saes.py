@@ -33,7 +33,7 @@ class SAETrainConfig(HarvestConfig):
     checkpoint_every: int = option(200, "steps between checkpoints", identity=False)
     keep: int = option(2, "checkpoints kept", identity=False)
     half: bool = option(False, "write weights in float16")
-    wandb: bool = option(False, "also log to Weights & Biases", identity=False)
+    wandb: str = option("", "Weights & Biases project to log to as well (empty: none)", identity=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from eval.errors import UserError
 from eval.measures.dictionary_step import StepOptions, TopKTrainer
 from eval.progress import progress_bar, say
 from eval.runs import atomic_path
+from eval.wandb_logging import wandb_log
 from llm_codes.saes.specification import SAESpec
 
 MAXIMUM_SKIPPED_IN_A_ROW = 20
@@ -38,7 +39,7 @@ class TrainingOptions:
     """How long, how large, how safe.
 
     tokens: activations seen; batch_size: tokens per step. on_nan: `skip` (and count) or `stop`.
-    checkpoint_every, log_every: steps; keep: checkpoints kept. wandb: also log to Weights & Biases.
+    checkpoint_every, log_every: steps; keep: checkpoints kept. wandb: Weights & Biases project to log to as well.
     """
 
     tokens: int = 1_000_000
@@ -47,7 +48,7 @@ class TrainingOptions:
     checkpoint_every: int = 200
     log_every: int = 20
     keep: int = 2
-    wandb: bool = False
+    wandb: str = ""
 
     @property
     def total_steps(self) -> int:
@@ -126,7 +127,12 @@ class Training:
         self._terminated = False
         self.folder.mkdir(parents=True, exist_ok=True)
         continued = self._restore()
-        with self._on_sigterm(), progress_bar(label="train", total=self.options.tokens, unit="tok") as bar:
+        words = {"saes": [spec.as_json() for spec in self.specs], **vars(self.options)}
+        with (
+            wandb_log(self.options.wandb, words) as self._log_also,
+            self._on_sigterm(),
+            progress_bar(label="train", total=self.options.tokens, unit="tok") as bar,
+        ):
             bar.update(self.place.step * self.options.batch_size)
             self._started, self._first = time.perf_counter(), self.place.step
             while self.place.step < total:
@@ -228,11 +234,8 @@ class Training:
             lines.append({**line, "skipped_batches": self.place.skipped, "tokens_per_second": round(rate)})
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
             log.writelines(json.dumps(line) + "\n" for line in lines)
-        if self.options.wandb:
-            import wandb  # only where asked for
-
-            for line in lines:
-                wandb.log({f"{line['sae']}/{key}": value for key, value in line.items()}, step=self.place.step)
+        also = {f"{line['sae']}/{key}": value for line in lines for key, value in line.items() if key != "sae"}
+        self._log_also(also, step=self.place.step)
 
     def _fingerprint(self) -> str:
         return json.dumps([[spec.as_json() for spec in self.specs], self.options.tokens, self.options.batch_size])

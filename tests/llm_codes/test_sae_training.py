@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -137,6 +138,38 @@ def test_a_nan_batch_can_stop_the_run_with_the_last_good_weights(tmp_path):
     with pytest.raises(UserError, match="got NaN or infinity in block 1, batch 1; the last good weights are kept"):
         train(tmp_path, broken=(1,), on_nan="stop").run()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000005.safetensors"]
+
+
+def test_metrics_go_to_weights_and_biases_only_where_a_project_is_named(tmp_path, monkeypatch):
+    class Run:
+        lines, finished = [], 0
+
+        def log(self, record, step):
+            self.lines.append((step, record))
+
+        def finish(self):
+            Run.finished += 1
+
+    opened = []
+    monkeypatch.setitem(
+        sys.modules, "wandb", SimpleNamespace(init=lambda **k: opened.append(k) or Run(), Error=OSError)
+    )
+    train(tmp_path / "without").run()
+    assert opened == []
+    train(tmp_path / "with", wandb="codes").run()
+    assert opened[0]["project"] == "codes" and opened[0]["config"]["saes"][0]["k"] == 3
+    written = [json.loads(line) for line in (tmp_path / "with" / "metrics.jsonl").open()]
+    assert [step for step, _ in Run.lines] == sorted({line["step"] for line in written}) and Run.finished == 1
+    for line in written:
+        logged = next(record for step, record in Run.lines if step == line["step"])
+        assert logged[f"{line['sae']}/loss"] == line["loss"]
+
+
+def test_a_missing_wandb_stops_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
+    with pytest.raises(UserError, match="expected the package wandb for --wandb; it is not installed"):
+        train(tmp_path, wandb="codes").run()
+    assert not (tmp_path / "metrics.jsonl").exists()
 
 
 def test_checkpoints_are_kept_to_a_number_and_never_half_written(tmp_path):
