@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from eval.errors import UserError
 from eval.scores import Score
@@ -116,6 +116,32 @@ def bootstrap_mean(
     sizes = np.ones_like(values) if sizes is None else np.asarray(sizes, dtype=float)
     kept = np.isfinite(values)
     return bootstrap_ratio((values * sizes)[kept], sizes[kept], **options)
+
+
+def bootstrap_share(
+    hits: Real[np.ndarray, " group"], sizes: Real[np.ndarray, " group"] | None = None, **options
+) -> Score:
+    """Which share of independent groups has a property, and how sure? `bootstrap_mean` of 0/1 data, except where all
+    groups agree: resampling [0, 0, 0] has no width, so there the interval is the exact binomial one [Clopper & Pearson
+    1934], e.g. [0, 1 - .025^(1/n)] for none of n, whatever n is.
+
+    Args:
+        hits: 0 or 1 for each group, or the share of hits within it; NaN marks a group without a value.
+        sizes, options: as `bootstrap_mean`.
+
+    Raises:
+        UserError: a value outside [0, 1].
+    """
+    hits = np.asarray(hits, dtype=float)
+    known = hits[np.isfinite(hits)]
+    if known.size and (known.min() < 0 or known.max() > 1):
+        raise UserError(f"expected shares in [0, 1]; got {known.min():.3g} to {known.max():.3g}; use bootstrap_mean")
+    score = bootstrap_mean(hits, sizes, **options)
+    if not score.is_defined or known.min() != known.max() or known[0] not in (0.0, 1.0):
+        return score
+    n, tail = len(known), (1 - options.get("confidence", 0.95)) / 2
+    low, high = (0.0, float(beta.ppf(1 - tail, 1, n))) if known[0] == 0 else (float(beta.ppf(tail, n, 1)), 1.0)
+    return Score(score.value, low, high, n)
 
 
 def bootstrap_ratio(

@@ -13,6 +13,7 @@ from eval.measures.resampling import (
     bootstrap,
     bootstrap_mean,
     bootstrap_ratio,
+    bootstrap_share,
     bootstrap_two_way,
     draw_weights,
     holm,
@@ -136,3 +137,20 @@ def test_error_texts():
         permutation_test(np.ones(3), np.ones(3), alternative="up")
     with pytest.raises(UserError, match=r"expected p-values in \[0, 1\]; got 1.5"):
         holm(np.array([0.1, 1.5]))
+
+
+@pytest.mark.parametrize("n", [3, 12, 200])
+def test_a_share_on_which_all_agree_has_the_exact_binomial_interval(n):
+    none, every = bootstrap_share(np.zeros(n)), bootstrap_share(np.ones(n), np.arange(1, n + 1))
+    oracle = stats.binomtest(0, n).proportion_ci(method="exact")
+    assert none.interval == pytest.approx([0, oracle.high]) and every.interval == pytest.approx([1 - oracle.high, 1])
+    assert none.n == n and bootstrap_share(np.zeros(n), confidence=0.5).high < none.high
+
+
+def test_a_share_on_which_they_differ_is_bootstrapped_and_other_values_are_refused():
+    hits = np.repeat([0.0, 1.0], [25, 5])
+    assert bootstrap_share(hits) == bootstrap_mean(hits)
+    assert bootstrap_share(np.full(30, 0.5)).interval == [0.5, 0.5]  # shares within groups, not 0/1: left alone
+    with pytest.raises(UserError, match=r"expected shares in \[0, 1\]; got 0 to 2; use bootstrap_mean"):
+        bootstrap_share(np.array([0.0, 2.0]))
+    assert not bootstrap_share(np.array([np.nan])).is_defined

@@ -1,0 +1,47 @@
+"""How the statements of the polytope lens are judged [Black et al. 2022]: the same rules in every wing, stated once.
+
+- A statement about a *trained* network holds where its 95% interval lies beyond the threshold **and** above that of
+  the highest control: what an untrained network or noise shows as well says nothing about training.
+- *Hamming distance tracks the Frobenius distance of the affine maps*: Spearman correlation above
+  `FOOTNOTE_CORRELATION`; any correlation above 0 would be met by two distances that merely grow together a little.
+- A statement with two halves holds where both do and fails where either does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eval.claims import Verdict, judge_sign
+from eval.scores import Score
+
+FOOTNOTE_CORRELATION = 0.5
+
+
+def judge_above_controls(score: Score, controls: Mapping[str, Score], threshold: float = 0.0) -> Verdict:
+    """Does the trained network's interval lie above `threshold` and above the interval of its highest control?
+
+    `fails` where it lies wholly below the threshold, or wholly below the highest control; `cannot tell` where it
+    straddles either, where it is undefined, and where no control is defined. A control without an interval stands for
+    its value.
+    """
+    verdict = judge_sign(score, "above", threshold)
+    known = [one for one in controls.values() if one.value is not None]
+    if score.low is None or score.high is None or not known:
+        return "fails" if verdict == "fails" else "cannot tell"
+    ends = [(one.value if one.low is None else one.low, one.value if one.high is None else one.high) for one in known]
+    if verdict == "fails" or score.high < max(low for low, _ in ends if low is not None):
+        return "fails"
+    beyond = score.low > max(high for _, high in ends if high is not None)
+    return verdict if beyond else "cannot tell"
+
+
+def both(*verdicts: Verdict) -> Verdict:
+    """The verdict on a statement with several halves."""
+    if "fails" in verdicts:
+        return "fails"
+    return "holds" if all(verdict == "holds" for verdict in verdicts) else "cannot tell"
+
+
+def controls_text(controls: Mapping[str, Score]) -> str:
+    """The controls' values for a note: `matched noise 0.5 [0.25, 0.75]; init none`."""
+    return "; ".join(f"{name} {one if one.is_defined else 'none'}" for name, one in controls.items())
