@@ -43,3 +43,5 @@ class SAEEvalConfig(HarvestConfig):
     sae: str = option(help="folder of the dictionary, or a published release")
     sae_id: str = option("", "id within a published release")
     tokens: int = option(20_000, "tokens to read, spread over the documents")
+    dashboards: int = option(24, "features shown on the page, spread over the densities of those that fire")
+    features: tuple[int, ...] = option((), "show these features instead, e.g. 12,1024")

@@ -11,9 +11,11 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.saes import SAEEvalConfig, SAETrainConfig
 from llm_codes.corpus import Corpus, load_corpus
+from llm_codes.dashboards import FeatureConsumer, check_features, dashboard_entries
 from llm_codes.models import Model, load_model
 from llm_codes.saes.evaluation import evaluate_sae
-from llm_codes.saes.files import load_sae, provenance_of, save_sae
+from llm_codes.saes.files import check_fits, load_sae, provenance_of, save_sae
+from llm_codes.saes.report import write_evaluation, write_training
 from llm_codes.saes.specification import SAESpec, parse_width
 from llm_codes.saes.stream import ActivationStream
 from llm_codes.saes.training import Training, TrainingOptions
@@ -103,10 +105,14 @@ def train_saes(
     return [save_sae(sae, place, provenance, half=half) for sae, place in zip(trained, places, strict=True)]
 
 
-def last_metrics(folder: Path, names: list[str]) -> list[dict[str, Any]]:
-    """The last line of the log for each dictionary."""
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The log of a training run, line by line."""
     path = folder / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def last_metrics(lines: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """The last line of the log for each dictionary."""
     newest = {line["sae"]: line for line in lines}
     return [newest[name] for name in names if name in newest]
 
@@ -135,7 +141,9 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
         half=config.half,
         exclude_positions=config.exclude_positions,
     )
-    rows = last_metrics(run.folder, [spec.name for spec in specs])
+    lines = read_metrics(run.folder)
+    rows = last_metrics(lines, [spec.name for spec in specs])
+    write_training(run, lines, rows)
     names = [str(folder.relative_to(run.folder)) for folder in folders]
     results = {"saes": [{"folder": name, **spec.as_json()} for name, spec in zip(names, specs, strict=True)]}
     run.finish({**results, "last_metrics": rows}, model=model.provenance(), corpus=corpus.describe())
@@ -145,14 +153,29 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
 def eval_command(config: SAEEvalConfig, run: Run) -> str:
     """`python -m llm_codes sae eval`."""
     model, corpus = open_model_and_corpus(config)
-    sae = load_sae(config.sae, config.sae_id, config.device)
+    sae = check_fits(load_sae(config.sae, config.sae_id, config.device), model)
+    check_features(sae, config.features)
     if not corpus.n_tokens:
         raise UserError("expected tokens to evaluate on; got none; raise --tokens")
-    scores, histogram = evaluate_sae(model, sae, corpus, batch_size=config.batch_size, seed=config.seed)
+    consumer = FeatureConsumer(model, sae)
+    scores, histogram = evaluate_sae(
+        model,
+        sae,
+        corpus,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        exclude_positions=config.exclude_positions,
+        consumers=[consumer],
+    )
+    entries: list[dict[str, Any]] = []
+    if config.features or (config.dashboards and scores["dead_share"].value != 1.0):
+        index = consumer.index(model, corpus)
+        entries = dashboard_entries(model, sae, index, config.features, count=config.dashboards)
+    write_evaluation(run, model.name, sae, scores, histogram, entries)
     fields: dict[str, Any] = {}
     for name, score in scores.items():
         fields |= score.fields(name)
     results = {"sae": sae.name, "hook": sae.hook, "hook_out": sae.hook_out, **fields, "density": histogram}
-    run.finish(results, model=model.provenance(), corpus=corpus.describe())
+    run.finish({**results, "features": entries}, model=model.provenance(), corpus=corpus.describe())
     rows = [{"score": name, "value": s.value, "95%": s.interval, "n": s.n} for name, s in scores.items()]
     return text_table(rows)
