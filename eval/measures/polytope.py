@@ -16,7 +16,7 @@ Axis glossary: ``item`` coded inputs (tokens, images), ``unit`` nonlinear units 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,7 @@ class SplineCodes:
         preactivations: Mapping[str, Any],
         *,
         tolerance: float | None = None,
+        source_dtype: str = "",
         provenance: Mapping[str, Any] | None = None,
     ) -> SplineCodes:
         """One bit per unit and threshold: z > threshold (equal counts as off); one symbol per categorical unit.
@@ -67,6 +68,8 @@ class SplineCodes:
                 0..symbols-1) for categorical ones. NumPy arrays or CPU tensors.
             tolerance: |z - threshold| below this counts as near zero; `None`: the dtype's rounding (4 epsilon times
                 the layer's root mean square). Half precision warns with the share.
+            source_dtype: the precision the values were computed in, e.g. `bfloat16`, where they have been widened since
+                (their own dtype if empty): it decides the tolerance and the warning.
             provenance: where the activations came from.
 
         Raises:
@@ -86,11 +89,12 @@ class SplineCodes:
                 continue
             levels = np.asarray(part.thresholds, dtype=values.dtype)
             rows.append((values[:, :, None] > levels).reshape(n_items, part.n_bits))
-            near += _count_near(values, levels, dtype, tolerance)
+            near += _count_near(values, levels, source_dtype or dtype, tolerance)
             n_thresholds += part.n_units
         assert n_items is not None and near is not None  # a map has at least one part
         share = (near / max(1, n_thresholds)).astype(np.float32)
-        _warn_half_precision(preactivations, share)
+        dtypes = {str(value.dtype) for value in preactivations.values()}
+        _warn_half_precision({source_dtype} if source_dtype else dtypes, share)
         words = np.concatenate([_pack(block, n_items) for block in (rows, symbols) if block], axis=1)
         return cls(code_map, words, None, share, dict(provenance or {}))
 
@@ -248,16 +252,18 @@ def code_density(
     Degenerate: coincident inputs have no density: NaN, and `reason` says how many.
 
     Raises:
-        UserError: different maps, non-finite inputs, unequal numbers of pairs.
+        UserError: different maps, non-finite inputs, unequal numbers of pairs, no pair.
     """
     distance = first.distance(second)
-    a, b = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (first_inputs, second_inputs))
+    a, b = (_rows(x) for x in (first_inputs, second_inputs))
     if a.shape != b.shape or len(a) != len(distance):
         raise UserError(
             f"expected one input per code on both sides; got {a.shape} and {b.shape} for {len(distance)} pairs"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UserError("expected finite inputs; got NaN or infinity; check the activations at the input site")
+    if not len(distance):
+        raise UserError("expected at least one pair of inputs; got none; sample more tokens or images")
     length = np.linalg.norm(a - b, axis=1)
     coincident = length == 0
     value = np.divide(distance, length, out=np.full(len(length), np.nan), where=~coincident)
@@ -265,6 +271,12 @@ def code_density(
         f"{coincident.sum()} of {len(length)} pairs coincide: no distance to divide by" if coincident.any() else None
     )
     return Density(distance, length, value, reason)
+
+
+def _rows(inputs: np.ndarray) -> np.ndarray:
+    """`[pair, width]` float64; also of no pair at all, where a width cannot be guessed by `reshape`."""
+    x = np.asarray(inputs, dtype=np.float64)
+    return x.reshape(len(x), int(np.prod(x.shape[1:])))
 
 
 def _layer_values(part: CodePart, given: Mapping[str, Any]) -> tuple[Shaped[np.ndarray, "item unit"], str]:
@@ -300,9 +312,8 @@ def _one_hot(part: CodePart, values: np.ndarray) -> np.ndarray:
 def _count_near(values: np.ndarray, levels: np.ndarray, dtype: str, tolerance: float | None) -> np.ndarray:
     """Units of each item that lie within the tolerance of a threshold, `[item]`."""
     if tolerance is None:
-        epsilon = (
-            2.0**-8 if dtype == "bfloat16" else float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
-        )
+        exact = values.dtype.kind != "f"
+        epsilon = 0.0 if exact else 2.0**-7 if dtype == "bfloat16" else float(np.finfo(np.dtype(dtype)).eps)
         scale = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
         tolerance = 4 * epsilon * scale
     near = np.zeros(values.shape, dtype=bool)
@@ -311,9 +322,8 @@ def _count_near(values: np.ndarray, levels: np.ndarray, dtype: str, tolerance: f
     return near.sum(1)
 
 
-def _warn_half_precision(preactivations: Mapping[str, Any], share: np.ndarray) -> None:
-    dtypes = {str(value.dtype).removeprefix("torch.") for value in preactivations.values()}
-    found = sorted(dtypes.intersection(HALF_PRECISION))
+def _warn_half_precision(dtypes: Iterable[str], share: np.ndarray) -> None:
+    found = sorted({name.removeprefix("torch.") for name in dtypes}.intersection(HALF_PRECISION))
     if found and share.size:
         warnings.warn(
             f"codes from {found[0]}: {100 * share.mean():.2g}% of the units lie within rounding of their threshold and "

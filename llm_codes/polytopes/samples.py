@@ -22,7 +22,7 @@ from eval.measures.code_map import CodeMap, CodePart
 from eval.measures.polytope import SplineCodes
 from eval.progress import say
 from llm_codes.corpus import Batch, Corpus
-from llm_codes.harvest import harvest
+from llm_codes.harvest import Consumer, harvest
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 
@@ -109,12 +109,14 @@ class SampleConsumer:
         return TokenSample(token, following, corpus.document[row], window, position, values, before, strings)
 
 
-def collect(model: Model, corpus: Corpus, sites: Sequence[Site], **harvest_options: Any) -> TokenSample:
-    """Walk the corpus once and keep the sampled tokens."""
+def collect(
+    model: Model, corpus: Corpus, sites: Sequence[Site], *, beside: Sequence[Consumer] = (), **harvest_options: Any
+) -> TokenSample:
+    """Walk the corpus once and keep the sampled tokens; `beside`: other consumers of the same pass."""
     if corpus.context < 100:
         say(f"windows of {corpus.context} tokens: sampling from a quarter of the window on instead of token 100")
     consumer = SampleConsumer(sites, corpus.context, len(corpus))
-    harvest(model, corpus, [consumer], label="codes", **harvest_options)
+    harvest(model, corpus, [consumer, *beside], label="codes", **harvest_options)
     return consumer.sample(model, corpus)
 
 
@@ -130,4 +132,5 @@ def hard_codes(model: Model, sample: TokenSample, layers: Sequence[int]) -> Spli
     """One bit per hidden unit of the MLPs of `layers` (gated MLPs: of the gate's pre-activation)."""
     mapping = code_map(model, layers)
     values = {part.layer: sample.values[part.layer] for part in mapping.parts}
-    return SplineCodes.hard(mapping, values, provenance={"dtype": str(model.dtype).removeprefix("torch.")})
+    dtype = str(model.dtype).removeprefix("torch.")  # the values kept are float32, whatever they were computed in
+    return SplineCodes.hard(mapping, values, source_dtype=dtype, provenance={"dtype": dtype})

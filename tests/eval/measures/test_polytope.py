@@ -149,3 +149,19 @@ def test_map_survives_json():
     again = CodeMap.from_json(code_map.as_json())
     assert again == code_map and again.fingerprint == code_map.fingerprint
     assert code_map.fingerprint != make_map(*code_map.parts, model="other").fingerprint
+
+
+def test_values_widened_from_half_precision_keep_their_rounding():
+    code_map = CodeMap((CodePart("a", "relu", (4,)),), "x", "m")
+    z = np.array([[1.0, -1.0, 1e-4, 1.0]], dtype=np.float32)
+    assert SplineCodes.hard(code_map, {"a": z}).near_zero.tolist() == [0]
+    for dtype in ("bfloat16", "float16"):
+        with pytest.warns(UserWarning, match=f"codes from {dtype}: 25% of the units lie within rounding"):
+            assert SplineCodes.hard(code_map, {"a": z}, source_dtype=dtype).near_zero.tolist() == [0.25]
+
+
+def test_no_pair_has_no_density_and_says_so():
+    code_map = CodeMap((CodePart("a", "relu", (4,)),), "x", "m")
+    none = SplineCodes.hard(code_map, {"a": np.zeros((2, 4), dtype=np.float32)})[np.zeros(0, dtype=int)]
+    with pytest.raises(UserError, match="expected at least one pair of inputs; got none"):
+        code_density(none, none, np.zeros((0, 3)), np.zeros((0, 3)))
