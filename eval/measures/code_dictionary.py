@@ -1,7 +1,9 @@
 """A sparse dictionary on spline codes, next to one on activations and to clusters, on the same tokens, held out.
 
 The future work that the polytope paper states: an overcomplete sparse basis *of spline codes* [Black et al. 2022,
-section 5]. Here: non-negative factors of the bits, or of the activations, fitted on some items and judged on others.
+section 5]. That is `topk_dictionary` (a TopK sparse autoencoder, wider than the bits, k active features). Beside it are
+`factor_dictionary` (non-negative factors: few, and dense unless `sparsity` is given: neither overcomplete nor sparse)
+and `cluster_dictionary` (one active element). All are fitted on some items and judged on the same others.
 
 fraction unexplained = sum (x - x')^2 / sum (x - mean of the training items)^2, on held-out items, 0 is perfect and 1 no
 better than the training mean. For bits also the share of bits guessed wrong (x' rounded at 1/2).
@@ -16,19 +18,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, Shaped
 
 from eval.errors import UserError
+from eval.measures.dictionary_step import StepOptions, TopKTrainer
 
 
 @dataclass(frozen=True)
 class CodeDictionary:
     """A fitted dictionary: vectors `[feature, bit]`, held-out feature values `[held-out item, feature]`, and scores.
 
-    mean_active: features above 1% of their largest value, per held-out item; bit_error: `None` for activations.
+    method: what it is, in words. mean_active: features above 1% of their largest value, per held-out item; bit_error:
+    `None` for activations; n_train: items it was fitted on.
     """
 
     basis: str
+    method: str
+    n_train: int
     vectors: Float[np.ndarray, "feature bit"]
     features: Float[np.ndarray, "item feature"]
     unexplained: float
@@ -38,6 +45,8 @@ class CodeDictionary:
     def summary(self) -> dict[str, float | int | str | None]:
         return {
             "basis": self.basis,
+            "method": self.method,
+            "n_train": self.n_train,
             "n_features": len(self.vectors),
             "fraction_unexplained": self.unexplained,
             "bit_error": self.bit_error,
@@ -83,9 +92,64 @@ def factor_dictionary(
         model.fit(x)
         features = model.transform(y)
     guess = features @ model.components_
+    kind = "NMF" if not sparsity else f"NMF, L1 weight {sparsity:g}"
     return CodeDictionary(
-        basis, model.components_.astype(float), features.astype(float), _unexplained(y, guess, x.mean(0)),
+        basis, kind, len(x), model.components_.astype(float), features.astype(float), _unexplained(y, guess, x.mean(0)),
         float(((guess > 0.5) != (y > 0.5)).mean()) if is_bits else None, _mean_active(features),
+    )  # fmt: skip
+
+
+def topk_dictionary(
+    train: Shaped[np.ndarray, "item bit"],
+    held_out: Shaped[np.ndarray, "other bit"],
+    *,
+    basis: str,
+    widening: float = 2.0,
+    k: int = 32,
+    steps: int = 400,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> CodeDictionary:
+    """An overcomplete sparse dictionary of codes (bits) or activations: a TopK sparse autoencoder [Gao et al. 2024].
+
+    Rows are centred by the training mean and divided by one number (the training items' root mean square deviation), so
+    that one learning rate serves bits and activations; the scores are in the rows' own units.
+
+    Args:
+        train, held_out: rows of disjoint documents. widening: features per bit, above 1 is overcomplete.
+        k: active features per item. steps: batches of `batch_size` items; 0 leaves the dictionary at random.
+
+    Raises:
+        UserError: no items, different widths, non-finite values, k above the number of features.
+    """
+    is_bits = train.dtype == np.uint8 or train.dtype == np.bool_
+    if not len(train) or not len(held_out) or train.shape[1] != held_out.shape[1]:
+        raise UserError(f"expected training and held-out rows of one width; got {train.shape} and {held_out.shape}")
+    if not is_bits and not (np.isfinite(train).all() and np.isfinite(held_out).all()):
+        raise UserError("expected finite rows; got NaN or infinity; check the activations")
+    mean = train.mean(0, dtype=np.float64).astype(np.float32)
+    parts = [np.square(train[i : i + 4096] - mean).sum(dtype=np.float64) for i in range(0, len(train), 4096)]
+    spread = float(np.sqrt(sum(parts) / train.size))
+    scale = spread if spread > 0 else 1.0
+    options = StepOptions(
+        d_in=train.shape[1], n_features=int(widening * train.shape[1]), k=k, warmup_steps=steps // 20,
+        decay_steps=steps // 5, total_steps=steps, dead_after=max(20, steps // 10), seed=seed,
+    )  # fmt: skip
+    trainer, generator = TopKTrainer(options), np.random.default_rng(seed)
+    rows = np.zeros(0, dtype=np.int64)
+    for _ in range(steps):
+        while len(rows) < min(batch_size, len(train)):
+            rows = np.concatenate([rows, generator.permutation(len(train))])
+        batch, rows = train[rows[:batch_size]].astype(np.float32), rows[batch_size:]
+        trainer.step(torch.from_numpy((batch - mean) / scale))
+    with torch.no_grad():
+        learnt, y = trainer.dictionary(), np.asarray(held_out, dtype=np.float32)
+        features = learnt.encode(torch.from_numpy((y - mean) / scale))
+        guess = learnt.decode(features).numpy() * scale + mean
+    values = features.numpy()
+    return CodeDictionary(
+        basis, f"TopK SAE, k = {k}", len(train), learnt.decoder.numpy() * scale, values, _unexplained(y, guess, mean),
+        float(((guess > 0.5) != (y > 0.5)).mean()) if is_bits else None, float((values > 0).sum(1).mean()),
     )  # fmt: skip
 
 
@@ -109,7 +173,7 @@ def cluster_dictionary(
     guess = features @ vectors
     error = float(((guess > 0.5) != (y > 0.5)).mean()) if is_bits else None
     unexplained = _unexplained(y, guess, x.mean(0))
-    return CodeDictionary(basis, vectors.astype(float), features, unexplained, error, 1.0)
+    return CodeDictionary(basis, "cluster means", len(x), vectors.astype(float), features, unexplained, error, 1.0)
 
 
 def _unexplained(rows: np.ndarray, guess: np.ndarray, mean: np.ndarray) -> float:

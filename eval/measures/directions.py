@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from eval.errors import UserError
+from eval.measures.resampling import bootstrap_mean, bootstrap_share
+from eval.scores import Score
 
 SIGNS = ("clip", "shift", "split")
 
@@ -134,6 +136,42 @@ def clusters_crossed(top: list[np.ndarray], labels: Int[np.ndarray, " item"], le
             }
         )
     return rows
+
+
+def overlap_above_chance(
+    top: list[np.ndarray], labels: Int[np.ndarray, " item"], *, least: int = 2, n_draws: int = 1000, seed: int = 0
+) -> tuple[Score, float]:
+    """Do the strongest items of these directions meet several clusters more often than random items do?
+
+    share of directions with two or more clusters (each holding at least `least` of the items) minus the share of random
+    sets *of the same size* that do, in [-1, 1]; the interval resamples directions (exact binomial where all agree).
+    Where most items are in no cluster random sets hardly meet two, where few are they nearly always do: only the
+    difference can be read.
+
+    Returns:
+        the difference, and the share of random sets.
+
+    Raises:
+        UserError: a set larger than the items.
+    """
+    if not top:
+        return Score.undefined("no direction to judge", 0), float("nan")
+    labels = np.asarray(labels)
+    largest = max(len(members) for members in top)
+    if largest > len(labels):
+        raise UserError(f"expected sets of at most {len(labels)} items; got {largest}; are labels per item?")
+    generator = np.random.default_rng(seed)
+    chance: dict[int, float] = {}
+    for size in sorted({len(members) for members in top}):
+        drawn = [generator.choice(len(labels), size, replace=False) for _ in range(n_draws)]
+        chance[size] = float(np.mean([row["n_clusters"] >= 2 for row in clusters_crossed(drawn, labels, least)]))
+    several = np.array([row["n_clusters"] >= 2 for row in clusters_crossed(top, labels, least)], dtype=float)
+    null = np.array([chance[len(members)] for members in top])
+    share, mean = bootstrap_share(several, minimum_groups=10, seed=seed), float(null.mean())
+    if several.min() != several.max():
+        return bootstrap_mean(several - null, minimum_groups=10, seed=seed), mean
+    low, high = (None if end is None else end - mean for end in (share.low, share.high))
+    return Score(float(several.mean()) - mean, low, high, len(top), interval_reason=share.interval_reason), mean
 
 
 def _finite(activations: np.ndarray) -> np.ndarray:

@@ -20,6 +20,11 @@ class PolytopesConfig(HarvestConfig):
     exact_up_to: int = option(100_000, "above this many sampled tokens neighbours are approximate, and labelled so")
     directions: int = option(64, "NMF and PCA components of the MLP's hidden activations")
     negative: str = option("clip", "what NMF does with negative activations", choices=("clip", "shift", "split"))
-    features: int = option(128, "elements of the dictionaries on codes and on activations")
+    features: int = option(128, "elements of the NMF dictionaries on codes and on activations")
+    dictionary_steps: int = option(
+        400,
+        "training steps (256 tokens each) of the overcomplete TopK dictionaries on codes and on activations (0: none)",
+    )
+    dictionary_tokens: int = option(30_000, "tokens kept for them, both halves together")
     density_layers: int = option(8, "layers in the comparison of densities, evenly spaced")
     rays: int = option(16, "activations scaled by 0..3 along their ray from the origin (0: none)")

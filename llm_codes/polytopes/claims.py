@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from eval.claims import Claim, judge_sign
-from eval.measures.resampling import bootstrap_mean
+from eval.measures.directions import overlap_above_chance
+from eval.measures.resampling import bootstrap_mean, bootstrap_share
+from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
 from eval.scores import Score
 from llm_codes.polytopes.rays import Rays
 
@@ -18,14 +20,19 @@ def _claim(statement: str, source: str, prediction: str, score: Score, verdict: 
     return Claim(statement, source, prediction, score.value, verdict, interval, n=score.n, note=note or reason)
 
 
-def of_clusters(clusters: dict[str, Any], directions: dict[str, Any], seed: int) -> list[Claim]:
-    """Prediction 1, in its parts. A cluster is monosemantic where its token or next-token entropy is below chance."""
+def of_clusters(
+    clusters: dict[str, Any], directions: dict[str, Any], top: list[np.ndarray], labels: np.ndarray, seed: int
+) -> list[Claim]:
+    """Prediction 1, in its parts. A cluster is monosemantic where its token or next-token entropy is below chance.
+
+    top: the strongest items of each NMF direction; labels: the cluster of codes of each item.
+    """
     claims = []
     for kind in ("codes", "activations"):
         cards = clusters[kind]["cards"]
         pure = np.array([c["token"]["monosemantic"] or c["next_token"]["monosemantic"] for c in cards], dtype=float)
         score = (
-            bootstrap_mean(pure, minimum_groups=10, seed=seed)
+            bootstrap_share(pure, minimum_groups=10, seed=seed)
             if len(pure)
             else Score.undefined(clusters[kind]["reason"] or "no cluster", 0)
         )
@@ -36,23 +43,27 @@ def of_clusters(clusters: dict[str, Any], directions: dict[str, Any], seed: int)
         )  # fmt: skip
     rows = directions["nmf"]["rows"]
     pure = np.array([r["token_monosemantic"] or r["next_token_monosemantic"] for r in rows], dtype=bool)
-    score = bootstrap_mean(pure.astype(float), minimum_groups=10, seed=seed)
+    score = bootstrap_share(pure.astype(float), minimum_groups=10, seed=seed)
     claims.append(_claim("NMF directions turn out largely monosemantic", "PL prediction 1 (as found)",
                          "share above .5", score, judge_sign(score, "above", 0.5)))  # fmt: skip
-    effective = np.array([r["n_clusters"] >= 2 for r in rows], dtype=float)[~pure]
-    n_clusters = clusters["codes"]["n_clusters"]
+    return [*claims, _overlap(clusters["codes"]["n_clusters"], [t for t, p in zip(top, pure, strict=True) if not p],
+                              labels, seed)]  # fmt: skip
+
+
+def _overlap(n_clusters: int, top: list[np.ndarray], labels: np.ndarray, seed: int) -> Claim:
+    """Do the top tokens of polysemantic directions meet two or more clusters more often than random tokens?"""
+    note = ""
     if n_clusters < 3:
-        score = Score.undefined(f"{n_clusters} clusters of codes; overlap needs at least 3", len(effective))
-    elif not len(effective):
+        score = Score.undefined(f"{n_clusters} clusters of codes; overlap needs at least 3", len(top))
+    elif not top:
         score = Score.undefined("no NMF direction is polysemantic by this test", 0)
     else:
-        score = bootstrap_mean(effective, minimum_groups=10, seed=seed)
-    claims.append(
-        _claim("polysemantic directions overlap several polytope regions", "PL prediction 1",
-               "share of polysemantic directions with two or more clusters among their top tokens above .5", score,
-               judge_sign(score, "above", 0.5), "clusters of codes; noise is no region")
-    )  # fmt: skip
-    return claims
+        score, chance = overlap_above_chance(top, labels, seed=seed)
+        share = chance + (score.value or 0.0)
+        note = f"{share:.2g} of {len(top)} polysemantic directions, {chance:.2g} of random token sets of the same size"
+    return _claim("polysemantic directions overlap several polytope regions", "PL prediction 1",
+                  "share of polysemantic directions with two or more clusters of codes among their top tokens, minus "
+                  "that of random token sets, above 0", score, judge_sign(score, "above"), note)  # fmt: skip
 
 
 def of_density(contrast: dict[str, dict[str, Score]]) -> list[Claim]:
@@ -75,21 +86,14 @@ def of_rays(rays: dict[str, Rays], directions: dict[str, Any], seed: int) -> lis
     """Prediction 3: density along the ray, and boundaries crossed by feature directions."""
     if not rays:
         return []
-    trained, noise = rays["trained"].peak_before(seed), rays["matched noise"].peak_before(seed)
-    verdict = judge_sign(trained, "above", 0.5)
-    if verdict == "holds" and (noise.high is None or trained.low is None or noise.high >= trained.low):
-        verdict = "cannot tell"
+    trained = rays["trained"].peak_before(seed)
+    controls = {name: one.peak_before(seed) for name, one in rays.items() if name != "trained"}
     claims = [
         _claim("density peaks between the activation and the origin", "PL prediction 3",
-               "share of rays above .5, and above Gaussian noise of the same mean and covariance", trained, verdict,
-               f"matched noise: {noise}"),
+               "share of rays above .5, and above every control's interval", trained,
+               judge_above_controls(trained, controls, 0.5), controls_text(controls)),
+        _changes(rays, seed),
     ]  # fmt: skip
-    changes = rays["trained"].changes_beyond(seed)
-    claims.append(
-        _claim("the predicted token still changes beyond the activation", "PL prediction 3",
-               "share of rays with a change at 1 < s < 3 above 0", changes, judge_sign(changes, "above"),
-               "called only partly supported by the paper itself")
-    )  # fmt: skip
     of_kind = {
         k: np.array([r["density"] for r in directions["boundaries"] if r["kind"] == k]) for k in ("pca", "random")
     }
@@ -105,9 +109,24 @@ def of_rays(rays: dict[str, Rays], directions: dict[str, Any], seed: int) -> lis
     return claims
 
 
+def _changes(rays: dict[str, Rays], seed: int) -> Claim:
+    """Does the predicted token change beyond the activation, more than for noise, although boundaries are sparse?"""
+    own, noise = rays["trained"], rays["matched noise"]
+    excess, sparse = own.changes_above(noise, seed), own.sparser_beyond(seed)
+    verdict = both(judge_sign(excess, "above"), judge_sign(sparse, "above"))
+    shares = {name: one.changes_beyond(seed) for name, one in rays.items()}
+    note = (
+        f"share of rays with a change: {controls_text(shares)}; log2 of the density before over that beyond: {sparse}"
+    )
+    return _claim("the predicted token still changes beyond the activation despite low density", "PL prediction 3",
+                  "share of rays with a change at 1 < s < 3, minus that of the same rays with matched noise, above 0; "
+                  "and density lower there than before s = 1", excess, verdict, note)  # fmt: skip
+
+
 def of_maps(score: Score) -> Claim:
     """The footnote: Hamming distance of codes tracks the Frobenius distance of the affine maps."""
     note = "gate maps of the first coded block, disjoint pairs of tokens, interval over documents"
     return _claim("Hamming distance of codes tracks the Frobenius distance of the affine maps", "PL footnote",
-                  "Spearman correlation above 0", score, judge_sign(score, "above"),
+                  f"Spearman correlation above {FOOTNOTE_CORRELATION}", score,
+                  judge_sign(score, "above", FOOTNOTE_CORRELATION),
                   note if score.is_defined else "")  # fmt: skip

@@ -26,7 +26,7 @@ from llm_codes.sites import resolve_site
 
 PAIRS_PER_CLASS = 6
 MAXIMUM_CLASSES = 150
-EXACT_PAIRS = 24
+EXACT_CLASSES = 48
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,21 @@ def density_by_layer(
         table = np.array(contrasts)
         centred = np.arange(len(layers)) - (len(layers) - 1) / 2
         weight = (centred**2).sum()
-        trend = centred @ table / weight if len(layers) > 1 and pairs.n_classes else np.full(pairs.n_classes, np.nan)
-        mean = table.mean(0) if pairs.n_classes else np.zeros(0)
-        scores[name] = {"contrast": bootstrap_mean(mean, seed=seed), "trend": bootstrap_mean(trend, seed=seed)}
+        trend = centred @ table / weight if len(layers) > 1 else np.full(pairs.n_classes, np.nan)
+        mean = table.mean(0)
+        scores[name] = {"contrast": _mean(mean, seed), "trend": _mean(trend, seed)}
     return rows, scores
 
 
+def _mean(values: np.ndarray, seed: int) -> Score:
+    if not np.isfinite(values).any():
+        return Score.undefined("no class has tokens in two documents, or a single layer has no trend", 0)
+    return bootstrap_mean(values, seed=seed)
+
+
 def _layer(model, sample, layer, pairs: ClassPairs, block: Block, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+    if not len(pairs.first):
+        return _no_pairs(layer), np.zeros(0)
     codes = hard_codes(model, sample, [layer])
     inputs = sample.values[resolve_site(model, "resid_mid", layer).hook]
     pre = sample.values[resolve_site(model, "mlp_pre", layer).hook]
@@ -114,8 +122,18 @@ def _layer(model, sample, layer, pairs: ClassPairs, block: Block, seed: int) -> 
     row["undefined"] = next((d.reason for d in sides.values() if d.reason), None)
     row["share_near_zero"] = float(codes.near_zero.mean()) if len(codes) else None
     row["soft_intra"], row["soft_inter"] = _soft(block, pre, inputs, pairs)
-    row["exact_intra"], row["exact_inter"] = _exact(block, inputs, pairs)
+    for name, score in zip(("exact_intra", "exact_inter"), _exact(block, inputs, pairs, seed), strict=True):
+        row |= score.fields(name)
     return row, contrast
+
+
+def _no_pairs(layer: int) -> dict[str, Any]:
+    """The row of a layer where no class has two documents: every number undefined, with the reason."""
+    none = Score.undefined("no class has tokens in two documents; read more --tokens", 0)
+    row: dict[str, Any] = {"layer": layer, "n_classes": 0, "n_pairs": 0, "count": "Hamming"}
+    for name in ("intra", "inter", "difference", "exact_intra", "exact_inter"):
+        row |= none.fields(name)
+    return row | {"undefined": none.reason, "share_near_zero": None, "soft_intra": None, "soft_inter": None}
 
 
 def _by_class(values: np.ndarray, pairs: ClassPairs) -> np.ndarray:
@@ -142,17 +160,26 @@ def _soft(block: Block, pre: np.ndarray, inputs: np.ndarray, pairs: ClassPairs) 
     return out
 
 
-def _exact(block: Block, inputs: np.ndarray, pairs: ClassPairs) -> list[float | None]:
-    """Mean exact crossing density on a few pairs: neurons that switch twice on the way count twice."""
-    out: list[float | None] = []
+def one_pair_per_class(pairs: ClassPairs, n_classes: int, seed: int = 0) -> np.ndarray:
+    """Rows of `pairs`: one at random of each class, of at most `n_classes` classes drawn at random."""
+    generator = np.random.default_rng(seed)
+    chosen = generator.permutation(pairs.n_classes)[:n_classes]
+    return np.array([generator.choice(np.flatnonzero(pairs.of_class == c)) for c in np.sort(chosen)], dtype=np.int64)
+
+
+def _exact(block: Block, inputs: np.ndarray, pairs: ClassPairs, seed: int) -> list[Score]:
+    """Exact crossing density of one pair per class, within and between: neurons that switch twice on the way count
+    twice. Interval over classes."""
+    rows = one_pair_per_class(pairs, EXACT_CLASSES, seed)
+    out = []
     for second in (pairs.same, pairs.other):
         found = [
             layer_norm_crossings(
                 inputs[i], inputs[j], block.w_in.numpy(), block.b_in.numpy(), scale=block.scale.numpy(),
                 offset=block.offset.numpy(), epsilon=block.epsilon, centre=block.centre,
             ).density
-            for i, j in zip(pairs.first[:EXACT_PAIRS], second[:EXACT_PAIRS], strict=True)
+            for i, j in zip(pairs.first[rows], second[rows], strict=True)
             if not np.array_equal(inputs[i], inputs[j])
         ]  # fmt: skip
-        out.append(float(np.mean(found)) if found else None)
+        out.append(bootstrap_mean(np.array(found), seed=seed) if found else Score.undefined("no pair of inputs", 0))
     return out

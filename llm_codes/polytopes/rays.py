@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from eval.measures.resampling import bootstrap_mean
+from eval.errors import UserError
+from eval.measures.resampling import bootstrap_mean, bootstrap_share
 from eval.scores import Score
 from llm_codes.corpus import Corpus
 from llm_codes.models import Model
@@ -28,7 +29,6 @@ from llm_codes.polytopes.samples import TokenSample
 from llm_codes.sites import resolve_site
 
 SCALES = np.linspace(0, 3, 25)
-LONGEST = 48  # tokens of a window that are run
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,39 @@ class Rays:
         peak = middle[1:][np.nan_to_num(self.density[:, 1:], nan=-1.0).argmax(1)]
         return _over_documents((peak < 1).astype(float), self.document, seed)
 
+    @property
+    def _change_beyond(self) -> np.ndarray:
+        return self.changed[:, SCALES[:-1] >= 1].any(1).astype(float)
+
     def changes_beyond(self, seed: int = 0) -> Score:
         """Share of rays on which the predicted token changes beyond s = 1."""
+        return _over_documents(self._change_beyond, self.document, seed)
+
+    def changes_above(self, control: Rays, seed: int = 0) -> Score:
+        """`changes_beyond` minus that of a control on the same positions, ray for ray, in [-1, 1]."""
+        if not np.array_equal(self.document, control.document):
+            raise UserError("expected a control on the same rays; got other documents; scale both with one seed")
+        values = self._change_beyond - control._change_beyond
+        return _over_documents(values, self.document, seed, share=False)
+
+    def sparser_beyond(self, seed: int = 0) -> Score:
+        """log2 of the mean density at 1/12 < s < 1 over that at 1 < s < 3, mean over rays that have both: above 0 where
+        boundaries are sparse beyond the activation."""
         beyond = SCALES[:-1] >= 1
-        return _over_documents(self.changed[:, beyond].any(1).astype(float), self.document, seed)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.log2(self.density[:, 1:][:, ~beyond[1:]].mean(1) / self.density[:, beyond].mean(1))
+        known = np.isfinite(ratio)
+        if not known.any():
+            return Score.undefined("no ray has boundaries on both sides of the activation", 0)
+        return _over_documents(ratio[known], self.document[known], seed, share=False)
 
 
-def _over_documents(values: np.ndarray, document: np.ndarray, seed: int) -> Score:
+def _over_documents(values: np.ndarray, document: np.ndarray, seed: int, *, share: bool = True) -> Score:
     """Mean with an interval over documents; few rays mean few documents, so the bootstrap needs only ten."""
     names, place = np.unique(document, return_inverse=True)
     sizes = np.bincount(place).astype(float)
-    return bootstrap_mean(np.bincount(place, values) / sizes, sizes, minimum_groups=10, seed=seed)
+    mean = bootstrap_share if share else bootstrap_mean
+    return mean(np.bincount(place, values) / sizes, sizes, minimum_groups=10, seed=seed)
 
 
 def scale_rays(
@@ -75,9 +97,8 @@ def scale_rays(
     density, changed = [], []
     for item in chosen:
         end = int(sample.position[item]) + 1
-        tokens = torch.as_tensor(corpus.tokens[row_of[int(sample.window[item])], max(0, end - LONGEST) : end].copy())
-        point = generator.choice(len(samples), 2, replace=False) if noise else None
-        vector = None if point is None else _matched(samples, generator)
+        tokens = torch.as_tensor(corpus.tokens[row_of[int(sample.window[item])], :end].copy())
+        vector = _matched(samples, generator) if noise else None
         one = _ray(model, tokens.long(), stream.hook, [site.hook for site in pre], vector)
         density.append(one[0])
         changed.append(one[1])

@@ -20,6 +20,32 @@ SHOWN_DIRECTIONS = 8
 SHOWN_CLUSTERS = 6
 
 
+def tables(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the CSV tables, by name."""
+    clusters = [
+        {"clusters_of": kind, "cluster": card["cluster"], "n": card["n"], "stability": card["stability"],
+         "tokens": " ".join(f"{t['token']!r}:{t['n']}" for t in card["tokens"]),
+         **{f"{label}_{key}": card[label][key] for label in ("token", "next_token", "document")
+            for key in ("entropy_bits", "null_bits", "reduction", "purity", "q", "monosemantic")}}
+        for kind in ("codes", "activations") for card in results["clusters"][kind]["cards"]
+    ]  # fmt: skip
+    directions = [
+        {"method": kind, "direction": number, **row, "top_tokens": " ".join(map(repr, row["top_tokens"]))}
+        for kind in ("nmf", "pca")
+        for number, row in enumerate(results["directions"][kind]["rows"])
+    ]
+    rays = [{"network": name, **row} for name, rows in results["rays"].items() for row in rows]
+    return {
+        "predictions": results["predictions"],
+        "density": results["density"],
+        "clusters": clusters,
+        "directions": directions,
+        "boundaries": results["directions"]["boundaries"],
+        "rays": rays,
+        "dictionaries": results["dictionary"],
+    }
+
+
 def draw(run: Run, found: Study) -> dict[str, SavedFigure]:
     """Density by layer, cosine histograms by cluster, density along rays."""
     figures = {"density": draw_density(run, found.results["density"])}

@@ -14,13 +14,12 @@ import torch
 
 from eval.claims import Claim, claims_rows
 from eval.measures.clusters import Clusters, cluster_codes, cluster_points
-from eval.measures.code_dictionary import cluster_dictionary, factor_dictionary
 from eval.measures.directions import clusters_crossed, cosine_histograms, nmf_directions, pca_directions, top_items
 from eval.measures.layer_norm_segment import layer_norm_crossings
 from eval.measures.monosemanticity import monosemanticity
 from eval.measures.polytope import SplineCodes
 from eval.measures.resampling import bootstrap
-from eval.report.tables import text_table
+from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from eval.scores import Score
 from llm_codes.corpus import Corpus
@@ -29,6 +28,7 @@ from llm_codes.models import Model, load_model
 from llm_codes.polytopes import claims as verdicts
 from llm_codes.polytopes.cards import card_text, cluster_cards, summary
 from llm_codes.polytopes.contrast import density_by_layer
+from llm_codes.polytopes.dictionaries import DictionaryRows, describe_dictionaries
 from llm_codes.polytopes.maps import Block, map_distances, map_errors, map_spectrum
 from llm_codes.polytopes.rays import SCALES, Rays, scale_rays
 from llm_codes.polytopes.samples import TokenSample, collect, hard_codes
@@ -67,6 +67,8 @@ def polytopes(
     n_directions: int = 64,
     negative: str = "clip",
     n_features: int = 128,
+    dictionary_steps: int = 0,
+    dictionary_tokens: int = 30_000,
     density_layers: int = 8,
     n_rays: int = 16,
     seed: int = 0,
@@ -80,6 +82,7 @@ def polytopes(
         min_cluster_size: 0: 1 in 200 sampled tokens, at least 5.
         cluster_method: `leaf` or `eom`; excess of mass tends to one giant cluster of codes here.
         exact_up_to, n_directions, negative, n_features, density_layers, n_rays: see `PolytopesConfig`.
+        dictionary_steps, dictionary_tokens: training of the TopK dictionaries (0 steps: none are trained).
         harvest_options: `batch_size`, `exclude_positions`, `max_memory_gb`.
 
     Raises:
@@ -95,7 +98,9 @@ def polytopes(
     sites += [resolve_site(model, "mlp_post", layer) for layer in span]
     sites += [resolve_site(model, "resid_mid", layer) for layer in sorted({*compared, *span})]
     sites += [resolve_site(model, "resid_pre", span[0])]
-    sample = collect(model, corpus, sites, **harvest_options)
+    pre, post = ([resolve_site(model, kind, layer) for layer in span] for kind in ("mlp_pre", "mlp_post"))
+    more = DictionaryRows(pre, post, corpus.context, len(corpus), dictionary_tokens) if dictionary_steps else None
+    sample = collect(model, corpus, sites, beside=[more] if more else [], **harvest_options)
     codes = hard_codes(model, sample, span)
     hidden = np.hstack([sample.values[resolve_site(model, "mlp_post", layer).hook] for layer in span])
     # Phase 2: clusters of codes and of activations.
@@ -107,16 +112,16 @@ def polytopes(
     activation_cards = cluster_cards(of_activations, sample, None, seed=seed)
     clusters = {"codes": summary(of_codes, *code_cards), "activations": summary(of_activations, *activation_cards)}
     # Phase 3: directions, density, rays, maps, dictionary.
-    directions, histograms = describe_directions(
+    directions, histograms, top = describe_directions(
         model, sample, hidden, of_codes, blocks[span[0]], span[0], n_directions, negative, seed
     )
     density, contrast = density_by_layer(model, sample, compared, blocks, seed)
     rays = _rays(model, corpus, sample, span[0], n_rays, seed)
     maps, footnote = describe_maps(model, sample, codes, of_codes, blocks[span[0]], span[0], seed)
-    dictionaries = describe_dictionaries(sample, codes, hidden, options, n_features, seed)
+    dictionaries = describe_dictionaries(sample, codes, hidden, more, options, n_features, dictionary_steps, seed)
     found = Study(sample, codes, of_codes, of_activations, histograms, rays)
     found.claims = [
-        *verdicts.of_clusters(clusters, directions, seed),
+        *verdicts.of_clusters(clusters, directions, top, of_codes.labels, seed),
         *verdicts.of_density(contrast),
         *verdicts.of_rays(rays, directions, seed),
         verdicts.of_maps(footnote),
@@ -157,11 +162,13 @@ def _short_map(codes: SplineCodes) -> dict[str, Any]:
 def describe_directions(
     model: Model, sample: TokenSample, hidden: np.ndarray, found: Clusters, block: Block, layer: int,
     count: int, negative: str, seed: int,
-) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray]]:  # fmt: skip
-    """NMF and PCA directions of the hidden activations: clusters crossed, meaning of the top tokens; and how many
-    boundaries PCA directions of the residual stream cross within the data's range (exact for the first block)."""
+) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray], list[np.ndarray]]:  # fmt: skip
+    """NMF and PCA directions of the hidden activations: clusters crossed, meaning of the top tokens, clusters of each
+    NMF direction's scalar projection; and how many boundaries PCA directions of the residual stream cross within the
+    data's range (exact for the first block). Returns these, the cosine histograms and top tokens of NMF directions."""
     out: dict[str, Any] = {}
     histograms = (np.zeros(0), np.zeros((0, 0, 0), dtype=np.int64))
+    strongest: list[np.ndarray] = []
     for directions in (nmf_directions(hidden, count, negative=negative, seed=seed), pca_directions(hidden, count)):
         top = top_items(directions.scores, TOP_ITEMS)
         rows = clusters_crossed(top, found.labels)
@@ -176,9 +183,21 @@ def describe_directions(
         name = directions.method.split()[0]
         out[name] = {"method": directions.method, "unexplained": directions.unexplained, "rows": rows}
         if name == "nmf":
-            histograms = cosine_histograms(hidden, directions.vectors, found.labels)
+            histograms, strongest = cosine_histograms(hidden, directions.vectors, found.labels), top
+            for row, projection in zip(rows, (hidden @ directions.vectors.T).T, strict=True):
+                row |= _projection_clusters(projection, sample, found.min_cluster_size, seed)
     out["boundaries"] = _boundaries(sample.values[resolve_site(model, "resid_mid", layer).hook], block, seed)
-    return out, histograms
+    return out, histograms, strongest
+
+
+def _projection_clusters(projection: np.ndarray, sample: TokenSample, size: int, seed: int) -> dict[str, Any]:
+    """Clusters of one direction's scalar projection, and how many hold one meaning (as for the clusters of codes)."""
+    found = cluster_points(projection[:, None], min_cluster_size=size, min_samples=5, method="leaf", seed=seed)
+    members = [found.members(cluster) for cluster in range(found.n_clusters)]
+    pure = np.zeros(len(members), dtype=bool)
+    for labels in (sample.token, sample.next_token):
+        pure |= monosemanticity(members, labels, n_draws=200, seed=seed).monosemantic()
+    return {"projection_clusters": len(members), "projection_monosemantic": int(pure.sum())}
 
 
 def _boundaries(stream: np.ndarray, block: Block, seed: int, count: int = 16) -> list[dict[str, Any]]:
@@ -274,46 +293,17 @@ def rank_correlation(first: np.ndarray, second: np.ndarray, group: np.ndarray, s
     return bootstrap(statistic, columns.shape[1], seed=seed)
 
 
-def describe_dictionaries(
-    sample: TokenSample, codes: SplineCodes, hidden: np.ndarray, options: dict[str, Any], n_features: int, seed: int
-) -> list[dict[str, Any]]:
-    """Dictionaries on codes and on activations and clusters as dictionaries, fitted on half of the documents."""
-    documents = np.random.default_rng(seed).permutation(np.unique(sample.document))
-    is_train = np.isin(sample.document, documents[: len(documents) // 2])
-    if not is_train.any() or is_train.all():
-        return [{"basis": "codes", "reason": "a held-out half needs at least two documents"}]
-    bits = codes.bits()
-    size = max(2, min(n_features, int(is_train.sum())))
-    parts = [
-        factor_dictionary(bits[is_train], bits[~is_train], n_features=size, basis="codes", seed=seed),
-        factor_dictionary(hidden[is_train], hidden[~is_train], n_features=size, basis="activations", seed=seed),
-    ]
-    of_codes = cluster_codes(codes[is_train], **options).labels
-    of_points = cluster_points(hidden[is_train], **options).labels
-    parts.append(cluster_dictionary(bits[is_train], of_codes, bits[~is_train], basis="clusters of codes"))
-    parts.append(cluster_dictionary(hidden[is_train], of_points, hidden[~is_train], basis="clusters of activations"))
-    rows = []
-    for part in parts:
-        top = top_items(part.features, TOP_ITEMS)
-        row = part.summary()
-        for name, labels in (("token", sample.token), ("next_token", sample.next_token)):
-            test = monosemanticity(top, labels[~is_train], seed=seed)
-            known = int(np.isfinite(test.p).sum())
-            row[f"{name}_monosemantic_share"] = float(test.monosemantic().sum() / known) if known else None
-        rows.append(row)
-    return rows
-
-
 def command(config: PolytopesConfig, run: Run) -> str:
     """`python -m llm_codes polytopes`."""
     from eval.report.page import Page
-    from llm_codes.polytopes.report import add_chapter, draw
+    from llm_codes.polytopes.report import add_chapter, draw, tables
 
     model, corpus = open_inputs(config)
     found = polytopes(
         model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size,
         cluster_method=config.cluster_method, exact_up_to=config.exact_up_to,
         n_directions=config.directions, negative=config.negative, n_features=config.features,
+        dictionary_steps=config.dictionary_steps, dictionary_tokens=config.dictionary_tokens,
         density_layers=config.density_layers, n_rays=config.rays, seed=config.seed, batch_size=config.batch_size,
         exclude_positions=config.exclude_positions, max_memory_gb=config.max_memory_gb,
     )  # fmt: skip
@@ -324,6 +314,8 @@ def command(config: PolytopesConfig, run: Run) -> str:
         activation_labels=found.of_activations.labels,
     )
     run.write_text("clusters.txt", "\n\n".join(map(card_text, found.results["clusters"]["codes"]["cards"])) + "\n")
+    for name, rows in tables(found.results).items():
+        run.write_text(f"tables/{name}.csv", csv_text(rows))
     if run.writes:
         page = Page(
             f"Polytopes of {model.name}", f"{len(found.sample)} tokens of {config.corpus}, MLPs {config.layers}"

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.measures.code_dictionary import cluster_dictionary, factor_dictionary
-from eval.measures.directions import clusters_crossed, cosine_histograms, nmf_directions, pca_directions, top_items
+from eval.measures.code_dictionary import cluster_dictionary, factor_dictionary, topk_dictionary
+from eval.measures.directions import (
+    clusters_crossed,
+    cosine_histograms,
+    nmf_directions,
+    overlap_above_chance,
+    pca_directions,
+    top_items,
+)
 from eval.measures.monosemanticity import label_entropy, monosemanticity
 
 
@@ -59,6 +66,37 @@ def test_a_direction_across_two_clusters_is_told_from_one_within():
     assert rows[2]["noise_share"] == 1 and rows[2]["largest_share"] is None
 
 
+def _mostly_noise(share=0.77, n=2000, n_clusters=20):
+    generator = np.random.default_rng(0)
+    return np.where(generator.random(n) < share, -1, generator.integers(0, n_clusters, n)), generator
+
+
+def test_overlap_can_hold_fail_and_stay_open():
+    labels, generator = _mostly_noise()
+    several = [
+        np.concatenate([np.flatnonzero(labels == k)[:4], np.flatnonzero(labels == (k + 1) % 20)[:4],
+                        np.flatnonzero(labels < 0)[20 * k : 20 * k + 12]]) for k in range(20)
+    ]  # fmt: skip
+    found, chance = overlap_above_chance(several, labels)
+    assert found.value == pytest.approx(1 - chance) and found.low > 0.5 and chance < 0.2
+    random = [generator.choice(2000, 20, replace=False) for _ in range(20)]
+    found, _ = overlap_above_chance(random, labels)
+    assert found.low < 0 < found.high
+    full, _ = _mostly_noise(share=0.0)
+    within = [np.flatnonzero(full == k)[:20] for k in range(20)]  # one cluster each, where chance meets several
+    found, chance = overlap_above_chance(within, full)
+    assert chance > 0.9 and found.high < 0
+
+
+def test_no_overlap_among_few_directions_is_no_failure_where_chance_hardly_overlaps():
+    labels, _ = _mostly_noise()
+    found, chance = overlap_above_chance([np.flatnonzero(labels < 0)[20 * k : 20 * k + 20] for k in range(12)], labels)
+    assert found.value == pytest.approx(-chance) and found.low < 0 < found.high  # [0, 0] minus chance would "fail"
+    assert overlap_above_chance([], labels)[0].reason == "no direction to judge"
+    with pytest.raises(UserError, match="expected sets of at most 3 items; got 4"):
+        overlap_above_chance([np.arange(4)], np.zeros(3, dtype=int))
+
+
 def test_entropy_of_known_counts():
     assert label_entropy(np.array([[1.0, 1], [4, 0], [0, 0]])) == pytest.approx([1, 0, np.nan], nan_ok=True)
 
@@ -89,6 +127,23 @@ def test_a_dictionary_on_codes_explains_held_out_codes():
     assert chance.unexplained == pytest.approx(1, abs=0.1)
 
 
+def test_an_overcomplete_sparse_dictionary_beats_few_dense_factors_and_an_untrained_one():
+    generator = np.random.default_rng(0)
+    parts = generator.random((60, 40)) < 0.1  # more parts than bits, three of them in each item
+    chosen = np.argsort(generator.random((4000, 60)), axis=1)[:, :3]
+    bits = parts[chosen].any(1).astype(np.uint8)
+    train, held_out = bits[:3500], bits[3500:]
+    found = topk_dictionary(train, held_out, basis="codes", k=6, steps=600)
+    assert found.vectors.shape == (80, 40) and found.mean_active <= 6 and found.n_train == 3500
+    untrained = topk_dictionary(train, held_out, basis="codes", k=6, steps=0)
+    few = factor_dictionary(train, held_out, n_features=6, basis="codes")
+    assert found.unexplained < 0.3 < min(few.unexplained, untrained.unexplained)
+    assert found.bit_error < few.bit_error and found.method == "TopK SAE, k = 6" and few.method == "NMF"
+    scaled = topk_dictionary(1e3 * train.astype(np.float32), 1e3 * held_out.astype(np.float32),
+                             basis="activations", k=6, steps=600)  # fmt: skip
+    assert scaled.unexplained == pytest.approx(found.unexplained, abs=0.02) and scaled.bit_error is None
+
+
 def test_clusters_as_a_dictionary_explain_planted_clusters():
     x, which, parts = planted_parts()
     found = cluster_dictionary(x[:200], which[:200], x[200:], basis="clusters")
@@ -102,3 +157,9 @@ def test_bad_input_is_named():
         nmf_directions(np.array([[1.0, np.nan], [1.0, 1.0]]))
     with pytest.raises(UserError, match="expected training and held-out rows"):
         factor_dictionary(np.zeros((3, 4)), np.zeros((0, 4)), n_features=2, basis="x")
+    with pytest.raises(UserError, match="expected training and held-out rows of one width"):
+        topk_dictionary(np.zeros((3, 4)), np.zeros((0, 4)), basis="x")
+    with pytest.raises(UserError, match="expected finite rows"):
+        topk_dictionary(np.full((3, 4), np.nan), np.zeros((3, 4)), basis="x")
+    with pytest.raises(UserError, match="lower --k"):
+        topk_dictionary(np.zeros((3, 4)), np.zeros((3, 4)), basis="x", k=32)
