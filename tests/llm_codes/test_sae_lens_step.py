@@ -64,6 +64,7 @@ def test_a_continuation_is_bitwise_and_takes_nothing_from_its_own_seed(architect
     second = LensTrainer(specification(architecture, tied=tied, seed=9), warmup_steps=5)
     assert not torch.equal(first.sae.W_dec, second.sae.W_dec)
     second.load_state(copied(first))
+    assert different(copied(first), second.state()) == []
     for batch in batches[7:]:
         second.step(batch)
     assert different(whole.state(), second.state()) == []
