@@ -84,16 +84,43 @@ def local_map(program: Program, x: Tensor, kind: str = "tangent") -> AffineMap:
             map, and ``f(y) = A y + b`` for every y in the polytope of x.
 
     Raises:
-        UserError: an unknown kind, a wrong shape, non-finite input.
+        UserError: an unknown kind, a wrong shape, non-finite input, x exactly on a switch's boundary (named).
     """
     if kind not in ("gate", "tangent"):
         raise UserError(f"expected kind 'gate' or 'tangent'; got {kind!r}; the tangent map is the Jacobian")
     point = x.detach()[None].to(program.dtype)
     frozen: dict[str, Frozen] = {}
+    suspects: dict[str, Tensor] = {}
     with torch.no_grad():
         for step, z in walk(program, point):
             frozen[step.name] = _freeze(step, z, kind)
-    return AffineMap(program, point, kind, frozen)
+            on = torch.zeros_like(z, dtype=torch.bool)
+            for threshold in step.switch.thresholds if step.switch is not None else ():
+                on |= z == threshold
+            if bool(on.any()):
+                suspects[step.name] = on
+    affine = AffineMap(program, point, kind, frozen)
+    if suspects:
+        _refuse_boundary(affine, suspects)
+    return affine
+
+
+def _refuse_boundary(affine: AffineMap, suspects: dict[str, Tensor]) -> None:
+    """Raise where a unit exactly on its threshold moves with the input (one that never moves is no wall)."""
+    generator = torch.Generator().manual_seed(0)
+    way = torch.randn(affine.point.shape, generator=generator, dtype=torch.float64).to(affine.point)
+    walls: list[str] = []
+
+    def watch(step: Step, z: Tensor) -> Tensor:
+        on = suspects.get(step.name)
+        if on is not None and bool((on & (z[1:] != z[:1])).any()):
+            walls.append(step.site)
+        return affine.frozen[step.name](z)
+
+    with torch.no_grad():
+        affine.program.run(torch.cat([affine.point, affine.point + way]), watch)
+    if walls:
+        raise UserError(f"x lies exactly on a boundary of {walls[0]!r}; it has no single polytope; move it")
 
 
 def _freeze(step: Step, z: Tensor, kind: str) -> Frozen:

@@ -140,3 +140,20 @@ def test_torchvision_networks(name: str) -> None:
         assert _flips(program, x, z) == (0 if "max_pool" in leave.site else 1)
         errors.append(float((affine(z[None]) - program(z[None])).norm()))
     assert errors[1] / errors[0] == pytest.approx(2, rel=1e-3) and errors[2] / errors[0] == pytest.approx(4, rel=1e-3)
+
+
+def test_a_point_on_a_boundary_has_no_single_map() -> None:
+    net = perceptron(5, 12, 12, 3)
+    program = trace(net, torch.zeros(5)).to(torch.float64)
+    with torch.no_grad():
+        first = next(part for part in net.modules() if isinstance(part, nn.Linear))
+        first.bias.zero_()
+    program = trace(net, torch.zeros(5)).to(torch.float64)
+    with pytest.raises(UserError, match="x lies exactly on a boundary of .*; it has no single polytope; move it"):
+        local_map(program, torch.zeros(5, dtype=torch.float64))  # every unit of the first layer is at 0
+    assert local_map(program, torch.full((5,), 1e-9, dtype=torch.float64)).kind == "tangent"
+    with torch.no_grad():
+        first.weight[3] = 0.0  # a unit that is always at 0 moves with nothing: no wall
+    program = trace(net, torch.zeros(5)).to(torch.float64)
+    x = torch.randn(5, dtype=torch.float64)
+    assert relative_error(program, local_map(program, x), x[None]) < 1e-12
