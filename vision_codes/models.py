@@ -26,6 +26,7 @@ from vision_codes.image_batches import prepare
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE0 = "efficientnet-lite0"
+SUFFIXES = (".pt", ".pth", ".safetensors")
 TORCHVISION = ("googlenet", "resnet18", "resnet34", "resnet50", "vgg11", "vgg16", "alexnet", "squeezenet1_1")
 
 
@@ -62,7 +63,8 @@ def load_model(name: str, *, image_size: int = 0, untrained: bool = False, seed:
     """A trained classifier by name or path, in eval mode and float32.
 
     Args:
-        name: `efficientnet-lite0`, a torchvision model, or the path of a state dict (`.pt`, `.pth`, `.safetensors`).
+        name: `efficientnet-lite0`, a torchvision model, or the path of a state dict, whatever it is called (read by
+            `safetensors` where it ends so; a file in the working folder with a model's name is meant as `./name`).
         image_size: side of the inputs in pixels; 0 takes the size it was trained at (224).
         untrained: the architecture's own random initialisation instead of weights.
         seed: of the initialisation.
@@ -74,7 +76,7 @@ def load_model(name: str, *, image_size: int = 0, untrained: bool = False, seed:
         raise UserError(f"expected an image size of at least 32 pixels; got {image_size}; 0 takes the model's own")
     size = image_size or 224
     torch.manual_seed(seed)
-    if Path(name).suffix in (".pt", ".pth", ".safetensors"):
+    if Path(name).suffix in SUFFIXES or (Path(name).is_file() and name not in (LITE0, *TORCHVISION)):
         return _from_file(Path(name), size)
     known_name(name, (LITE0, *TORCHVISION), "model")
     module = _architecture(name, size)

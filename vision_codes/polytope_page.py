@@ -56,7 +56,8 @@ def draw(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, 
             run,
             figures.patches_figure(images, art.vectors, order, names),
             "patches",
-            "Clusters of channel codes, purest against chance first: the image around each place.",
+            f"Clusters of channel codes at {results['clusters']['codes']['site']}, purest against chance first: the "
+            "image around each place.",
         )
     for name, (found, corners) in art.slices.items():
         facts = results["slices"][name]
@@ -99,13 +100,14 @@ def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigur
     if "maps" in saved:
         page.section("Local affine maps").figure(saved["maps"])
     clusters = page.section("Clusters of channel vectors")
-    found = results["clusters"]["codes"]
+    found, found_by_site = results["clusters"]["codes"], results["clusters"]["by_site"]
     clusters.text(
         f"{found['n_vectors']} places at {found['site']}: {found['n_clusters']} clusters, {found['noise_share']:.0%} "
         f"in none; {found['below_null']} have fewer classes than shuffled labels give (5% false discovery)."
     )
     if found["reason"]:
         clusters.warning(found["reason"])
+    clusters.table(found_by_site, caption="Every site measured, deepest first")
     if "patches" in saved:
         clusters.figure(saved["patches"])
     if "slice_late" in saved:
@@ -117,6 +119,9 @@ def write_page(run: Run, results: dict[str, Any], art: Artefacts, images: np.nda
     saved = draw(run, results, art, images, names)
     run.write_text("tables/density.csv", csv_text(results["density"]))
     run.write_text("tables/interpolation.csv", csv_text(results["interpolation"]))
+    run.write_text("tables/scaling.csv", csv_text(results["scaling"]))
+    run.write_text("tables/patch_clusters.csv", csv_text(results["clusters"]["codes"]["cards"]))
+    run.write_text("tables/predictions.csv", csv_text(results["predictions"]))
     page = Page("Polytopes of an image network", results["provenance"]["model"]["name"])
     add_chapter(page, results, saved)
     page.write(run, provenance=results["provenance"])

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eval.errors import UserError
+from eval.errors import UserError, known_name
 from eval.measures.clusters import Clusters, cluster_codes
 from eval.measures.piecewise_linear import Program, Step, walk
 from eval.measures.polytope import CodeMap, CodePart, SplineCodes
@@ -33,17 +33,31 @@ class ChannelVectors:
     grid: tuple[int, int]
 
 
+def patch_sites(program: Program, count: int = 4) -> tuple[str, ...]:
+    """`count` convolutional switches with at least 4 x 4 positions, evenly over depth, deepest first.
+
+    Raises `UserError` for a network without one.
+    """
+    sites = [s.site for s in program.sites if s.switch is not None and len(s.shape) == 4 and s.shape[-1] >= 4]
+    if not sites:
+        raise UserError(f"expected a convolutional switch with 4 x 4 positions or more; {program.name} has none")
+    places = np.linspace(len(sites) - 1, 0, min(count, len(sites))).round().astype(int)
+    return tuple(dict.fromkeys(sites[place] for place in places))
+
+
 def channel_vectors(
     program: Program, x: Tensor, *, count: int, site: str = "", batch_size: int = 8, seed: int = 0
 ) -> ChannelVectors:
     """Codes of `count` random image positions at one site (default: the deepest with at least 4 x 4 positions).
 
-    Raises `UserError` for a network without a convolutional switch.
+    Raises `UserError` for a network without a convolutional switch, and for an unknown site.
     """
-    spatial = [s for s in program.sites if s.switch is not None and len(s.shape) == 4 and s.shape[-1] >= 4]
-    chosen: Step | None = next((s for s in spatial if s.site == site), spatial[-1] if spatial else None)
-    if chosen is None or chosen.switch is None:
-        raise UserError(f"expected a convolutional switch with 4 x 4 positions or more; {program.name} has none")
+    name = known_name(site, [s.site for s in program.sites], "site") if site else patch_sites(program, 1)[0]
+    chosen: Step = next(s for s in program.sites if s.site == name)
+    if chosen.switch is None or len(chosen.shape) != 4:
+        raise UserError(
+            f"expected a convolutional switch; got {name!r}; choose one of {', '.join(patch_sites(program))}"
+        )
     channels, rows, columns = chosen.shape[-3:]
     total = len(x) * rows * columns
     keep = np.sort(np.random.default_rng(seed).permutation(total)[:count])
@@ -112,6 +126,7 @@ def cluster_vectors(
         "n_vectors": len(vectors.image),
         "n_clusters": found.n_clusters,
         "noise_share": found.noise_share,
+        "min_cluster_size": found.min_cluster_size,
         "reason": found.reason,
         "below_null": int((adjusted < 0.05).sum()),
         "cards": cards,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from eval.measures.piecewise_linear import Program
-from eval.measures.resampling import bootstrap_mean
+from eval.measures.resampling import bootstrap_mean, bootstrap_share
 from eval.measures.segments import Crossings, sampled_crossings, segment_crossings
 from eval.scores import Score
 
@@ -121,7 +121,7 @@ def scaling_summary(paths: Paths, seed: int = 0) -> dict[str, Any]:
         peak = bootstrap_mean(ratio[defined], minimum_groups=8, seed=seed, method="percentile")
     else:
         peak = Score.undefined("no image has crossings on both sides of s = 1: the network is homogeneous here")
-    changed = bootstrap_mean(
+    changed = bootstrap_share(
         (paths.classes[:, 10] != paths.classes[:, -1]).astype(float), minimum_groups=8, seed=seed, method="percentile"
     )
     total = paths.crossings.sum(0)

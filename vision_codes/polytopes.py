@@ -32,7 +32,7 @@ from vision_codes.controls import CONTROLS, control
 from vision_codes.models import VisionModel, load_model
 from vision_codes.polytope_claims import all_claims
 from vision_codes.polytope_density import choose_layers, layer_activations, layer_densities, noise_density
-from vision_codes.polytope_patches import ChannelVectors, channel_vectors, cluster_vectors
+from vision_codes.polytope_patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
 from vision_codes.polytope_paths import Paths, interpolation, scaling, scaling_summary
 from vision_codes.polytope_slices import image_slice
 
@@ -80,7 +80,7 @@ def polytopes(
         "interpolation": study.interpolation(),
         "scaling": study.scaling(),
         "affine_maps": study.maps(),
-        "clusters": {"codes": study.clusters()},
+        "clusters": study.clusters(),
         "slices": study.slices(slicing),
     }
     claims = all_claims(results, study.trend)
@@ -212,12 +212,20 @@ class _Study:
         return {"layer": layer, "n_images": count, "n_probes": self.options.probes, **score.fields("rank_correlation")}
 
     def clusters(self) -> dict[str, Any]:
+        """`by_site`: clusters of channel codes from the deepest site up; `codes`: those of the deepest site that has
+        any (of the deepest site, with the reason, where none has)."""
         say("clusters of channel vectors")
-        vectors = channel_vectors(
-            self.program, self.x, count=self.options.patches, batch_size=self.options.batch_size, seed=self.options.seed
-        )
-        self.artefacts.vectors = vectors
-        return cluster_vectors(vectors, self.labels, seed=self.options.seed)[1]
+        options = self.options
+        found: list[tuple[ChannelVectors, dict[str, Any]]] = []
+        for site in options.patch_sites or patch_sites(self.program):
+            vectors = channel_vectors(
+                self.program, self.x, count=options.patches, site=site, batch_size=options.batch_size, seed=options.seed
+            )
+            size = options.min_cluster_size
+            found.append((vectors, cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]))
+        self.artefacts.vectors, chosen = next((one for one in found if one[1]["n_clusters"]), found[0])
+        keep = ("site", "n_vectors", "n_clusters", "noise_share", "below_null", "reason")
+        return {"codes": chosen, "by_site": [{key: one[key] for key in keep} for _, one in found]}
 
     def slices(self, slicing: VisionModel | None) -> dict[str, Any]:
         classes = np.unique(self.labels)

@@ -17,8 +17,9 @@ from vision_codes.__main__ import main
 from vision_codes.configs.polytopes import PolytopesConfig
 from vision_codes.controls import CONTROLS, control
 from vision_codes.models import VisionModel, load_model
+from vision_codes.polytope_claims import _scaling_claims
 from vision_codes.polytope_density import choose_layers, layer_densities
-from vision_codes.polytope_patches import class_entropy
+from vision_codes.polytope_patches import channel_vectors, class_entropy, patch_sites
 from vision_codes.polytope_paths import scaling, scaling_summary
 from vision_codes.polytopes import balanced, polytopes
 
@@ -128,6 +129,9 @@ def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images) 
     assert {p["verdict"] for p in results["predictions"]} <= {"holds", "fails", "cannot tell"}
     assert set(results["predictions"][0]) == {"prediction", "verdict", "number", "ci"}
     assert {row["counting"] for row in results["interpolation"]} <= {"exact", "sampled"}
+    by_site = results["clusters"]["by_site"]
+    assert len(by_site) == len({row["site"] for row in by_site}) > 1
+    assert results["clusters"]["codes"]["n_clusters"] > 0 or all(row["reason"] for row in by_site)
     facts = results["slices"]["late"]
     assert facts["relative_area_error"] < 1e-6 and facts["centroid_codes_distinct"] == facts["centroid_codes_checked"]
     assert artefacts.slices["late"][0].n_regions == facts["n_regions"]
@@ -147,12 +151,47 @@ def test_models_are_loaded_by_name_or_path(tmp_path: Path) -> None:
     again = load_model(str(tmp_path / "weights.pt"), image_size=64)
     assert again.name == "resnet18" and again.image_size == 64
     assert again.provenance()["sha256"] == model.provenance()["sha256"]
+    torch.save(model.module.state_dict(), tmp_path / "googlenet")  # any existing file, even with another model's name
+    assert load_model(str(tmp_path / "googlenet"), image_size=64).provenance()["sha256"] == again.provenance()["sha256"]
+    with pytest.raises(UserError, match="unknown model"):
+        load_model(str(tmp_path / "no-such-file"))
     (tmp_path / "bad.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match="expected a state dict in bad.pt"):
         load_model(str(tmp_path / "bad.pt"))
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(UserError, match=r"other.pt holds 'a'"):
         load_model(str(tmp_path / "other.pt"))
+
+
+def _scaling_row(network: str, peak: float | None, changed: float) -> dict:
+    row = {"network": network, "layer": "a", "counting": "exact", "log2_peak": peak, "class_changed_by_3": changed}
+    row["log2_peak_ci"] = None if peak is None else [peak - 0.05, peak + 0.05]
+    row["class_changed_by_3_ci"] = [max(0, changed - 0.1), min(1, changed + 0.1)]
+    return row | {"share_of_crossings_beyond_1": 0.4, "share_of_class_changes_beyond_1": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("own", "control", "verdicts"),
+    [
+        ((1.69, 0.9), (1.0, 0.2), ["holds", "holds"]),
+        ((1.69, 0.9), (1.66, 0.85), ["cannot tell", "cannot tell"]),  # what a control shows says nothing of training
+        ((1.69, 0.2), (1.0, 0.9), ["holds", "fails"]),
+        ((-0.5, 0.9), (-1.0, 0.2), ["fails", "fails"]),  # classes change, but boundaries are not fewer
+        ((1.69, 0.9), (None, 0.2), ["cannot tell", "holds"]),
+    ],
+)
+def test_scaling_is_judged_against_the_highest_control(own, control, verdicts) -> None:
+    rows = [_scaling_row("trained", *own), _scaling_row("shuffled weights", *control), _scaling_row("init", None, 0.0)]
+    claims = _scaling_claims({"scaling": rows})
+    assert [claim.verdict for claim in claims] == verdicts
+    assert all("shuffled weights" in claim.note for claim in claims)
+
+
+def test_patches_are_clustered_at_several_depths(small: VisionModel, images) -> None:
+    program = trace(small.module, torch.zeros(3, 32, 32))
+    assert len(patch_sites(program, 2)) == 2 and patch_sites(program)[-1] == program.sites[0].site
+    with pytest.raises(UserError, match="unknown site 'stem.2:relu7'"):
+        channel_vectors(program, small.inputs(images[0][:2]), count=4, site="stem.2:relu7")
 
 
 @pytest.mark.slow

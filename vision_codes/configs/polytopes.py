@@ -25,7 +25,12 @@ class PolytopesConfig(RunConfig):
         25_000, "count exactly along paths where at most this many units (or one layer) lie ahead"
     )
     probes: int = option(16, "random output directions for distances between local affine maps")
-    patches: int = option(3000, "channel vectors (image positions) to cluster")
+    patches: int = option(3000, "channel vectors (image positions) to cluster, at each of `patch_sites`")
+    patch_sites: tuple[str, ...] = option(
+        (),
+        "switches whose channel codes are clustered, the first with clusters is shown (default: four, deepest first)",
+    )
+    min_cluster_size: int = option(8, "least channel vectors in a cluster")
     slice_size: int = option(32, "image side for the slice through the whole network")
     slice_regions: int = option(4000, "regions to aim for in a slice; the cap is ten times this")
     controls: bool = option(True, "also measure four networks without the training")
