@@ -20,9 +20,11 @@ from eval.measures.connector import Connector, FeatureRows
 from eval.measures.faithfulness import scorecard, share_of_gap
 from eval.progress import progress
 from llm_codes.connectors import FeaturePairs
+from llm_codes.connectors_reruns import ComputedOnce
 from llm_codes.corpus import Corpus
 from llm_codes.models import Model
 from llm_codes.saes.files import SAEFolder
+from llm_codes.sites import resolve_site
 
 Replacement = Callable[[Float[Tensor, "token width"], Float[Tensor, "token width"]], Float[Tensor, "token width"]]
 ROWS = (
@@ -62,16 +64,32 @@ class Branch:
         return [(self.hook_in, at_input), (self.hook_out, at_output)]
 
     @torch.no_grad()
-    def losses(self, corpus: Corpus, hooks: list[Any], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
-        """Summed CE and number of predicted tokens of each document (the prediction from position 0 is left out)."""
-        sums, counts = np.zeros(len(corpus.documents)), np.zeros(len(corpus.documents))
-        for batch in corpus.batches(batch_size):
-            losses = self.model.cross_entropy(batch.tokens, hooks).cpu().double()
-            keep = batch.mask[:, 1:].clone()
-            keep[:, 0] = False
-            np.add.at(sums, batch.document.numpy(), (losses * keep).sum(1).numpy())
-            np.add.at(counts, batch.document.numpy(), keep.sum(1).double().numpy())
+    def row_losses(
+        self, corpus: Corpus, rows: Mapping[Any, list[Any]], batch_size: int = 16
+    ) -> tuple[dict[Any, np.ndarray], np.ndarray]:
+        """For each row of hooks the summed CE of each document, and the documents' numbers of predicted tokens.
+
+        The prediction from position 0 is left out. One walk over the corpus; what lies below the branch is computed
+        once per batch.
+        """
+        sums = {name: np.zeros(len(corpus.documents)) for name in rows}
+        counts = np.zeros(len(corpus.documents))
+        n_batches = -(-len(corpus) // batch_size)
+        with ComputedOnce(self.model, resolve_site(self.model, self.hook_in).layer) as once:
+            for batch in progress(corpus.batches(batch_size), label="scorecard", total=n_batches, unit="batch"):
+                once.forget()
+                keep, document = batch.mask[:, 1:].clone(), batch.document.numpy()
+                keep[:, 0] = False
+                np.add.at(counts, document, keep.sum(1).double().numpy())
+                for name, hooks in rows.items():
+                    losses = self.model.cross_entropy(batch.tokens, hooks).cpu().double()
+                    np.add.at(sums[name], document, (losses * keep).sum(1).numpy())
         return sums, counts
+
+    def losses(self, corpus: Corpus, hooks: list[Any], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+        """Summed CE and number of predicted tokens of each document with one set of hooks."""
+        sums, counts = self.row_losses(corpus, {"": hooks}, batch_size)
+        return sums[""], counts
 
 
 def _flat(activation: Tensor) -> Tensor:
@@ -149,9 +167,7 @@ def causal_scorecard(
     that maps features: `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`.
     """
     everything = {**rows, **(controls or {})}
-    sums, counts = {}, np.zeros(0)
-    for name, hooks in progress(everything.items(), label="scorecard", total=len(everything), unit="row"):
-        sums[name], counts = branch.losses(corpus, hooks, batch_size)
+    sums, counts = branch.row_losses(corpus, everything, batch_size)
     kept = counts > 0
     sums, counts = {name: values[kept] for name, values in sums.items()}, counts[kept]
     table = scorecard(sums, counts, seed=seed)
@@ -184,17 +200,21 @@ def pruning_frontier(
     Returns rows `method`, `edges_per_output` (measured), `budget`, `ce_delta` (to the original), `fvu` of the MLP
     output on held-out tokens.
     """
-    base, counts = branch.losses(corpus, [], batch_size)
+    rows = {
+        (method, budget): branch.hooks(connector_writes(connector, first, second))
+        for method, connectors in variants.items()
+        for budget, connector in connectors.items()
+    }
+    sums, counts = branch.row_losses(corpus, {"original": [], **rows}, batch_size)
     target = held_out.y
     spread = float((target - target.mean(0)).square().sum())
     features = held_out.inputs.rows(slice(0, len(target)))
     out = []
     for method, connectors in variants.items():
         for budget, connector in connectors.items():
-            sums, _ = branch.losses(corpus, branch.hooks(connector_writes(connector, first, second)), batch_size)
             written = second.decode(connector.predictor()(features))
             line = {"method": method, "budget": budget, "edges_per_output": connector.edges_per_output}
-            line |= {"ce_delta": float((sums - base).sum() / counts.sum())}
+            line |= {"ce_delta": float((sums[method, budget] - sums["original"]).sum() / counts.sum())}
             out.append(line | {"fvu": float((written - target).square().sum()) / spread})
     return out
 

@@ -19,7 +19,7 @@ a time is made dense in float32. Memory while fitting: 16 bytes per input x outp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,15 @@ class FeatureRows:
 
     def _sum(self, values: Tensor) -> Tensor:
         return values.new_zeros(self.width).index_add_(0, self.indices.flatten(), values.flatten())
+
+    def columns(self, features: Sequence[int]) -> Float[Tensor, "token chosen"]:
+        """The activations of several features on every token, in one pass over the rows."""
+        place = torch.full((self.width,), -1)
+        place[list(features)] = torch.arange(len(features))
+        chosen = place[self.indices]
+        token, active = (chosen >= 0).nonzero(as_tuple=True)
+        out = self.values.new_zeros(len(self), len(features))
+        return out.index_put_((token, chosen[token, active]), self.values[token, active], accumulate=True)
 
     def column(self, feature: int) -> Float[Tensor, " token"]:
         """One feature's activation on every token."""
@@ -209,11 +218,10 @@ class ConnectorFit:
 
 @dataclass
 class _State:
-    """Weights in normalised units (features divided by their rms), Adam's moments, and the step counter."""
+    """Weights in normalised units (features divided by their rms) and the step counter."""
 
     weight: Tensor
     bias: Tensor
-    moments: list[Tensor]
     step: int = 0
 
 
@@ -261,11 +269,12 @@ def fit_connector(
     state.weight *= allowed
     state.bias *= live_out  # a silent output has no scale: it gets no edges, no bias, and no part in the loss
     problem = _Problem(inputs, outputs, scale_in, scale_out, metric, options.activation)
-    _descend(state, problem, options, options.steps, options.l1, None, generator, every_step)
+    fixed = None if support is None else allowed
+    _descend(state, problem, options, options.steps, options.l1, fixed, generator, every_step)
     kept = _choose_edges(state.weight, options, allowed)
     if options.refit_steps:
         state.weight *= kept
-        state.moments, state.step = _no_moments(state), 0
+        state.step = 0
         _descend(state, problem, options, options.refit_steps, 0.0, kept, generator, every_step)
         kept &= state.weight.abs() >= options.minimum_share
     weight = state.weight * kept * (scale_out / scale_in[:, None])
@@ -296,13 +305,7 @@ def _initial_state(initial: Any, scale_in: Tensor, scale_out: Tensor, generator:
     else:
         weight = initial[0].float() * scale_in[:, None] / scale_out
         bias = initial[1].float() / scale_out
-    state = _State(weight, bias, [])
-    state.moments = _no_moments(state)
-    return state
-
-
-def _no_moments(state: _State) -> list[Tensor]:
-    return [torch.zeros_like(x) for x in (state.weight, state.weight, state.bias, state.bias)]
+    return _State(weight, bias)
 
 
 @dataclass
@@ -348,23 +351,29 @@ def _descend(
     generator: torch.Generator,
     every_step: Callable[[int, float, Tensor], None] | None,
 ) -> None:
-    """Adam with a cosine schedule and a proximal L1 step; only ``kept`` edges move where given."""
+    """Adam with a cosine schedule and a proximal L1 step; only ``kept`` edges move where given (and only they are
+    computed: the others are zero and stay so)."""
     n_tokens = len(problem.inputs)
     size = min(options.batch_size, n_tokens)
+    edges = None if kept is None else kept.flatten().nonzero()[:, 0]
+    moving = state.weight if edges is None else state.weight.flatten()[edges]
+    moments = [torch.zeros_like(x) for x in (moving, moving, state.bias, state.bias)]
     for i in range(steps):
         which = torch.randint(0, n_tokens, (size,), generator=generator)
         loss, of_weight, of_bias = problem.gradient(state, which)
         if not math.isfinite(loss):
             raise UserError(f"the connector's loss became {loss} at step {i}; lower --learning-rate")
-        if kept is not None:
-            of_weight *= kept
+        if edges is not None:
+            of_weight = of_weight.flatten()[edges]
         rate = options.learning_rate * 0.5 * (1 + math.cos(math.pi * i / steps))
         state.step += 1
-        _adam(state.weight, of_weight, state.moments[0], state.moments[1], rate, state.step)
-        _adam(state.bias, of_bias, state.moments[2], state.moments[3], rate, state.step)
+        _adam(moving, of_weight, moments[0], moments[1], rate, i + 1)
+        _adam(state.bias, of_bias, moments[2], moments[3], rate, i + 1)
         if l1:
             shrink = rate * l1 / options.learning_rate
-            state.weight.copy_(state.weight.sign() * (state.weight.abs() - shrink).clamp_min_(0))
+            moving.copy_(moving.sign() * (moving.abs() - shrink).clamp_min_(0))
+        if edges is not None:
+            state.weight.view(-1)[edges] = moving
         if every_step is not None:
             every_step(state.step, loss, state.weight)
 

@@ -262,3 +262,39 @@ def _name(
         best = next((form for form in ranked if form.adjusted <= level and form.f1 >= minimum_f1), None)
         out[child] = [replace(form, named=form is best) for form in ranked]
     return out
+
+
+def retest_forms(
+    forms: Sequence[tuple[LogicForm, Bool[np.ndarray, " token"], Bool[np.ndarray, "token _"]]],
+    *,
+    groups: Int[np.ndarray, " token"] | None = None,
+    threshold: float = 0.5,
+    minimum_support: int = 10,
+    minimum_f1: float = 0.5,
+    level: float = 0.05,
+) -> list[LogicForm]:
+    """Do forms that were named on one text hold on another?
+
+    Each form is tested as it stands, by the same rule as when it was named; nothing is searched again.
+
+    Args:
+        forms: each form with whether its child fires and whether its parents do (columns in the form's own order).
+        groups, threshold, minimum_support, minimum_f1, level: as in ``logic_forms``.
+
+    Returns:
+        The forms in the order given with their numbers on this text; ``named`` says whether the form kept its name:
+        p-value adjusted over exactly these forms (Benjamini-Hochberg) at most ``level``, F1 at least ``minimum_f1``. A
+        form with a critical cell that was hardly seen (fewer than ``minimum_support`` tokens) counts as p = 1 and has
+        ``support`` -1: it could not be tested.
+    """
+    found = []
+    for form, fires, parents in forms:
+        tested = _test_child(fires, parents, form.parents, groups, threshold, minimum_support)
+        same = (one for one in tested if (one.kind, one.parents, one.need) == (form.kind, form.parents, form.need))
+        unseen = replace(form, precision=float("nan"), recall=float("nan"), support=-1, p_value=1.0)
+        found.append(next(same, unseen))
+    adjusted = benjamini_hochberg(np.array([form.p_value for form in found]))
+    return [
+        replace(form, adjusted=float(p), named=bool(p <= level and form.support >= 0 and form.f1 >= minimum_f1))
+        for form, p in zip(found, adjusted, strict=True)
+    ]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,7 +74,7 @@ def decisive_parents(connector: Connector, output: int, inputs: FeatureRows, cou
     edges = connector.edges(output)
     if not edges:
         return []
-    contributions = torch.stack([weight * inputs.column(source) for source, weight in edges], dim=1)
+    contributions = inputs.columns([source for source, _ in edges]) * torch.tensor([weight for _, weight in edges])
     drive = contributions.sum(1, keepdim=True) + connector.bias[output]
     raising = (contributions.clamp_min(0) * (drive > 0)).mean(0)
     lowering = (-contributions * ((contributions < 0) & (drive <= 0) & (drive - contributions > 0))).mean(0)
@@ -103,7 +102,7 @@ def read_logic(
     (Benjamini-Hochberg at `seed_level`).
     """
     children = {}
-    least_in, least_out = (on_above * _typical_size(rows) for rows in (pairs.inputs, pairs.outputs))
+    least_in, least_out = (on_levels(rows, on_above) for rows in (pairs.inputs, pairs.outputs))
     for output in outputs:
         parents = decisive_parents(connector, output, pairs.inputs, n_parents)
         if not parents:
@@ -111,15 +110,14 @@ def read_logic(
         fires = pairs.outputs.column(output).numpy() > float(least_out[output])
         if fires.sum() < minimum_support:
             continue
-        on = [pairs.inputs.column(parent).numpy() > float(least_in[parent]) for parent in parents]
-        active = np.stack(on, axis=1)
+        active = (pairs.inputs.columns(parents) > least_in[parents]).numpy()
         children[output] = (fires, active, parents)
     return logic_forms(children, groups=pairs.document, minimum_support=minimum_support, level=seed_level)
 
 
-def _typical_size(rows: FeatureRows) -> Tensor:
-    """Root mean square of each feature over the tokens on which it is active."""
-    return rows.root_mean_square() / rows.density().clamp_min(1e-12).sqrt()
+def on_levels(rows: FeatureRows, on_above: float = ON_ABOVE) -> Tensor:
+    """Above which activation each feature counts as on: `on_above` times its root mean square when active."""
+    return on_above * rows.root_mean_square() / rows.density().clamp_min(1e-12).sqrt()
 
 
 def named_form(forms: Sequence[LogicForm]) -> LogicForm | None:

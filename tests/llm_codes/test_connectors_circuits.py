@@ -121,6 +121,31 @@ def test_replacing_by_the_same_changes_nothing_and_by_zero_does(model, corpus):
     assert abs(plain - same).max() < 1e-3 and abs(plain - zero).max() > 1e-2
 
 
+def test_rows_that_share_what_lies_below_lose_what_full_runs_lose(model, corpus):
+    """Bit for bit, also after a row that changes the MLP's input, and nothing is left behind in the model."""
+    before, after = resolve_site(model, "mlp_in", 1), resolve_site(model, "mlp_out", 1)
+    branch = Branch(model, before.hook, after.hook)
+    rows = {
+        "original": [],
+        "input": branch.hooks(lambda x, y: y, read=lambda x: 0.5 * x),
+        "half": branch.hooks(lambda x, y: 0.5 * y),
+        "original again": [],
+    }
+    sums, counts = branch.row_losses(corpus, rows, batch_size=7)
+    assert not any(type(module.__dict__.get("forward")).__name__ == "_Kept" for module in model.bridge.modules())
+    for name, hooks in rows.items():
+        full, place = counts * 0, 0
+        for batch in corpus.batches(7):
+            keep = batch.mask[:, 1:].clone()
+            keep[:, 0] = False
+            losses = (model.cross_entropy(batch.tokens, hooks).double() * keep).sum(1)
+            for document, loss in zip(batch.document.tolist(), losses.tolist(), strict=True):
+                full[document] += loss
+            place += len(batch.tokens)
+        assert place == len(corpus) and (full == sums[name]).all()
+    assert (sums["original"] == sums["original again"]).all() and (sums["half"] != sums["original"]).any()
+
+
 def test_evaluation_has_nine_rows_controls_frontier_interventions(model, corpus, chain):
     whole, _ = chain
     found = evaluate_chain(model, whole, corpus, corpus, budgets=(1, 4), edges_tested=10, logic_outputs=8, fit_steps=30)

@@ -73,15 +73,29 @@ def test_only_the_allowed_edges_are_used():
     assert bool(support[connector.inputs, connector.outputs].all())
 
 
+def test_given_edges_are_fitted_as_if_no_other_existed():
+    """Least squares on the allowed columns: inputs that are not allowed must not take part while fitting."""
+    inputs, outputs, _ = planted(6, n_inputs=12, n_outputs=5, n_tokens=3000)
+    support = torch.rand(12, 5, generator=torch.Generator().manual_seed(1)) < 0.4
+    for steps, refit in ((500, 0), (250, 250)):
+        options = ConnectorFit("linear", 0.0, None, steps=steps, refit_steps=refit, batch_size=3000)
+        found = fit_connector(inputs, outputs, options, support=support).dense()
+        x, y = inputs.dense().double(), outputs.dense().double()
+        x, y = x - x.mean(0), y - y.mean(0)
+        for output in range(5):
+            columns = x[:, support[:, output]]
+            wanted = torch.linalg.lstsq(columns, y[:, output]).solution
+            assert torch.allclose(found[support[:, output], output].double(), wanted, atol=0.02)
+
+
 @pytest.mark.parametrize("activation", ["relu", "linear"])
 @pytest.mark.parametrize("with_metric", [False, True])
 def test_the_written_out_gradient_is_autograds(activation, with_metric):
-    from eval.measures.connector import _no_moments, _Problem, _State
+    from eval.measures.connector import _Problem, _State
 
     inputs, outputs, weight = planted(7, n_tokens=300)
     generator = torch.Generator().manual_seed(0)
-    state = _State(torch.randn(weight.shape, generator=generator) * 0.1, torch.randn(60, generator=generator) * 0.1, [])
-    state.moments = _no_moments(state)
+    state = _State(torch.randn(weight.shape, generator=generator) * 0.1, torch.randn(60, generator=generator) * 0.1)
     metric = torch.randn(60, 9, generator=generator) if with_metric else None
     scales = inputs.root_mean_square(), outputs.root_mean_square()
     problem = _Problem(inputs, outputs, *scales, metric, activation)
@@ -109,6 +123,12 @@ def test_prediction_equals_the_dense_formula_and_edges_read_back():
     assert torch.equal(connector.dense(), weight)
     assert connector.n_edges == 4 and connector.edges_per_output == 2
     assert connector.with_weights(connector.weights * torch.tensor([1.0, 0, 1, 1])).n_edges == 3
+
+
+def test_several_columns_are_the_single_ones():
+    inputs, _, _ = planted(7, n_tokens=200)
+    wanted = torch.stack([inputs.column(feature) for feature in (5, 0, 119)], dim=1)
+    assert torch.equal(inputs.columns([5, 0, 119]), wanted) and inputs.columns([]).shape == (200, 0)
 
 
 def test_feature_rows_round_trip_and_count():
