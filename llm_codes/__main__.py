@@ -78,6 +78,12 @@ COMMANDS = (
         "causal scorecard, pruning, interventions, logic",
     ),
     Command(
+        "connector confirm",
+        "llm_codes.configs.connectors:ConnectorConfirmConfig",
+        "llm_codes.connectors_confirm:command",
+        "named logic forms once more, on fresh text",
+    ),
+    Command(
         "connector show",
         "llm_codes.configs.connectors:ConnectorShowConfig",
         "llm_codes.connectors_commands:show_command",

@@ -33,6 +33,7 @@ from llm_codes.connectors import (
     save_connector,
     train_connector,
 )
+from llm_codes.connectors_confirm import form_json, named_forms_json
 from llm_codes.connectors_interventions import validate_edges
 from llm_codes.connectors_scorecard import (
     Branch,
@@ -212,7 +213,7 @@ def _read_circuits(
         circuit = describe_feature(output, chain.connector, pairs, into, out_of)
         circuit["terms"] = circuit["terms"][:8]
         form = named.get(output)
-        circuit["logic"] = None if form is None else _form_json(form, into)
+        circuit["logic"] = None if form is None else form_json(form, into)
         circuit["logic_reason"] = (
             None if form else "no form survived the correction, or its critical cells were not seen"
         )
@@ -225,21 +226,8 @@ def _read_circuits(
     counts = {kind: sum(f is not None and f.kind == kind for f in named.values()) for kind in ("single", *kinds)}
     tested_forms = sum(map(len, forms.values()))
     logic = {"outputs_tested": len(forms), "forms_tested": tested_forms, "named": counts}
+    logic["forms"] = named_forms_json(named, pairs, into)
     return {"logic_forms": logic, "circuits": circuits}
-
-
-def _form_json(form: Any, into: ContextIndex) -> dict[str, Any]:
-    words = {parent: f"IF_{parent} ({into.label(parent)})" for parent in form.parents}
-    return {
-        "kind": form.kind,
-        "words": form.words(words),
-        "parents": list(form.parents),
-        "need": form.need,
-        "precision": form.precision,
-        "recall": form.recall,
-        "support": form.support,
-        "adjusted_p": form.adjusted,
-    }
 
 
 def claims_of(results: dict[str, Any]) -> list[Claim]:

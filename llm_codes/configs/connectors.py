@@ -43,6 +43,17 @@ class ConnectorEvalConfig(HarvestConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConnectorConfirmConfig(HarvestConfig):
+    """Test the logic forms that `connector eval` named once more, on text it did not read."""
+
+    found: str = option(help="run folder of `connector eval`")
+    connector: str = option("", "folder of the connector (default: the one that ships with the embedded model)")
+    from_: str = option("", "folder of the dictionary before the MLP")
+    to: str = option("", "folder of the dictionary at its output")
+    tokens: int = option(400_000, "tokens to read; of the corpus that `connector eval` read, what it read is left out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConnectorShowConfig(HarvestConfig):
     """One output feature: its equation, the tokens its inputs fire on, its contexts."""
 

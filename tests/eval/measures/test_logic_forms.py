@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.measures.logic_forms import logic_forms
+from eval.measures.logic_forms import LogicForm, logic_forms, retest_forms
 
 N_GENERATORS = 20
 N_CHILDREN = 12
@@ -92,3 +92,25 @@ def test_errors():
         logic_forms({0: (a[:, 0], a, range(7))})
     with pytest.raises(UserError, match="expected correction"):
         logic_forms({}, correction="none")
+
+
+def test_named_forms_are_tested_again_as_they_stand():
+    """True forms keep their name on fresh draws; one that the fresh text contradicts, or cannot show, loses it."""
+    random = np.random.default_rng(3)
+    a, b = (random.random(6000) < 0.2 for _ in range(2))
+    groups = np.arange(6000) // 300
+    both = np.stack([a, b], 1)
+    nan = float("nan")
+    either = LogicForm("or", (7, 8), 1, nan, nan, 0, nan)
+    only = LogicForm("and-not", (7, 8), 1, nan, nan, 0, nan)
+    alone = LogicForm("single", (7,), 1, nan, nan, 0, nan)
+    never = np.zeros_like(both)
+    found = retest_forms(
+        [(either, a | b, both), (only, a & ~b, both), (only, a, both), (alone, a, both[:, :1]), (either, a | b, never)],
+        groups=groups,
+    )
+    assert [form.named for form in found] == [True, True, False, True, False]
+    assert found[0].precision == found[0].recall == 1 and found[0].support == (a | b).sum()
+    assert found[4].support == -1 and found[4].adjusted == 1
+    swapped = retest_forms([(LogicForm("and-not", (8, 7), 1, nan, nan, 0, nan), b & ~a, both[:, ::-1])], groups=groups)
+    assert swapped[0].named and swapped[0].parents == (8, 7)
