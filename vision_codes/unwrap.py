@@ -4,7 +4,8 @@
     # 2 dictionaries TopK SAEs on h1, h2, h3, tied and untied
     # 3 connectors   F1 -> F2 -> F3 with at most `edges` edges per output feature; the second is fitted on what the
                      first one writes, so that it meets what it will meet; errors are measured also as the
-                     next layer reads them
+                     next layer reads them; then the kept weights of both are fitted once more, together, on
+                     the digits that come out (`unwrap_refit`)
     # 4 substitution image -> h1 -> F1 -> F2 -> F3 -> h3 -> digit: layers 2 and 3 are never computed
     # 5 claims       of the feature-connector post [FC], each with a verdict over seeds
 
@@ -34,6 +35,7 @@ from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.data import ImageSet, load_images
 from vision_codes.unwrap_claims import claims_of, summary_rows
 from vision_codes.unwrap_figures import add_chapter, draw
+from vision_codes.unwrap_refit import RefitOptions, refit_through
 
 SHIFTS = (-2, -1, 0, 1, 2)
 MOST_WRITTEN = 128  # features of one image that a connector hands on, largest first
@@ -222,6 +224,9 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
     written = rows_of(first, features[0])
     second = fit_connector(written, features[2], options, metric=metrics[1])
     out = Unwrapped(network, digits, dictionaries, [first, second], snapshots, measured)
+    measured["cost_points_before_joint_fit"] = substitution(out, test)["cost_points"]
+    joint = RefitOptions(config.joint_steps, most=MOST_WRITTEN, seed=seed)
+    out.connectors = refit_through(out.connectors, dictionaries, features, hidden, network.read_out, joint)
     measured |= substitution(out, test) | starts(out, hidden, features, seed)
     return out
 
@@ -236,8 +241,7 @@ def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> dict[str, Any]:
     network, dictionaries, labels = unwrapped.network, unwrapped.dictionaries, unwrapped.digits.test_labels
     last = dictionaries[2]
     first, second = unwrapped.connectors
-    f1 = encode_rows(dictionaries[0], test[0])
-    f2 = first.predictor()(f1)
+    f2 = first.predictor()(encode_rows(dictionaries[0], test[0]))
     f3 = second.predictor()(FeatureRows.from_dense(f2, MOST_WRITTEN))
     plain = accuracy(network, test[2], labels)
     replaced = accuracy(network, last.decode(f3), labels)
@@ -250,6 +254,9 @@ def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> dict[str, Any]:
         "accuracy_sae_3_only": only_sae,
         "accuracy_mean_ablated": mean,
         "cost_points": 100 * (plain - replaced),
+        "changed_digits": float(
+            (network.read_out(test[2]).argmax(1) != network.read_out(last.decode(f3)).argmax(1)).float().mean()
+        ),
         "edges_per_output": [connector.edges_per_output for connector in unwrapped.connectors],
         "most_edges": max(int(connector.starts.diff().max()) for connector in unwrapped.connectors),
         "connector_l0": [float((f2 > 0).float().sum(1).mean()), float((f3 > 0).float().sum(1).mean())],

@@ -30,6 +30,8 @@ def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         "accuracy of the network": [row["accuracy"] for row in rows],
         "accuracy, layers 2 and 3 replaced": [row["accuracy_replaced"] for row in rows],
         "cost in points": [row["cost_points"] for row in rows],
+        "cost in points before the joint fit": [row["cost_points_before_joint_fit"] for row in rows],
+        "images whose digit changes": [row["changed_digits"] for row in rows],
         "accuracy, last dictionary only": [row["accuracy_sae_3_only"] for row in rows],
         "accuracy, mean-ablated": [row["accuracy_mean_ablated"] for row in rows],
         "edges per output, first connector": [row["edges_per_output"][0] for row in rows],

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from eval.measures.connector import Connector
+from eval.measures.dictionary import TopKDictionary, encode_rows
 from vision_codes.__main__ import main
 from vision_codes.unwrap import Network, analytic_start, load_digits, train_dictionary
 from vision_codes.unwrap_claims import claims_of, over_seeds
+from vision_codes.unwrap_refit import RefitOptions, largest, refit_through, substituted
 
 
 def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02):
@@ -17,6 +20,8 @@ def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02
         "accuracy": 0.97,
         "accuracy_replaced": 0.97 - cost / 100,
         "cost_points": cost,
+        "cost_points_before_joint_fit": cost + 0.3,
+        "changed_digits": 0.02,
         "accuracy_sae_3_only": 0.97,
         "accuracy_mean_ablated": 0.1,
         "edges_per_output": [20.0, 18.0],
@@ -65,6 +70,43 @@ def test_a_dictionary_learns_and_the_analytic_start_is_exact_for_always_on_units
     assert torch.allclose(features @ weight + bias, made, atol=1e-3)
 
 
+def test_the_joint_fit_keeps_the_edges_and_brings_the_digits_nearer():
+    """A read-out that uses one direction only: the fit on what comes out finds what the layers' own fits gave away."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    hidden = [draw(600, 6).relu() for _ in range(3)]
+    zeros = torch.zeros(6)
+    dictionaries = [TopKDictionary(draw(10, 6), torch.zeros(10), draw(10, 6), zeros, zeros, 4) for _ in range(3)]
+    features = [encode_rows(d, h) for d, h in zip(dictionaries, hidden, strict=True)]
+    connectors = [
+        Connector.from_dense(draw(10, 10) * (torch.rand(10, 10, generator=generator) < 0.3), torch.ones(10), "relu")
+        for _ in range(2)
+    ]
+    matrix = draw(6, 4)
+    options = RefitOptions(steps=150, learning_rate=0.02, most=7)
+    found = refit_through(connectors, dictionaries, features, hidden, lambda h: h @ matrix, options)
+
+    def divergence(pair):
+        weights = [tensor for one in pair for tensor in (one.dense(), one.bias)]
+        _, out = substituted(features[0].dense(), weights, dictionaries[2], 7)
+        wanted, got = ((h @ matrix).log_softmax(1) for h in (hidden[2], out))
+        return float((wanted.exp() * (wanted - got)).sum(1).mean())
+
+    for before, after in zip(connectors, found, strict=True):
+        assert not bool(((before.dense() == 0) & (after.dense() != 0)).any())
+    assert divergence(found) < 0.5 * divergence(connectors)
+    same = refit_through(connectors, dictionaries, features, hidden, lambda h: h @ matrix, RefitOptions(steps=0))
+    assert same == connectors
+
+
+def test_the_largest_features_of_each_image_are_handed_on():
+    assert torch.equal(largest(torch.tensor([[3.0, 0, 1, 2]]), 2), torch.tensor([[3.0, 0, 0, 2]]))
+    assert torch.equal(largest(torch.ones(2, 3), 5), torch.ones(2, 3))
+
+
 def test_the_test_images_are_split_where_there_is_no_training_set(data_folder):
     digits, provenance = load_digits("mnist", 0)
     assert (len(digits.train), len(digits.test)) == (8000, 2000) and provenance["n"] == 10_000
@@ -88,7 +130,18 @@ def test_the_command_runs_and_continues(data_folder, tmp_path, capsys):
         "--threads",
         "1",
     ]
-    arguments += ["--connector-steps", "8", "--refit-steps", "8", "--hidden", "32", "--active", "8,8,8"]
+    arguments += [
+        "--connector-steps",
+        "8",
+        "--refit-steps",
+        "8",
+        "--joint-steps",
+        "4",
+        "--hidden",
+        "32",
+        "--active",
+        "8,8,8",
+    ]
     assert main(arguments) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results["claims"]) == 5 and results["seeds"][0]["most_edges"] <= 32
