@@ -24,7 +24,7 @@ from eval.errors import UserError
 from eval.measures.resampling import bootstrap_mean, bootstrap_share
 from eval.scores import Score
 from llm_codes.corpus import Corpus
-from llm_codes.models import Model
+from llm_codes.models import Hook, Model
 from llm_codes.polytopes.samples import TokenSample
 from llm_codes.sites import resolve_site
 
@@ -112,6 +112,21 @@ def _matched(samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return mean + weights @ (samples - mean)
 
 
+def _last_logits(model: Model, tokens: torch.Tensor, count: int, hooks: list[Hook]) -> torch.Tensor:
+    """Logits `[scale, vocabulary]` after the last token, in `count` copies of a window that differ there only: what
+    stands before it is run once and its keys and values are shared (models without such a cache run whole windows)."""
+    whole = getattr(model.bridge, "original_model", None)
+    if whole is None or len(tokens) < 2:
+        return model.logits(tokens[None].expand(count, -1), hooks)[:, -1]
+    model.check_hooks([name for name, _ in hooks])
+    tokens = tokens.to(model.device)
+    before = whole(tokens[None, :-1], use_cache=True).past_key_values
+    before.batch_repeat_interleave(count)
+    with model.bridge.hooks(fwd_hooks=hooks):
+        last = tokens[None, -1:].expand(count, -1)
+        return model.bridge(last, past_key_values=before, use_cache=True, return_type="logits")[:, -1]
+
+
 @torch.no_grad()
 def _ray(
     model: Model, tokens: torch.Tensor, stream: str, pre: list[str], vector: np.ndarray | None
@@ -133,8 +148,8 @@ def _ray(
         del hook
         seen[name] = activation[:, -1].float().cpu()
 
-    hooks = [(stream, scaled), *((name, lambda a, hook, name=name: keep(a, hook, name)) for name in pre)]
-    logits = model.logits(tokens[None].expand(len(scales), -1), hooks)[:, -1]
+    hooks: list[Hook] = [(stream, scaled), *((name, lambda a, hook, name=name: keep(a, hook, name)) for name in pre)]
+    logits = _last_logits(model, tokens, len(scales), hooks)
     bits = torch.cat([seen[name] for name in pre], dim=1).numpy() > 0
     step = length[0] * (SCALES[1] - SCALES[0])
     flips = (bits[1:] != bits[:-1]).sum(1)

@@ -115,6 +115,16 @@ def test_rays_scale_one_activation_in_its_whole_window(model, text_folder, monke
     assert (noise.document == found.document).all() and all(map(torch.equal, seen[:40], seen[40:]))
 
 
+def test_the_shared_window_before_the_ray_changes_nothing(model, corpus, monkeypatch):
+    sample = collect(model, corpus, [resolve_site(model, "resid_pre", 1)])
+    shared = rays.scale_rays(model, corpus, sample, 1, 4)
+    monkeypatch.setattr(rays, "_last_logits", lambda model, tokens, count, hooks: model.logits(
+        tokens[None].expand(count, -1), hooks)[:, -1])  # fmt: skip
+    whole = rays.scale_rays(model, corpus, sample, 1, 4)
+    assert shared.density == pytest.approx(whole.density, rel=0.02) and (shared.changed == whole.changed).all()
+    assert shared.density.max() > 0
+
+
 def _rays(change_beyond, density_beyond=0.1, n=30):
     density = np.where(rays.SCALES[:-1] < 1, 1.0, density_beyond)[None].repeat(n, 0)
     changed = np.zeros((n, 24), dtype=bool)
@@ -155,6 +165,7 @@ def test_too_few_tokens_for_pairs_are_reasons_not_a_traceback(tiny_model_folder,
 
     out = tmp_path / "run"
     arguments = f"--model {tiny_model_folder} --corpus {text_folder} --split all --tokens 32 --context 32 --rays 2"
+    arguments += " --dictionary-steps 0"
     assert main(["polytopes", *arguments.split(), "--layers", "0:", "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())
     none = [row for row in results["density"] if row["n_classes"] == 0]
