@@ -169,10 +169,15 @@ def random_support(pairs: FeaturePairs, like: Connector, seed: int) -> Bool[Tens
     """As many edges per output as another connector has, at random places among live inputs."""
     generator = torch.Generator().manual_seed(seed + 1)
     live = pairs.inputs.root_mean_square() > 0
-    priority = torch.rand(like.n_inputs, like.n_outputs, generator=generator) * live[:, None]
+    priority = torch.rand(like.n_inputs, like.n_outputs, generator=generator).mul_(live[:, None])
     counts = like.starts.diff()
-    rank = priority.argsort(dim=0, descending=True).argsort(dim=0)
-    return (rank < counts) & live[:, None]
+    support = torch.zeros(priority.shape, dtype=torch.bool)
+    for columns in torch.arange(like.n_outputs).split(256):  # ranks of everything at once would take 16 bytes each
+        most = max(1, int(counts[columns].max()))
+        places = priority[:, columns].topk(most, dim=0).indices
+        chosen = torch.zeros(len(priority), len(columns), dtype=torch.bool)
+        support[:, columns] = chosen.scatter_(0, places, torch.arange(most)[:, None] < counts[columns])
+    return support & live[:, None]
 
 
 def train_connector(

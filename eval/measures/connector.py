@@ -12,14 +12,14 @@ Axis glossary: ``token`` rows (tokens or images), ``active`` the features kept i
 features, ``edge`` non-zero weights.
 
 Nothing here makes a token x feature matrix of the whole data: features come as rows of (index, value), and one batch at
-a time is made dense in float32. Memory while fitting: 16 bytes per input x output pair (weight, two moments, gradient):
-9.2 GB for 24k x 24k.
+a time is made dense in float32. Memory while fitting: 16 bytes per input x output pair (weight, two moments, gradient)
+and a quarter of a byte or two of masks, updates being made in blocks and in place; 4 bytes more from a dense start.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,79 +29,10 @@ from torch import Tensor
 
 from eval.errors import UserError, known_name
 from eval.measures.dictionary_kernels import accumulate_active, decode_active
+from eval.measures.feature_rows import FeatureRows
 
 ACTIVATIONS = ("linear", "relu")
-
-
-@dataclass(frozen=True)
-class FeatureRows:
-    """Sparse feature activations of many tokens: ``indices`` and ``values`` [token active], ``width`` features.
-
-    Rows with fewer active features are padded with value 0. Non-negative values are the usual case, not required.
-    """
-
-    indices: Int[Tensor, "token active"]
-    values: Float[Tensor, "token active"]
-    width: int
-
-    @classmethod
-    def from_dense(cls, features: Float[Tensor, "token feature"], most: int | None = None) -> FeatureRows:
-        """The non-zero entries of a dense batch; at most the ``most`` largest of each row where given."""
-        count = int((features != 0).sum(1).max()) if len(features) else 0
-        count = max(1, count if most is None else min(most, count))
-        values, indices = features.abs().topk(count, dim=1)
-        return cls(indices, torch.gather(features, 1, indices), features.shape[1])
-
-    @classmethod
-    def concatenate(cls, parts: list[FeatureRows]) -> FeatureRows:
-        """Rows of several batches in order, padded to a common number of active features."""
-        most = max(part.indices.shape[1] for part in parts)
-
-        def padded(tensor: Tensor) -> Tensor:
-            return torch.nn.functional.pad(tensor, (0, most - tensor.shape[1]))
-
-        indices = torch.cat([padded(part.indices) for part in parts])
-        return cls(indices, torch.cat([padded(part.values) for part in parts]), parts[0].width)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def rows(self, which: Any) -> FeatureRows:
-        """The chosen tokens."""
-        return FeatureRows(self.indices[which], self.values[which], self.width)
-
-    def dense(self) -> Float[Tensor, "token feature"]:
-        """All features of these tokens; call it on a batch, not on a corpus."""
-        out = self.values.new_zeros(len(self), self.width)
-        return out.scatter_add_(1, self.indices, self.values)
-
-    def mean(self) -> Float[Tensor, " feature"]:
-        """Mean activation of each feature."""
-        return self._sum(self.values) / max(1, len(self))
-
-    def root_mean_square(self) -> Float[Tensor, " feature"]:
-        """Root mean square activation of each feature."""
-        return (self._sum(self.values**2) / max(1, len(self))).sqrt()
-
-    def density(self) -> Float[Tensor, " feature"]:
-        """Share of tokens on which each feature is active."""
-        return self._sum((self.values != 0).to(self.values.dtype)) / max(1, len(self))
-
-    def _sum(self, values: Tensor) -> Tensor:
-        return values.new_zeros(self.width).index_add_(0, self.indices.flatten(), values.flatten())
-
-    def columns(self, features: Sequence[int]) -> Float[Tensor, "token chosen"]:
-        """The activations of several features on every token, in one pass over the rows."""
-        place = torch.full((self.width,), -1)
-        place[list(features)] = torch.arange(len(features))
-        chosen = place[self.indices]
-        token, active = (chosen >= 0).nonzero(as_tuple=True)
-        out = self.values.new_zeros(len(self), len(features))
-        return out.index_put_((token, chosen[token, active]), self.values[token, active], accumulate=True)
-
-    def column(self, feature: int) -> Float[Tensor, " token"]:
-        """One feature's activation on every token."""
-        return torch.where(self.indices == feature, self.values, 0).sum(1)
+BLOCK = 2**18  # weights updated at a time
 
 
 @dataclass(frozen=True)
@@ -215,6 +146,22 @@ class ConnectorFit:
     learning_rate: float = 0.02
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse sizes and rates that mean nothing.
+
+        Raises:
+            UserError: one of them.
+        """
+        edges = 1 if self.edges_per_output is None else self.edges_per_output
+        least = {"edges per output feature (--edges)": (edges, 1), "tokens per batch": (self.batch_size, 1)}
+        least |= {"steps (--steps)": (self.steps, 0), "steps after (--refit-steps)": (self.refit_steps, 0)}
+        least |= {"l1 (--l1)": (self.l1, 0), "minimum_share": (self.minimum_share, 0)}
+        for name, (value, smallest) in least.items():
+            if not value >= smallest:
+                raise UserError(f"expected {name} of at least {smallest}; got {value}; raise it")
+        if not self.learning_rate > 0:
+            raise UserError(f"expected a learning rate above 0; got {self.learning_rate}; set --learning-rate to .02")
+
 
 @dataclass
 class _State:
@@ -266,18 +213,18 @@ def fit_connector(
         allowed &= support
     generator = torch.Generator().manual_seed(options.seed)
     state = _initial_state(initial, scale_in, scale_out, generator)
-    state.weight *= allowed
+    state.weight.masked_fill_(~allowed, 0)
     state.bias *= live_out  # a silent output has no scale: it gets no edges, no bias, and no part in the loss
     problem = _Problem(inputs, outputs, scale_in, scale_out, metric, options.activation)
     fixed = None if support is None else allowed
     _descend(state, problem, options, options.steps, options.l1, fixed, generator, every_step)
     kept = _choose_edges(state.weight, options, allowed)
     if options.refit_steps:
-        state.weight *= kept
+        state.weight.masked_fill_(~kept, 0)
         state.step = 0
         _descend(state, problem, options, options.refit_steps, 0.0, kept, generator, every_step)
         kept &= state.weight.abs() >= options.minimum_share
-    weight = state.weight * kept * (scale_out / scale_in[:, None])
+    weight = state.weight.masked_fill_(~kept, 0).mul_(scale_out / scale_in[:, None])
     bias = torch.where(live_out, state.bias * scale_out, 0.0)
     return Connector.from_dense(weight, bias, options.activation)
 
@@ -300,10 +247,10 @@ def _check(inputs: FeatureRows, outputs: FeatureRows, options: ConnectorFit) -> 
 
 def _initial_state(initial: Any, scale_in: Tensor, scale_out: Tensor, generator: torch.Generator) -> _State:
     if initial is None:
-        weight = torch.randn(len(scale_in), len(scale_out), generator=generator) * 0.01
+        weight = torch.randn(len(scale_in), len(scale_out), generator=generator).mul_(0.01)
         bias = torch.zeros(len(scale_out))
     else:
-        weight = initial[0].float() * scale_in[:, None] / scale_out
+        weight = (initial[0] * scale_in[:, None]).float().div_(scale_out)
         bias = initial[1].float() / scale_out
     return _State(weight, bias)
 
@@ -367,22 +314,27 @@ def _descend(
             of_weight = of_weight.flatten()[edges]
         rate = options.learning_rate * 0.5 * (1 + math.cos(math.pi * i / steps))
         state.step += 1
-        _adam(moving, of_weight, moments[0], moments[1], rate, i + 1)
+        _adam(moving, of_weight, moments[0], moments[1], rate, i + 1, rate * l1 / options.learning_rate)
         _adam(state.bias, of_bias, moments[2], moments[3], rate, i + 1)
-        if l1:
-            shrink = rate * l1 / options.learning_rate
-            moving.copy_(moving.sign() * (moving.abs() - shrink).clamp_min_(0))
+        del of_weight  # before the next one is made: it is as large as the weights
         if edges is not None:
             state.weight.view(-1)[edges] = moving
         if every_step is not None:
             every_step(state.step, loss, state.weight)
 
 
-def _adam(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, step: int) -> None:
-    first.lerp_(gradient, 0.1)
-    second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-    denominator = (second / (1 - 0.99**step)).sqrt_().add_(1e-8)
-    value.addcdiv_(first, denominator, value=-rate / (1 - 0.9**step))
+def _adam(
+    value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, step: int, shrink: float = 0.0
+) -> None:
+    """One step of Adam, then the soft threshold, block by block: no temporary is as large as the weights."""
+    rows = max(1, BLOCK // max(1, value[0].numel())) if len(value) else 1
+    for v, g, m, s in zip(*(tensor.split(rows) for tensor in (value, gradient, first, second)), strict=True):
+        m.lerp_(g, 0.1)
+        s.mul_(0.99).addcmul_(g, g, value=0.01)
+        denominator = (s / (1 - 0.99**step)).sqrt_().add_(1e-8)
+        v.addcdiv_(m, denominator, value=-rate / (1 - 0.9**step))
+        if shrink:
+            v.sub_(v.clamp(-shrink, shrink))
 
 
 def _choose_edges(weight: Tensor, options: ConnectorFit, allowed: Tensor) -> Tensor:

@@ -177,3 +177,19 @@ def test_errors_say_what_to_do():
         connector.edges(60)
     with pytest.raises(UserError, match="expected 120 input features; got 60; use the dictionary"):
         connector.predictor()(outputs)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"edges_per_output": 0}, r"expected edges per output feature \(--edges\) of at least 1; got 0; raise it"),
+        ({"batch_size": 0}, "expected tokens per batch of at least 1; got 0; raise it"),
+        ({"steps": -1}, r"expected steps \(--steps\) of at least 0; got -1; raise it"),
+        ({"refit_steps": -1}, r"expected steps after \(--refit-steps\) of at least 0; got -1; raise it"),
+        ({"l1": float("nan")}, r"expected l1 \(--l1\) of at least 0; got nan; raise it"),
+        ({"learning_rate": 0.0}, "expected a learning rate above 0; got 0.0; set --learning-rate to .02"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(options, text):
+    with pytest.raises(UserError, match=text):
+        ConnectorFit(**options)
