@@ -187,6 +187,8 @@ class Program:
 
     def to(self, dtype: torch.dtype) -> Program:
         """The same network with its weights in another precision (float64 for geometry)."""
+        if all(v.dtype == dtype for v in self.constants.values() if v.is_floating_point()):
+            return self
         cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.constants.items()}
         return dataclasses.replace(self, constants=cast)
 

@@ -13,7 +13,7 @@ needed. Black et al. (2022) sample; sampling never finds more.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -76,13 +76,14 @@ class Crossings:
 
 @dataclass
 class _Events:
-    """Crossings found so far, as lists of arrays."""
+    """Crossings found so far, as lists of arrays on the host: t, unit, before, after, site."""
 
-    rows: list[tuple[Tensor, Tensor, Tensor, Tensor, int]] = field(default_factory=list)
+    rows: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
-    def add(self, t: Tensor, unit: Tensor, before: Tensor, after: Tensor, site: int) -> None:
+    def add(self, t: Any, unit: Any, before: Any, after: Any, site: int) -> None:
         if len(t):
-            self.rows.append((t, unit, before.expand_as(unit), after.expand_as(unit), site))
+            row = [v.cpu().numpy() if isinstance(v, Tensor) else v for v in (t, unit, before, after)]
+            self.rows.append((*row, np.full(len(t), site)))
 
 
 class _TooManyValues(Exception):
@@ -136,9 +137,13 @@ def segment_crossings(
 
 
 def _follow(program: Program, ends: Tensor, low: float, high: float, events: _Events, budget: int) -> None:
-    """Walk the network once along [low, high]; at each site record crossings and refine every live value."""
-    t = torch.tensor([low, high], dtype=torch.float64, device=ends.device)
-    live = program.begin(torch.lerp(ends[0], ends[1], t.reshape(-1, *[1] * (ends.dim() - 1))))
+    """Walk the network once along [low, high]; at each site record crossings and refine every live value.
+
+    Values stay on the device in blocks; the few breakpoints and roots are sorted and merged on the host (NumPy).
+    """
+    t = np.array([low, high])
+    places = torch.from_numpy(t).to(ends.device).reshape(-1, *[1] * (ends.dim() - 1))
+    live = program.begin(torch.lerp(ends[0], ends[1], places))
     position, number = program.advance(live, 0), 0
     last = max((i for i, step in enumerate(program.steps) if step.kind != "affine"), default=-1)
     while position < len(program.steps):
@@ -159,77 +164,91 @@ def _follow(program: Program, ends: Tensor, low: float, high: float, events: _Ev
         position, number = program.advance(live, position + 1), number + 1
 
 
-Roots = tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]
+Roots = tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]
 
 
-def _switch_roots(step: Step, z: Tensor, t: Tensor, events: _Events, number: int) -> Roots:
+def _between(t: np.ndarray, piece: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Places within pieces, as `torch.lerp` rounds them: exact at both ends."""
+    left, right = t[piece], t[piece + 1]
+    return np.where(weight < 0.5, left + weight * (right - left), right - (right - left) * (1 - weight))
+
+
+def _switch_roots(step: Step, z: Tensor, t: np.ndarray, events: _Events, number: int) -> Roots:
     """Roots of an elementwise switch: piece, place within it, and (unit, threshold value) to force there."""
     assert step.switch is not None
-    flat = z.reshape(len(z), -1)
-    pieces, weights, units, levels = [], [], [], []
+    flat = z.reshape(len(z), -1).contiguous()
+    found = []
     for level, threshold in enumerate(step.switch.thresholds):
         s = flat - threshold if threshold else flat
         above = s > 0
-        piece, unit = (above[:-1] != above[1:]).nonzero(as_tuple=True)
-        left, right = s[piece, unit], s[piece + 1, unit]
+        place = (above[:-1] != above[1:]).view(-1).nonzero()[:, 0]
+        near = s.view(-1)
+        left = near.index_select(0, place).cpu().numpy()
+        right = near.index_select(0, place + flat.shape[1]).cpu().numpy()
+        piece, unit = np.divmod(place.cpu().numpy(), flat.shape[1])
         inside = (left != 0) & (right != 0)  # a zero at a breakpoint is no root inside the piece
         if not inside.all():
+            _touching(s, above, t, events, number, level)
             piece, unit, left, right = piece[inside], unit[inside], left[inside], right[inside]
         weight = left / (left - right)
-        place = torch.lerp(t[piece], t[piece + 1], weight)
-        rising = (right > 0).long()
-        events.add(place, unit, level + 1 - rising, level + rising, number)
-        _touching(s, above, t, events, number, level)
-        pieces.append(piece)
-        weights.append(weight)
-        units.append(unit)
-        levels.append(torch.full_like(weight, threshold))
-    if len(pieces) == 1:
-        return pieces[0], weights[0], (units[0], levels[0])
-    return torch.cat(pieces), torch.cat(weights), (torch.cat(units), torch.cat(levels))
+        rising = (right > 0).astype(np.int64)
+        events.add(_between(t, piece, weight), unit, level + 1 - rising, level + rising, number)
+        found.append((piece, weight, unit, np.full(len(unit), threshold)))
+    piece, weight, unit, value = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
+    return piece, weight, (unit, value)
 
 
-def _touching(s: Tensor, above: Tensor, t: Tensor, events: _Events, number: int, level: int) -> None:
-    """Symbols that change exactly at an existing breakpoint, where the value is exactly on the threshold."""
-    if len(t) < 3 or s[1:-1].all():
-        return
+def _touching(s: Tensor, above: Tensor, t: np.ndarray, events: _Events, number: int, level: int) -> None:
+    """Symbols that change exactly at an existing breakpoint, where the value is exactly on the threshold.
+
+    One of the two pieces there changes sign as well: there is nothing to find where every root lies inside its piece.
+    """
     changes = (s[1:-1] == 0) & (above[:-2] != above[2:])
     vertex, unit = changes.nonzero(as_tuple=True)
-    rising = above[vertex + 2, unit].long()
-    events.add(t[vertex + 1], unit, level + 1 - rising, level + rising, number)
+    rising = above[vertex + 2, unit].long().cpu().numpy()
+    events.add(t[vertex.cpu().numpy() + 1], unit, level + 1 - rising, level + rising, number)
 
 
 def _refine(
-    live: dict[str, Tensor], t: Tensor, piece: Tensor, weight: Tensor, forced: tuple[Tensor, Tensor] | None, step: Step
-) -> Tensor:
+    live: dict[str, Tensor],
+    t: np.ndarray,
+    piece: np.ndarray,
+    weight: np.ndarray,
+    forced: tuple[np.ndarray, np.ndarray] | None,
+    step: Step,
+) -> np.ndarray:
     """Insert the roots as breakpoints into t and into every live value; the switched unit is exactly on its kink."""
-    order = torch.argsort(weight, stable=True)
-    order = order[torch.argsort(piece[order], stable=True)]
+    order = np.lexsort((weight, piece))
     piece, weight = piece[order], weight[order]
-    fresh = torch.ones_like(piece, dtype=torch.bool)
+    fresh = np.ones(len(piece), dtype=bool)
     fresh[1:] = (piece[1:] != piece[:-1]) | (weight[1:] != weight[:-1])  # copies of one unit share one breakpoint
-    rank = fresh.cumsum(0) - 1  # of each root among the distinct ones
+    rank = fresh.cumsum() - 1  # of each root among the distinct ones
     piece, weight = piece[fresh], weight[fresh]
-    old = torch.arange(len(t), device=t.device)
-    new_place = torch.arange(len(piece), device=t.device) + piece + 1
-    all_pieces = torch.empty(len(t) + len(piece), dtype=torch.long, device=t.device)
-    all_weights = torch.zeros(len(all_pieces), dtype=t.dtype, device=t.device)
-    old_place = old + torch.searchsorted(piece, old)  # roots of earlier pieces stand before a vertex
-    all_pieces[old_place], all_pieces[new_place] = old.clamp(max=len(t) - 2), piece
+    old = np.arange(len(t))
+    new_place = np.arange(len(piece)) + piece + 1
+    all_pieces = np.empty(len(t) + len(piece), dtype=np.int64)
+    all_weights = np.zeros(len(all_pieces))
+    old_place = old + np.searchsorted(piece, old)  # roots of earlier pieces stand before a vertex
+    all_pieces[old_place], all_pieces[new_place] = np.minimum(old, len(t) - 2), piece
     all_weights[new_place] = weight
     all_weights[-1] = 1.0
+    device = live[step.source].device
+    left, weights = torch.from_numpy(all_pieces).to(device), torch.from_numpy(all_weights).to(device)[:, None]
+    right = left + 1
     for name, value in live.items():
         flat = value.reshape(len(value), -1)
-        new = torch.lerp(flat[all_pieces], flat[all_pieces + 1], all_weights[:, None])
+        new = flat.index_select(0, left)
+        new.lerp_(flat.index_select(0, right), weights)
         if name == step.source and forced is not None:
-            new[new_place[rank], forced[0][order]] = forced[1][order]
+            unit, kink = (torch.from_numpy(v[order]).to(device) for v in forced)
+            new[torch.from_numpy(new_place[rank]).to(device), unit] = kink
         live[name] = new.reshape(len(new), *value.shape[1:])
-    return torch.lerp(t[all_pieces], t[all_pieces + 1], all_weights)
+    return _between(t, all_pieces, all_weights)
 
 
-def _envelope_roots(step: Step, z: Tensor, t: Tensor, events: _Events, number: int) -> Roots:
+def _envelope_roots(step: Step, z: Tensor, breakpoints: np.ndarray, events: _Events, number: int) -> Roots:
     """Kinks of max-pool: along each piece, follow the upper envelope of every window from the left winner on."""
-    window = step.window
+    window, t = step.window, torch.from_numpy(breakpoints).to(z.device)
     assert window is not None
     values = window.candidates(z).reshape(len(z), -1, window.places.shape[1])
     left, right = values[:-1], values[1:]
@@ -261,7 +280,7 @@ def _envelope_roots(step: Step, z: Tensor, t: Tensor, events: _Events, number: i
         out_pieces.append(piece)
         out_weights.append(place)
         current = following
-    return torch.cat(out_pieces), torch.cat(out_weights), None
+    return torch.cat(out_pieces).cpu().numpy(), torch.cat(out_weights).cpu().numpy(), None
 
 
 def _take(values: Tensor, index: Tensor) -> Tensor:
@@ -292,11 +311,9 @@ def _collect(events: _Events, names: tuple[str, ...], length: float) -> Crossing
     if not events.rows:
         none = np.empty(0, dtype=np.int64)
         return Crossings(np.empty(0), none, none, none, none, names, length)
-    t = torch.cat([row[0] for row in events.rows])
-    order = torch.argsort(t, stable=True)
-    columns = [torch.cat([row[i] for row in events.rows])[order].cpu().numpy() for i in range(4)]  # pyright: ignore
-    site = torch.cat([torch.full_like(row[1], row[4]) for row in events.rows])[order].cpu().numpy()
-    return Crossings(columns[0], site, columns[1], columns[2], columns[3], names, length)
+    t, unit, before, after, site = (np.concatenate(column) for column in zip(*events.rows, strict=True))
+    order = np.argsort(t, kind="stable")
+    return Crossings(t[order], site[order], unit[order], before[order], after[order], names, length)
 
 
 def sampled_crossings(

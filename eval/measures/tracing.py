@@ -301,7 +301,12 @@ class _Builder:
         if operation in ("addmm", "mm") and isinstance(node.args[-2], Node) and self._name(node.args[-2]) == sources[0]:
             rows = _shape(node.args[-2])[0]
             if rows == 1 and len(sources) == 1:  # a plain linear layer: no need to vectorise what is batched already
-                return lambda weights, x: one(weights, x.flatten(0, 1)).unsqueeze(1)
+                return _linear(function, arguments, options) or (
+                    lambda weights, x: one(weights, x.flatten(0, 1)).unsqueeze(1)
+                )
+        if operation == "unsqueeze" and isinstance(node.args[1], int) and node.args[1] >= 0:
+            axis = node.args[1] + 1
+            return lambda constants, value: value.unsqueeze(axis)
         return lambda weights, *inputs: torch.vmap(lambda *values: one(weights, *values))(*inputs)  # pyright: ignore
 
     def _add(
@@ -342,6 +347,19 @@ class _Builder:
                     cuts[path if count == 1 else f"{path}#{count}"] = inside[-1]
         order = {name: i for i, name in enumerate([source, *(step.name for step in self.steps)])}
         return dict(sorted(cuts.items(), key=lambda item: order[item[1]]))
+
+
+def _linear(function: Any, arguments: Any, options: dict[str, Any]) -> Callable[..., Tensor] | None:
+    """`mm(x, weight)` or `addmm(bias, x, weight)` without filling in arguments one by one at every call."""
+    if options or not all(isinstance(argument, Ref) for argument in arguments):
+        return None
+    *first, _, weight = (argument.name for argument in arguments)
+
+    def call(constants: dict[str, Tensor], x: Tensor) -> Tensor:
+        bias = [constants[name] for name in first]
+        return function(*bias, x.flatten(0, 1), constants[weight]).unsqueeze(1)
+
+    return call
 
 
 def _no_call(*_: Any) -> Any:

@@ -39,6 +39,16 @@ def test_a_unit_that_flips_twice_counts_twice() -> None:
     assert list(found.after) == [1, 1, 1, 0] and list(found.before) == [0, 0, 0, 1]
 
 
+def test_a_unit_that_switches_exactly_where_another_has_its_kink_counts() -> None:
+    """relu(relu(x) - relu(-x)) along x in [-1, 1]: the outer unit is exactly zero at the inner units' breakpoint."""
+    program = trace(lambda x: F.relu(F.relu(x) - F.relu(-x)), torch.zeros(1))
+    found = segment_crossings(program, torch.tensor([-1.0]), torch.tensor([1.0]))
+    assert list(found.t) == [0.5, 0.5, 0.5] and found.by_site() == {"relu": 1, "relu#2": 1, "relu#3": 1}
+    assert list(found.after[found.site == 2]) == [1]
+    back = segment_crossings(program, torch.tensor([1.0]), torch.tensor([-1.0]))
+    assert back.count == 3 and list(back.after[back.site == 2]) == [0]
+
+
 @pytest.mark.parametrize("seed", [1])
 def test_exact_equals_dense_sampling_with_every_building_block(seed: int) -> None:
     program = trace(everything(seed), torch.randn(3, 9, 9)).to(torch.float64)
