@@ -84,11 +84,11 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 def load_weights(model: nn.Module, content: dict[str, Any], expected: Architecture, folder: Path) -> None:
     """Weights into a model; another architecture is refused by naming the difference."""
-    found = content["architecture"]
+    found = Architecture(**content["architecture"]).as_json()  # settings that came later have their defaults
     differing = [
-        f"{name}={found.get(name)!r} (expected {value!r})"
+        f"{name}={found[name]!r} (expected {value!r})"
         for name, value in expected.as_json().items()
-        if found.get(name) != value
+        if found[name] != value
     ]
     if differing:
         raise UserError(

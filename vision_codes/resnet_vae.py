@@ -28,6 +28,7 @@ RECONSTRUCTION_LOSSES = ("mse", "bce")
 POOLINGS = ("average", "flatten")
 DROPOUT_PLACES = ("every-relu", "encoder")
 OUTPUT_NORMS = ("batch", "none")
+STEMS = ("pool", "no-pool")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Architecture:
     too few numbers to draw an image from). dropout_at: ``every-relu``, or ``encoder`` for the 17 + 2 ReLUs before the
     code only (a narrow decoder cannot draw through its own noise). output_norm: BatchNorm before the final sigmoid
     (``batch``, the authors' files) or ``none``, so that an image's brightness does not depend on its batch.
+
+    Three settings for networks without ImageNet weights and few steps. stem: ``pool`` halves the image twice before the
+    first stage (ResNet-18), ``no-pool`` leaves the max-pooling out, as ResNets for small images do. decoder_width:
+    channels of the decoder's first map (64 in the authors' files; the next ones have a half and an eighth as many).
+    open_relus: initial mean of what the ReLUs of the encoder see, in standard deviations (0 is torchvision's; at 0.5
+    seven units in ten start in their linear range, so that a fresh network passes more of the image on).
     """
 
     image_size: int = 224
@@ -52,6 +59,9 @@ class Architecture:
     pooling: str = "average"
     dropout_at: str = "every-relu"
     output_norm: str = "batch"
+    stem: str = "pool"
+    decoder_width: int = 64
+    open_relus: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -63,9 +73,14 @@ class Architecture:
         known_name(self.pooling, POOLINGS, "pooling")
         known_name(self.dropout_at, DROPOUT_PLACES, "place of dropout")
         known_name(self.output_norm, OUTPUT_NORMS, "output norm")
-        for name in ("base_width", "fully_connected", "latent"):
-            if getattr(self, name) < 1:
-                raise UserError(f"expected {name} of at least 1; got {getattr(self, name)}; choose a positive width")
+        known_name(self.stem, STEMS, "stem")
+        for name, least in (("base_width", 1), ("fully_connected", 1), ("latent", 1), ("decoder_width", 8)):
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"expected {name} of at least {least}; got {getattr(self, name)}; choose a larger width"
+                )
+        if not math.isfinite(self.open_relus):
+            raise UserError(f"expected a finite open_relus; got {self.open_relus}; 0 is torchvision's")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,7 +128,7 @@ class Encoder(nn.Module):
         self.conv1 = nn.Conv2d(architecture.channels, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.rectifier = Rectifier(dropout)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if architecture.stem == "pool" else nn.Identity()
         inputs = width
         for stage in range(4):
             outputs, stride = width * 2**stage, 1 if stage == 0 else 2
@@ -121,7 +136,8 @@ class Encoder(nn.Module):
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
             inputs = outputs
         self.pools = architecture.pooling == "average"
-        positions = 1 if self.pools else math.ceil(architecture.image_size / 32) ** 2
+        shrinks = 32 if architecture.stem == "pool" else 16
+        positions = 1 if self.pools else math.ceil(architecture.image_size / shrinks) ** 2
         self.width = inputs * positions
         self.apply(_initialise_as_torchvision)
 
@@ -137,23 +153,40 @@ def _initialise_as_torchvision(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
+def _open_relus(*parts: nn.Module, bias: float) -> None:
+    """Shift what every ReLU sees by ``bias`` through the BatchNorm before it.
+
+    Not where an identity shortcut is added to it: what comes out of the last ReLU is positive already, and a mean that
+    grew from block to block would only feed dropout's noise, whose variance goes with the mean square.
+    """
+    for module in (module for part in parts for module in part.modules()):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.constant_(module.bias, bias)
+    for module in (module for part in parts for module in part.modules()):
+        if isinstance(module, BasicBlock) and module.downsample is not None:
+            nn.init.zeros_(module.downsample[1].bias)
+        elif isinstance(module, BasicBlock):
+            nn.init.zeros_(module.bn2.bias)
+
+
 def _dense(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs, momentum=0.01), Rectifier(dropout))
 
 
 class Decoder(nn.Module):
-    """Latent code to image: two dense layers, 4x4x64, three transposed convolutions (9, 19, 39 px), sigmoid, resize."""
+    """Latent code to image: two dense layers, 4x4, three transposed convolutions (9, 19, 39 px), sigmoid, resize."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         wide = architecture.fully_connected
         dropout = architecture.dropout if architecture.dropout_at == "every-relu" else 0.0
-        self.image_size = architecture.image_size
+        self.image_size, self.first = architecture.image_size, architecture.decoder_width
+        second, third = self.first // 2, self.first // 8
         self.fc4 = _dense(architecture.latent, wide, dropout)
-        self.fc5 = _dense(wide, 64 * 4 * 4, dropout)
-        self.up6 = self._up(64, 32, Rectifier(dropout))
-        self.up7 = self._up(32, 8, Rectifier(dropout))
-        self.up8 = self._up(8, architecture.channels, nn.Sigmoid())
+        self.fc5 = _dense(wide, self.first * 4 * 4, dropout)
+        self.up6 = self._up(self.first, second, Rectifier(dropout))
+        self.up7 = self._up(second, third, Rectifier(dropout))
+        self.up8 = self._up(third, architecture.channels, nn.Sigmoid())
         if architecture.output_norm == "none":
             self.up8[1] = nn.Identity()
 
@@ -163,7 +196,7 @@ class Decoder(nn.Module):
         return nn.Sequential(convolution, nn.BatchNorm2d(outputs, momentum=0.01), nonlinearity)
 
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channel height width"]:
-        x = self.fc5(self.fc4(z)).view(-1, 64, 4, 4)
+        x = self.fc5(self.fc4(z)).view(-1, self.first, 4, 4)
         x = self.up8(self.up7(self.up6(x)))
         return functional.interpolate(x, size=self.image_size, mode="bilinear", align_corners=False)
 
@@ -188,6 +221,7 @@ class ResNetVAE(nn.Module):
         self.fc2 = _dense(wide, wide, dropout)
         self.fc3_mean = nn.Linear(wide, architecture.latent)
         self.fc3_log_variance = nn.Linear(wide, architecture.latent)
+        _open_relus(self.encoder, self.fc1, self.fc2, bias=architecture.open_relus)
         self.decoder = Decoder(architecture)
 
     def encode(

@@ -117,6 +117,9 @@ class Trainer:
         self.position = Position(**content["position"])
 
     def save(self) -> None:
+        """Write the checkpoint, unless a gradient that was not finite has reached the weights since the last step."""
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.model.state_dict().values()):
+            self._stop_at_nan("weight")
         checkpoints.save(self.folder, self.model, self.parts, self.position, self.device)
 
     def _autocast(self) -> Any:
@@ -143,13 +146,13 @@ class Trainer:
         self.optimizer.step()
         return values
 
-    def _stop_at_nan(self) -> None:
+    def _stop_at_nan(self, what: str = "loss") -> None:
         kept = checkpoints.read(self.folder)
         where = "none was written yet"
         if kept is not None:
             where = f"{self.folder / checkpoints.FILE_NAME}, epoch {kept['position']['epoch']}"
         raise UserError(
-            f"expected a finite loss; got NaN or infinity in epoch {self.position.epoch + 1}, "
+            f"expected a finite {what}; got NaN or infinity in epoch {self.position.epoch + 1}, "
             f"step {self.position.step + 1} (last good checkpoint: {where}); lower --learning-rate"
         )
 
@@ -180,7 +183,10 @@ class Trainer:
         self._recalibrate()
         record: dict[str, Any] = {"epoch": position.epoch + 1}
         record |= {f"training_{name}": sums[name] / sums["images"] for name in TERMS}
-        record |= {f"validation_{name}": value for name, value in self.validate().items()}
+        validation = self.validate()
+        if not math.isfinite(validation["loss"]):
+            self._stop_at_nan("validation loss")
+        record |= {f"validation_{name}": value for name, value in validation.items()}
         record |= {"seconds": sums["seconds"], "images_per_second": world_size() * sums["images"] / sums["seconds"]}
         record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         position.history.append(record)
@@ -279,6 +285,9 @@ def architecture_of(config: RecipeConfig, channels: int, dropout: float) -> Arch
         pooling=config.pooling,
         dropout_at=config.dropout_at,
         output_norm=config.output_norm,
+        stem=config.stem,
+        decoder_width=config.decoder_width,
+        open_relus=config.open_relus,
     )
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from eval.errors import UserError
 from vision_codes import resnet_vae
-from vision_codes.harvest import sites
+from vision_codes.harvest import hooks, sites
 from vision_codes.resnet_vae import Architecture, Output, build, load_imagenet_encoder, reparametrise, vae_loss
 
 SMALL = Architecture(image_size=32, base_width=4, fully_connected=16, latent=6)
@@ -85,6 +85,38 @@ def test_without_a_norm_before_the_sigmoid_brightness_is_the_images_own():
         decoder.up8.train()
         alone, among = decoder(code[:1]), decoder(code)[:1]
         assert torch.allclose(alone, among, atol=1e-5) is own
+
+
+def test_without_pooling_every_stage_is_twice_as_large():
+    model = build(replace(SMALL, stem="no-pool", pooling="flatten"), 0)
+    shapes = [site.shape for site in sites(model)]
+    assert shapes[:2] == [(4, 16, 16), (4, 16, 16)] and shapes[-1] == (32, 2, 2) and len(shapes) == 17
+    assert model.encoder.width == 32 * 2 * 2
+    with pytest.raises(UserError, match="unknown stem 'none'"):
+        replace(SMALL, stem="none")
+
+
+def test_open_relus_start_near_a_linear_network():
+    """Share of open units right after the start, and nothing but BatchNorm's own parameters changed."""
+    plain, opened = build(SMALL, 0), build(replace(SMALL, open_relus=1.0), 0)
+    images = torch.rand(64, 3, 32, 32)
+    shares = []
+    for model in (plain, opened):
+        with hooks(model.train(), list(model.relu_sites())) as found, torch.no_grad():
+            model(images)
+        shares.append(float(torch.stack([(value > 0).float().mean() for value in found.values()]).mean()))
+    assert shares[0] < 0.7 and shares[1] > 0.8
+    differing = {n for n, p in plain.named_parameters() if not torch.equal(p, opened.get_parameter(n))}
+    assert differing and all(".bn" in n or n.startswith(("encoder.bn1", "fc1.1", "fc2.1")) for n in differing)
+    assert torch.all(opened.encoder.get_submodule("layer1.0.bn2").bias == 0)  # an identity shortcut is added
+    assert torch.all(opened.encoder.get_submodule("layer2.0.bn2").bias == 1)
+
+
+def test_the_decoders_width_is_of_its_first_map():
+    decoder = build(replace(SMALL, decoder_width=16), 0).decoder
+    assert [decoder.up6[0].in_channels, decoder.up7[0].in_channels, decoder.up8[0].in_channels] == [16, 8, 2]
+    with pytest.raises(UserError, match="expected decoder_width of at least 8; got 4"):
+        replace(SMALL, decoder_width=4)
 
 
 def test_one_seed_means_shared_initial_weights_whatever_the_dropout():

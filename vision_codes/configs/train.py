@@ -15,6 +15,9 @@ _PAPER: dict[str, Any] = {
     "pooling": "average",
     "dropout_at": "every-relu",
     "output_norm": "batch",
+    "stem": "pool",
+    "decoder_width": 64,
+    "open_relus": 0.0,
     "epochs": 20,
     "learning_rate": 1e-3,
     "schedule": "constant",
@@ -26,11 +29,13 @@ _PAPER: dict[str, Any] = {
 _SMALL: dict[str, Any] = {
     "image_size": 64,
     "base_width": 8,
-    "fully_connected": 512,
     "latent": 128,
     "pooling": "flatten",
     "dropout_at": "encoder",
     "output_norm": "none",
+    "stem": "no-pool",
+    "decoder_width": 128,
+    "open_relus": 0.5,
     "learning_rate": 2e-3,
     "schedule": "cosine",
     "kl_weight": (64 / 224) ** 2,  # the paper's balance of the two terms per pixel
@@ -66,6 +71,14 @@ class RecipeConfig(RunConfig):
     output_norm: str = option(
         "", "BatchNorm before the final sigmoid, or none (empty: the preset's)", choices=("", "batch", "none")
     )
+    stem: str = option(
+        "", "max-pooling before the first stage, or none (empty: the preset's)", choices=("", "pool", "no-pool")
+    )
+    decoder_width: int = option(0, "channels of the decoder's first map (0: the preset's)")
+    open_relus: float = option(
+        -1.0,
+        "initial bias of every BatchNorm before a ReLU of the encoder (negative: the preset's)",
+    )
     pretrained: str = option(
         "",
         "start from ImageNet weights: auto falls back to random ones, and says so",
@@ -88,7 +101,7 @@ class RecipeConfig(RunConfig):
     def filled(self) -> Self:
         """This configuration with the preset's values where nothing else was asked for."""
         preset = PRESETS[self.preset]
-        may_be_zero = {"kl_weight", "recalibrate"}
+        may_be_zero = {"kl_weight", "recalibrate", "open_relus"}
         unset = {name for name in set(preset) - may_be_zero if not getattr(self, name)}
         unset |= {name for name in may_be_zero if getattr(self, name) < 0}
         return replace(self, **{name: preset[name] for name in unset})
