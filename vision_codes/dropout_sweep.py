@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from eval.errors import UserError
+from eval.processes import usable_cores, world_size
 from eval.progress import progress
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
+from eval.workers import in_workers
 from vision_codes import checkpoints
 from vision_codes.configs.dropout_sweep import DropoutSweepConfig
 from vision_codes.data import ImageSet
@@ -119,6 +122,24 @@ def analyse_one(
     return {"dropout": dropout, "seed": seed, **rows}
 
 
+def train_and_analyse(config: DropoutSweepConfig, dropout: float | None, seed: int, folder: Path) -> None:
+    """One network of the sweep, in whichever process; both halves are items of the run, so nothing is done twice."""
+    run, name = Run(folder), item_name(dropout, seed)
+    data = load_data(config)
+    if dropout is not None:
+        run.item(f"training {name}", functools.partial(train_one, config, data, dropout, seed, run))
+    run.item(f"analysis {name}", functools.partial(analyse_one, config, data, dropout, seed, run))
+
+
+def n_jobs(config: DropoutSweepConfig, cores: int) -> int:
+    """Networks at once: as asked, or one per core; one where a GPU or ``torchrun`` does the work."""
+    if config.jobs < 0:
+        raise UserError(f"expected jobs of at least 0; got {config.jobs}; 0 takes one per core")
+    if world_size() > 1:
+        return 1
+    return config.jobs or (1 if config.device.startswith("cuda") else cores)
+
+
 def sweep_images(config: DropoutSweepConfig, data: tuple[ImageSet, ImageSet]) -> Images:
     """Images of the spectra: training and held-out ones together, ``n_spectra`` of them by seed."""
     images = np.concatenate([part.images for part in data])
@@ -142,11 +163,11 @@ def dropout_sweep(config: DropoutSweepConfig, run: Run) -> dict[str, Any]:
     for dropout in config.dropouts:
         architecture_of(config, data[0].channels, dropout)  # refuse a bad dropout before hours of training
     networks = [(dropout, seed) for seed in range(config.seeds) for dropout in (None, *config.dropouts)]
-    for dropout, seed in progress(networks, label="networks", unit="network"):
-        name = item_name(dropout, seed)
-        if dropout is not None:
-            run.item(f"training {name}", functools.partial(train_one, config, data, dropout, seed, run))
-        run.item(f"analysis {name}", functools.partial(analyse_one, config, data, dropout, seed, run))
+    arguments = [(config, dropout, seed, run.folder) for dropout, seed in networks]
+    cores = config.threads or usable_cores()
+    done = in_workers(train_and_analyse, arguments, workers=n_jobs(config, cores), threads=cores)
+    for _ in progress(done, total=len(networks), label="networks", unit="network"):
+        pass
     images = sweep_images(config, data)
     _draw_filters(config, run, images)
     found = collect(run.folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from eval.claims import Claim, Verdict, judge_sign
 from eval.scores import Score
@@ -19,6 +19,9 @@ NEAR = 0.25
 """How far from -1 still counts as near (statement 2 of Fig. 6)."""
 JUST_BELOW = -1.5
 """Lower end of "just below -1" (Fig. 3c)."""
+DISCONTINUOUS = 0.75
+"""Growth exponent of the action with the frames above which a path counts as discontinuous: a jump gives 1, a smooth
+path 0 (1.5, .5 and 0 where the stimulus' own code has exponents of -1.5, -2.5 and -3.5)."""
 
 
 @dataclass(frozen=True)
@@ -86,21 +89,32 @@ def _per_seed_at(networks: Sequence[Network], dropout: float, measure: Callable[
     return _per_seed([n for n in networks if n.dropout == dropout], lambda group: measure(group[0]))
 
 
+def _judge_within(score: Score, low: float, high: float) -> Verdict:
+    """Holds where the interval lies inside [low, high], fails where it lies wholly outside."""
+    if score.low is None or score.high is None:
+        return "cannot tell"
+    if low <= score.low and score.high <= high:
+        return "holds"
+    return "fails" if score.high < low or score.low > high else "cannot tell"
+
+
 def _figure_3(networks: Sequence[Network]) -> list[Claim]:
     source = "MK section 2, Fig. 3c"
     rows = []
-    statements: list[tuple[str, range, Literal["above", "below"]]] = [
-        ("alpha is just below -1 in the first layers", EARLY, "below"),
-        ("alpha is above -1 in the middle layers", MIDDLE, "above"),
-        ("alpha is at or below -1 in the last layers", LATE, "below"),
+    statements: list[tuple[str, range, str]] = [
+        ("alpha is just below -1 in the first layers", EARLY, f"between {JUST_BELOW} and -1"),
+        ("alpha is above -1 in the middle layers", MIDDLE, "above -1"),
+        ("alpha is at or below -1 in the last layers", LATE, "below -1"),
     ]
-    for text, layers, side in statements:
+    for text, layers, prediction in statements:
         score = _per_seed_at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
-        verdict = judge_sign(score, side, -1.0)
-        note = f"mean over sites {layers[0]}-{layers[-1]} at dropout 0"
-        if layers is EARLY and verdict == "holds" and score.high is not None and score.high < JUST_BELOW:
-            verdict, note = "fails", note + f"; it lies below -1, but not just: below {JUST_BELOW} as well"
-        rows.append(_claim(text, source, f"{side} -1", score, verdict, note))
+        if layers is EARLY:
+            verdict = _judge_within(score, JUST_BELOW, -1.0)
+        else:
+            verdict = judge_sign(score, "above" if layers is MIDDLE else "below", -1.0)
+        rows.append(
+            _claim(text, source, prediction, score, verdict, f"mean over sites {layers[0]}-{layers[-1]} at dropout 0")
+        )
     return rows
 
 
@@ -111,35 +125,24 @@ def _figure_4(networks: Sequence[Network]) -> list[Claim]:
         early, late = mean(network.of("refinement_slope", EARLY)), mean(network.of("refinement_slope", LATE))
         return None if early is None or late is None else early - late
 
+    jumps = _per_seed_at(networks, 0.0, lambda n: mean(n.of("refinement_slope", EARLY)))
     smooth = _per_seed_at(networks, 0.0, roughness)
     raw = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action")))
     scaled = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action_per_trace")))
+    falls = "rank correlation over sites above 0"
     return [
-        _claim(
-            "early layers give discontinuous projections, late layers smooth ones",
-            source,
-            "growth exponent of the action with frames: early sites above late sites",
-            smooth,
-            judge_sign(smooth, "above"),
-            "difference of refinement slopes, sites 1-5 minus 14-17, dropout 0",
-        ),
-        _claim(
-            "the action falls as alpha falls (raw action)",
-            "MK section 2, Fig. 4d",
-            "rank correlation over sites above 0",
-            raw,
-            judge_sign(raw, "above"),
-            "Spearman over the 17 sites, dropout 0; raw action depends on each site's scale",
-        ),
-        _claim(
-            "the action falls as alpha falls (action / variance)",
-            "MK section 2, Fig. 4d",
-            "rank correlation over sites above 0",
-            scaled,
-            judge_sign(scaled, "above"),
-            "the same with the scale of each site taken out",
-        ),
-    ]
+        _claim("early layers give discontinuous projections", source,
+               f"growth exponent of the action with frames above {DISCONTINUOUS} (a jump: 1)", jumps,
+               judge_sign(jumps, "above", DISCONTINUOUS), "mean over sites 1-5, dropout 0"),
+        _claim("late layers give smoother projections than early ones", source,
+               "growth exponent: early sites above late sites", smooth,
+               judge_sign(smooth, "above"), "difference of growth exponents, sites 1-5 minus 14-17, dropout 0"),
+        _claim("the action falls as alpha falls (raw action)", "MK section 2, Fig. 4d", falls, raw,
+               judge_sign(raw, "above"),
+               "Spearman over the 17 sites, dropout 0; raw action depends on each site's scale"),
+        _claim("the action falls as alpha falls (action / variance)", "MK section 2, Fig. 4d", falls, scaled,
+               judge_sign(scaled, "above"), "the same with the scale of each site taken out"),
+    ]  # fmt: skip
 
 
 def _figure_5(networks: Sequence[Network]) -> list[Claim]:
@@ -192,14 +195,6 @@ def _within_sites(networks: Sequence[Network], first: str, second: str) -> Score
     return _per_seed(networks, measure)
 
 
-def _near_minus_one(score: Score) -> Verdict:
-    if score.low is None or score.high is None:
-        return "cannot tell"
-    if -1 - NEAR <= score.low and score.high <= -1 + NEAR:
-        return "holds"
-    return "fails" if score.high < -1 - NEAR or score.low > -1 + NEAR else "cannot tell"
-
-
 def _figure_6(networks: Sequence[Network]) -> list[Claim]:
     steeper = _over_dropout(networks, "alpha")
     near = _per_seed_at(networks, 0.2, lambda n: mean(n.of("alpha")))
@@ -215,17 +210,17 @@ def _figure_6(networks: Sequence[Network]) -> list[Claim]:
         _claim("(1) more dropout, steeper alpha", source, "slope of mean alpha on dropout below 0", steeper,
                judge_sign(steeper, "below"), "mean over 17 sites"),
         _claim("(2) at dropout .2 alpha stays near -1", source, f"within {NEAR} of -1", near,
-               _near_minus_one(near), "mean over 17 sites", NEAR),
+               _judge_within(near, -1 - NEAR, -1 + NEAR), "mean over 17 sites", NEAR),
         _claim("(3) steeper alpha goes with lower action", source, "rank correlation over dropouts above 0", coupled,
                judge_sign(coupled, "above"), "Spearman over dropouts within a site, mean over sites; raw action"),
-        _claim("(4a) explained variance rises with dropout", source, "slope on dropout above 0", rises,
+        _claim("(4a) explained variance of the position rises with dropout", source, "slope on dropout above 0", rises,
                judge_sign(rises, "above"), coordinates),
-        _claim("(4a) explained variance rises with dropout", source, "slope on dropout above 0", pixels,
+        _claim("(4a) explained variance of the pixels rises with dropout", source, "slope on dropout above 0", pixels,
                judge_sign(pixels, "above"), image),
-        _claim("(4b) explained variance rises with depth", source, "slope on depth above 0", deeper,
+        _claim("(4b) explained variance of the position rises with depth", source, "slope on depth above 0", deeper,
                judge_sign(deeper, "above"), f"per ReLU, mean over dropouts; {coordinates}"),
-        _claim("(4b) explained variance rises with depth", source, "slope on depth above 0", deeper_pixels,
-               judge_sign(deeper_pixels, "above"), f"per ReLU, mean over dropouts; {image}"),
+        _claim("(4b) explained variance of the pixels rises with depth", source, "slope on depth above 0",
+               deeper_pixels, judge_sign(deeper_pixels, "above"), f"per ReLU, mean over dropouts; {image}"),
         _claim("(5) low-action projections explain more", source, "rank correlation over projections below 0", within,
                judge_sign(within, "below"), "Spearman of action per variance and R^2 of (cos, sin), mean over sites"),
     ]  # fmt: skip

@@ -11,6 +11,8 @@ from eval.errors import UserError
 from eval.measures.alpha_interval import CorrectedExponent
 from eval.scores import Score
 from vision_codes.__main__ import main
+from vision_codes.configs.dropout_sweep import DropoutSweepConfig
+from vision_codes.dropout_sweep import n_jobs
 from vision_codes.projections import projections
 from vision_codes.report import collect
 from vision_codes.seeds import over_seeds, rank_correlation, slope
@@ -30,6 +32,7 @@ def planted(dropout: float, seed: int, as_the_paper_says: bool) -> Network:
     for layer in range(1, 18):
         middle = 6 <= layer <= 13
         alpha = -1 + sign * (0.15 if middle else -0.1) - sign * 0.2 * (dropout - 0.2)
+        growth = (0.9 if sign > 0 else 0.4) - sign * 0.02 * layer
         alpha += 0.005 * generator.standard_normal()
         steps = 0.2 + sign * (0.3 if layer > 5 else 0) + sign * 0.2 * dropout
         spectra.append({"layer": layer, "alpha": 0.0, "alpha_corrected": alpha, "largest_step": steps})
@@ -39,7 +42,7 @@ def planted(dropout: float, seed: int, as_the_paper_says: bool) -> Network:
                 "layer": layer,
                 "action": np.exp(sign * 5 * alpha),
                 "action_per_trace": np.exp(sign * 4 * alpha),
-                "refinement_slope": 0.5 - sign * 0.02 * layer,
+                "refinement_slope": growth,
                 "explained_coordinates": explained,
                 "explained_pixels": explained / 2,
                 "action_explained_rho": -sign * 0.4,
@@ -54,7 +57,7 @@ def judged(as_the_paper_says: bool, seeds: int = 3):
 
 def test_every_statement_holds_where_it_was_planted():
     found = judged(True)
-    assert len(found) == 16 and {claim.verdict for claim in found} == {"holds"}, [
+    assert len(found) == 17 and {claim.verdict for claim in found} == {"holds"}, [
         c for c in found if c.verdict != "holds"
     ]
     assert all(claim.seeds == 3 and claim.interval is not None for claim in found)
@@ -62,7 +65,22 @@ def test_every_statement_holds_where_it_was_planted():
 
 def test_every_directed_statement_fails_where_its_opposite_was_planted():
     verdicts = [claim.verdict for claim in judged(False)]
-    assert verdicts.count("fails") == 15 and verdicts.count("holds") == 1  # "near -1" holds in both worlds
+    assert verdicts.count("fails") == 16 and verdicts.count("holds") == 1  # "near -1" holds in both worlds
+
+
+def test_just_below_means_the_whole_interval_and_discontinuous_means_near_a_jump():
+    """A wide interval around "just below -1" cannot tell; a growth exponent of .4 is no discontinuity."""
+    networks = [planted(0.0, seed, True) for seed in range(3)]
+    wide = [
+        Network(0.0, n.seed, [dict(row, alpha_corrected=-1.25 + 0.2 * (n.seed - 1)) for row in n.spectra], n.dot)
+        for n in networks
+    ]
+    first, *_ = claims(wide)
+    assert first.claim == "alpha is just below -1 in the first layers" and first.verdict == "cannot tell"
+    assert claims(networks)[0].verdict == "holds"
+    smooth = [Network(0.0, n.seed, n.spectra, [dict(row, refinement_slope=0.4) for row in n.dot]) for n in networks]
+    by_text = {claim.claim: claim.verdict for claim in claims(smooth)}
+    assert by_text["early layers give discontinuous projections"] == "fails"
 
 
 def test_one_seed_cannot_tell_and_says_why():
@@ -73,7 +91,7 @@ def test_one_seed_cannot_tell_and_says_why():
 def test_a_seed_without_all_its_dropouts_counts_only_where_one_dropout_is_asked_for():
     networks = [planted(d, s, True) for d in (0.0, 0.2, 0.8) for s in range(2)] + [planted(0.0, 2, True)]
     found = claims(networks)
-    assert [claim.seeds for claim in found] == [3] * 7 + [2] * 9  # Fig. 3c, 4 and the depth of 5 are at dropout 0
+    assert [claim.seeds for claim in found] == [3] * 8 + [2] * 9  # Fig. 3c, 4 and the depth of 5 are at dropout 0
 
 
 def test_uncorrected_alpha_is_used_only_where_the_correction_is_undefined():
@@ -133,7 +151,7 @@ def test_sweep_end_to_end_as_it_is(tmp_path, capsys):
 
 def check_sweep(folder):
     results = json.loads((folder / "results.json").read_text())
-    assert len(results["claims"]) == 16 and {c["verdict"] for c in results["claims"]} == {"cannot tell"}
+    assert len(results["claims"]) == 17 and {c["verdict"] for c in results["claims"]} == {"cannot tell"}
     assert len(results["sites"]) == 2 * 17 and len(results["training"]) == 2
     before = {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
     assert main([*MINIATURE, "--out", str(folder)]) == 0  # nothing is computed twice
@@ -152,10 +170,20 @@ def check_report(folder, out, capsys):
     assert "Statements of Marshall" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.parametrize(
+    ("changes", "cores", "expected"),
+    [({}, 4, 4), ({"jobs": 2}, 4, 2), ({"device": "cuda"}, 4, 1), ({"jobs": 3, "device": "cuda:1"}, 4, 3)],
+)
+def test_networks_at_once(changes, cores, expected):
+    assert n_jobs(DropoutSweepConfig(out="x", **changes), cores) == expected
+
+
 def test_bad_sweeps_are_one_line(tmp_path, capsys):
     assert main([*MINIATURE, "--dropouts", "0,1.2", "--out", str(tmp_path / "a")]) == 2
     assert "expected dropout in [0, 1); got 1.2" in capsys.readouterr().err
     assert not (tmp_path / "a" / "models").exists()
+    assert main([*MINIATURE, "--jobs", "-1", "--out", str(tmp_path / "c")]) == 2
+    assert "expected jobs of at least 0; got -1" in capsys.readouterr().err
     assert main([*MINIATURE, "--seeds", "0", "--out", str(tmp_path / "b")]) == 2
     assert "give at least one of each" in capsys.readouterr().err
     with pytest.raises(UserError, match="holds no analysed network; run the sweep first"):

@@ -18,6 +18,11 @@ class DropoutSweepConfig(RecipeConfig):
     n_controls: int = option(1000, "images of the control spectra (random and phase-scrambled; 0: all)")
     frames: int = option(200, "frames of a moving stimulus")
     projections: int = option(1000, "random projections per site")
+    jobs: int = option(
+        0,
+        "networks at once, each in a process with its share of the cores (0: one per core; 1 on a GPU)",
+        identity=False,
+    )
     max_units: int = option(8000, "units of a site that are kept where it is wider than there are images")
 
 
