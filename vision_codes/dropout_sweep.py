@@ -28,7 +28,9 @@ from vision_codes import checkpoints
 from vision_codes.configs.dropout_sweep import DropoutSweepConfig
 from vision_codes.data import ImageSet
 from vision_codes.eigenfilters import draw_eigenfilters, eigenfilters
+from vision_codes.image_batches import Images as HeldOut
 from vision_codes.projections import projections
+from vision_codes.reconstructions import quality
 from vision_codes.report import collect, write_page
 from vision_codes.resnet_vae import ResNetVAE
 from vision_codes.spectra import spectra
@@ -81,6 +83,15 @@ def train_one(
     return {"dropout": dropout, "seed": seed, "history": history, "initial_weights": origin}
 
 
+def reconstruct_one(
+    config: DropoutSweepConfig, data: tuple[ImageSet, ImageSet], dropout: float, seed: int, run: Run
+) -> dict[str, Any]:
+    """How good the held-out reconstructions of one trained network are."""
+    model = checkpoints.load_model(run.path(f"models/{item_name(dropout, seed)}"), config.device)
+    held_out = HeldOut(data[1].images, model.architecture.image_size, model.architecture.channels)
+    return {"dropout": dropout, "seed": seed, **quality(model, held_out)}
+
+
 def analyse(model: ResNetVAE, images: Images, settings: Analysis) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Spectra (images and two controls without structure) and projections (dot, grating) of one network.
 
@@ -123,11 +134,12 @@ def analyse_one(
 
 
 def train_and_analyse(config: DropoutSweepConfig, dropout: float | None, seed: int, folder: Path) -> None:
-    """One network of the sweep, in whichever process; both halves are items of the run, so nothing is done twice."""
+    """One network of the sweep, in whichever process; its parts are items of the run, so nothing is done twice."""
     run, name = Run(folder), item_name(dropout, seed)
     data = load_data(config)
     if dropout is not None:
         run.item(f"training {name}", functools.partial(train_one, config, data, dropout, seed, run))
+        run.item(f"reconstruction {name}", functools.partial(reconstruct_one, config, data, dropout, seed, run))
     run.item(f"analysis {name}", functools.partial(analyse_one, config, data, dropout, seed, run))
 
 

@@ -1,8 +1,9 @@
-"""What does the network see? Images above their reconstructions, and samples from the prior."""
+"""What does the network see? Images above their reconstructions, samples from the prior, and two scale-free numbers."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from eval.measures.resampling import bootstrap_share
 from eval.runs import Run, atomic_path
 from vision_codes.image_batches import Images
 from vision_codes.resnet_vae import ResNetVAE
@@ -22,6 +24,25 @@ def reconstruct(model: ResNetVAE, images: Float[Tensor, "batch channel height wi
     """Reconstructions in eval mode (dropout off, the code at its mean)."""
     model.eval()
     return model(images).reconstruction
+
+
+@torch.no_grad()
+def quality(model: ResNetVAE, images: Images, batch_size: int = 200) -> dict[str, Any]:
+    """How much of the held-out images is in their reconstructions, and can one tell from it which image it was?
+
+    unexplained: squared error over that of the mean image; 0 is perfect, 1 no better than the mean image.
+    identified: share of images whose reconstruction is nearer (Euclidean, pixels) to its own image than to any other
+    of these images, with its 95% interval over images; ``identified_by_chance`` is 1 / n.
+    """
+    device = next(model.parameters()).device
+    chunks = np.array_split(np.arange(len(images)), max(1, len(images) // batch_size))
+    originals = torch.cat([images[chunk.tolist()].to(device).float() / 255 for chunk in chunks])
+    drawn = torch.cat([reconstruct(model, originals[chunk.tolist()]) for chunk in chunks])
+    error = (originals - drawn).square().sum().item()
+    total = (originals - originals.mean(0)).square().sum().item()
+    nearest = torch.cdist(drawn.flatten(1), originals.flatten(1)).argmin(1).cpu().numpy()
+    share = bootstrap_share((nearest == np.arange(len(images))).astype(float))
+    return {"unexplained": error / total, **share.fields("identified"), "identified_by_chance": 1 / len(images)}
 
 
 @torch.no_grad()

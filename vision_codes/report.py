@@ -27,11 +27,13 @@ class Sweep:
     """Everything a sweep folder holds.
 
     items: analyses by (dropout, seed), dropout None for the untrained networks. training: histories likewise.
+    reconstructions: how good they are, likewise (``vision_codes.reconstructions.quality``).
     """
 
     folder: Path
     items: dict[tuple[float | None, int], dict[str, Any]]
     training: dict[tuple[float, int], dict[str, Any]]
+    reconstructions: dict[tuple[float, int], dict[str, Any]]
 
     @property
     def dropouts(self) -> list[float]:
@@ -87,10 +89,11 @@ class Sweep:
         return out
 
     def training_rows(self) -> list[dict[str, Any]]:
-        """First and last validation loss of every run, and whether it fell."""
+        """First and last validation loss of every run, whether it fell, and how good the reconstructions are."""
         rows = []
         for (dropout, seed), entry in sorted(self.training.items()):
             first, last = entry["history"][0], entry["history"][-1]
+            quality = self.reconstructions.get((dropout, seed), {})
             rows.append(
                 {
                     "dropout": dropout,
@@ -101,6 +104,7 @@ class Sweep:
                     "fell": last["validation_loss"] < first["validation_loss"],
                     "validation_reconstruction": last["validation_reconstruction"],
                     "validation_kl": last["validation_kl"],
+                    **{key: value for key, value in quality.items() if key not in ("dropout", "seed")},
                     "seconds": sum(record["seconds"] for record in entry["history"]),
                 }
             )
@@ -121,7 +125,8 @@ def collect(folder: str | Path) -> Sweep:
             f"expected a folder written by `vision_codes dropout-sweep`; {folder} holds no analysed network; "
             "run the sweep first"
         )
-    return Sweep(folder, items, training)
+    reconstructions = {_key(found): found for found in _items(folder, "reconstruction_")}
+    return Sweep(folder, items, training, reconstructions)
 
 
 def _items(folder: Path, prefix: str) -> list[dict[str, Any]]:

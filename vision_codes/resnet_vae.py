@@ -162,11 +162,10 @@ def _open_relus(*parts: nn.Module, bias: float) -> None:
     for module in (module for part in parts for module in part.modules()):
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.constant_(module.bias, bias)
-    for module in (module for part in parts for module in part.modules()):
-        if isinstance(module, BasicBlock) and module.downsample is not None:
-            nn.init.zeros_(module.downsample[1].bias)
-        elif isinstance(module, BasicBlock):
-            nn.init.zeros_(module.bn2.bias)
+    blocks = [module for part in parts for module in part.modules() if isinstance(module, BasicBlock)]
+    for block in blocks:
+        added: Any = block.bn2 if block.downsample is None else block.downsample[1]
+        nn.init.zeros_(added.bias)
 
 
 def _dense(inputs: int, outputs: int, dropout: float) -> nn.Sequential:

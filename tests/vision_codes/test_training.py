@@ -20,8 +20,9 @@ from vision_codes import checkpoints
 from vision_codes.__main__ import main
 from vision_codes.configs.train import PRESETS, RecipeConfig
 from vision_codes.data import load_images
-from vision_codes.image_batches import epoch_order, share_of_batches
-from vision_codes.resnet_vae import Architecture, build
+from vision_codes.image_batches import Images, epoch_order, share_of_batches
+from vision_codes.reconstructions import quality
+from vision_codes.resnet_vae import Architecture, Output, build
 from vision_codes.training import Recipe, Trainer, architecture_of, train
 
 ARCHITECTURE = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.2, pooling="flatten")
@@ -167,7 +168,7 @@ DISTRIBUTED = """
 import sys, torch
 from eval.runs import Run
 from vision_codes.data import load_images
-from vision_codes.resnet_vae import Architecture, build
+from vision_codes.resnet_vae import Architecture, Output, build
 from vision_codes.training import Recipe, train
 torch.set_num_threads(1)
 architecture = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.2, pooling="flatten")
@@ -334,3 +335,23 @@ def test_wandb_without_a_login_is_one_line(tmp_path, capsys, monkeypatch):
     assert main([*COMMAND, "--wandb", "project", "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: expected to log to Weights & Biases") and "wandb login" in error
+
+
+def test_quality_of_reconstructions_has_known_ends(images):
+    """A network that returns its input identifies every image; one that returns the mean image none but by chance."""
+    held_out = Images(images[1].images, 32, 3)
+    originals = held_out[list(range(len(held_out)))].float() / 255
+
+    class Returns(torch.nn.Module):
+        def __init__(self, draw):
+            super().__init__()
+            self.draw, self.unused = draw, torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch):
+            return Output(self.draw(batch), batch, batch)
+
+    perfect = quality(Returns(lambda batch: batch), held_out)
+    assert perfect["unexplained"] == 0 and perfect["identified"] == 1 and perfect["identified_ci"][1] == 1
+    blind = quality(Returns(lambda batch: originals.mean(0).expand_as(batch)), held_out)
+    assert blind["unexplained"] == pytest.approx(1, abs=1e-5)
+    assert blind["identified"] == pytest.approx(blind["identified_by_chance"]) == pytest.approx(1 / len(held_out))
