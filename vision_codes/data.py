@@ -137,7 +137,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"expected a NumPy archive; {path} is damaged ({error}); fetch it again") from error
+        raise UserError(
+            f"expected a NumPy archive; {path} is damaged ({_first_sentence(error)}); fetch it again"
+        ) from error
 
 
 def _read_cifar10(split: str) -> tuple:

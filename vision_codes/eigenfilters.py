@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from eval.errors import UserError
 from eval.report.figures import SavedFigure, figure, save_figure
-from eval.report.tables import text_table
+from eval.report.page import Page
+from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from vision_codes.configs.spectra import EigenfiltersConfig
 from vision_codes.harvest import Site, activations, as_input, sites
@@ -45,8 +47,10 @@ def eigenfilters(
 ) -> list[Eigenfilters]:
     """The ``n_filters`` leading eigenvectors of every site (fewer where it has fewer), from the images' Gram matrix.
 
-    Signs are chosen so that a pixel filter's largest weight is positive.
+    Signs are chosen so that a pixel filter's largest weight is positive. Raises `UserError` for no filters.
     """
+    if n_filters < 1:
+        raise UserError(f"expected n_filters of at least 1; got {n_filters}; 6 are drawn by default")
     pixels = as_input(images, model).flatten(1).double().numpy()
     shape = (model.architecture.channels, model.architecture.image_size, model.architecture.image_size)
     pixels -= pixels.mean(0)
@@ -98,10 +102,13 @@ def command(config: EigenfiltersConfig, run: Run) -> str:
     found = eigenfilters(model, images, config.sites, config.n_filters)
     for item in found:
         run.write_arrays(item.site.name, vectors=item.vectors, pixels=item.pixels)
-    draw_eigenfilters(run, found)
     rows = [
         {"site": f.site.name, "layer": f.site.layer, "share": f.share.tolist(), "linear_r2": f.linear_r2.tolist()}
         for f in found
     ]
+    run.write_text("tables/eigenfilters.csv", csv_text(rows))
+    page = Page("What the leading directions look like", f"{len(images)} images, {len(found)} sites of {config.model}")
+    page.section("Eigenvectors by depth").figure(draw_eigenfilters(run, found)).table(rows)
+    page.write(run)
     run.finish({"sites": rows}, model={"folder": config.model, "untrained": config.untrained}, images=provenance)
     return text_table(rows)

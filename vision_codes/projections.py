@@ -30,6 +30,7 @@ from eval.measures.projection import (
     random_projections,
     refinement_slope,
 )
+from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from eval.scores import Score
@@ -212,9 +213,11 @@ def projections(
         d = 1), and arrays named ``<site>/<array>``.
 
     Raises:
-        UserError: an unknown site or stimulus, refinements that do not divide the largest.
+        UserError: an unknown site or stimulus, refinements that do not divide the largest, fewer than 2 projections.
     """
     architecture = model.architecture
+    if n_projections < 2:
+        raise UserError(f"expected at least 2 random projections; got {n_projections}; the paper draws 1000")
     finest = max(refinements) if refinements else n_frames
     if any(finest % n for n in refinements):
         raise UserError(f"expected frame counts that divide the largest; got {tuple(refinements)}; try 50,100,200")
@@ -279,8 +282,15 @@ def command(config: ProjectionsConfig, run: Run) -> str:
     )
     run.write_arrays("projections", **{name.replace("/", "|"): value for name, value in arrays.items()})
     run.write_text("tables/projections.csv", csv_text(records))
-    draw_trajectories(run, {row["site"]: arrays[f"{row['site']}/drawn"] for row in records if row["action"]})
-    draw_actions(run, records)
+    drawn = {row["site"]: arrays[f"{row['site']}/drawn"] for row in records if row["action"]}
+    page = Page(f"Random projections of a moving {config.stimulus}", f"{len(records)} ReLU sites of {config.model}")
+    section = page.section("Trajectories by depth")
+    if drawn:
+        section.figure(draw_trajectories(run, drawn))
+    else:
+        section.warning("No site moves enough for a projection; the table says why.")
+    page.section("Action and what it explains").figure(draw_actions(run, records)).table(records, COLUMNS)
+    page.write(run)
     provenance = {"folder": config.model, "architecture": model.architecture.as_json(), "untrained": config.untrained}
     run.finish({"sites": records, "stimulus": {"name": config.stimulus, **settings}}, model=provenance)
     return text_table(records, COLUMNS)

@@ -27,6 +27,7 @@ from eval.measures.power_law import INDEX_RANGE, fit_power_law
 from eval.measures.spectrum import Spectrum
 from eval.progress import progress, say
 from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
+from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from vision_codes.configs.spectra import ImagesConfig, SpectraConfig
@@ -280,6 +281,11 @@ def command(config: SpectraConfig, run: Run) -> str:
         say(f"warning: fewer than 4 images per unit at {len(thin)} sites; read alpha_corrected there, not alpha")
     run.write_arrays("eigenvalues", **found.eigenvalues)
     run.write_text("tables/spectra.csv", csv_text(found.rows))
-    draw_spectra(run, found, index_range)
+    page = Page("Eigenspectra by depth", f"{len(images)} images, {len(found.rows)} ReLU sites of {config.model}")
+    section = page.section("Power-law exponent").figure(draw_spectra(run, found, index_range))
+    if thin:
+        section.warning(f"Fewer than 4 images per unit at {len(thin)} sites: read alpha_corrected there, not alpha.")
+    section.table(found.rows, COLUMNS)
+    page.write(run)
     run.finish({"sites": found.rows}, model=describe_model(model, config), images=provenance)
     return text_table(found.rows, COLUMNS)

@@ -25,6 +25,7 @@ from eval.processes import is_main_process, process_group, rank, world_size
 from eval.progress import progress, say
 from eval.report.tables import text_table
 from eval.runs import Run
+from eval.wandb_logging import wandb_log
 from vision_codes import checkpoints
 from vision_codes.checkpoints import Position
 from vision_codes.configs.train import RecipeConfig, TrainConfig
@@ -321,8 +322,9 @@ def command(config: TrainConfig, run: Run) -> str:
     training, validation = load_data(filled)
     architecture = architecture_of(filled, training.channels, config.dropout)
     model, origin = initial_model(filled, architecture, config.seed)
-    log = _wandb_logger(config) if config.wandb and is_main_process() else (lambda record: None)
-    history = train(model, training, validation, Recipe.from_config(filled, config.seed), run, on_epoch=log)
+    with wandb_log(config.wandb, vars(config)) as log:
+        recipe = Recipe.from_config(filled, config.seed)
+        history = train(model, training, validation, recipe, run, on_epoch=log)
     run.finish(
         {
             "architecture": architecture.as_json(),
@@ -336,20 +338,3 @@ def command(config: TrainConfig, run: Run) -> str:
     )
     columns = ["epoch", "training_loss", "validation_loss", "validation_reconstruction", "validation_kl"]
     return text_table(history[:1] + history[-1:], [*columns, "images_per_second"])
-
-
-def _wandb_logger(config: TrainConfig) -> Callable[[dict[str, Any]], None]:
-    try:
-        import wandb  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "expected the package wandb for --wandb; it is not installed; pip install neural-codes[wandb]"
-        ) from error
-    try:
-        wandb.init(project=config.wandb, config=vars(config))
-    except wandb.Error as error:
-        line = " ".join(str(error).split())
-        raise UserError(
-            f"expected to log to Weights & Biases for --wandb; got {line}; run `wandb login` or set WANDB_MODE=offline"
-        ) from error
-    return lambda record: wandb.log(record)

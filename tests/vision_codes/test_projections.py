@@ -131,6 +131,8 @@ def test_refinements_must_divide_and_stimuli_are_suggested(model):
         projections(model, refinements=(30, 100))
     with pytest.raises(UserError, match="unknown stimulus 'dots': did you mean dot"):
         projections(model, "dots")
+    with pytest.raises(UserError, match="expected at least 2 random projections; got 0"):
+        projections(model, n_projections=0)
 
 
 def test_command_writes_documented_keys_and_figures(tmp_path):
@@ -164,3 +166,4 @@ def test_command_writes_documented_keys_and_figures(tmp_path):
         results["sites"][0]
     )
     assert results["stimulus"]["name"] == "grating" and (tmp_path / "run" / "figures" / "actions.png").exists()
+    assert "Random projections of a moving grating" in (tmp_path / "run" / "report.html").read_text()

@@ -157,6 +157,19 @@ def test_spectra_command_writes_documented_keys(folder, tmp_path, capsys):
     assert [row["site"] for row in results["sites"]] == ["relu", "layer3.0.relu1"]
     assert {"site", "layer", "alpha", "alpha_corrected", "alpha_ci", "method"} <= set(results["sites"][0])
     assert "alpha_corrected" in capsys.readouterr().out and (tmp_path / "run" / "figures" / "spectra.pdf").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Eigenspectra by depth" in page and "layer3.0.relu1" in page
+
+
+def test_eigenfilters_command_writes_a_page_and_refuses_no_filters(folder, tmp_path, capsys):
+    arguments = ["eigenfilters", "--model", str(folder), "--data", "synthetic", "--n-images", "40", "--threads", "1"]
+    arguments += ["--sites", "relu,layer3.0.relu1"]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    assert "Eigenvectors by depth" in (tmp_path / "run" / "report.html").read_text()
+    assert (tmp_path / "run" / "tables" / "eigenfilters.csv").exists()
+    capsys.readouterr()
+    assert main([*arguments, "--n-filters", "0", "--out", str(tmp_path / "none")]) == 2
+    assert "expected n_filters of at least 1; got 0" in capsys.readouterr().err
 
 
 def test_grey_images_for_a_colour_network_are_one_line_unless_asked_for(folder, tmp_path, capsys):
