@@ -137,9 +137,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"expected a NumPy archive; {path} is damaged ({_first_sentence(error)}); fetch it again"
-        ) from error
+        reason = "it is none" if "pickle" in str(error) else error  # what is no archive, NumPy takes for a pickle
+        raise UserError(f"expected a NumPy archive; {path} is damaged ({reason}); fetch it again") from error
 
 
 def _read_cifar10(split: str) -> tuple:
