@@ -106,7 +106,8 @@ def segment_crossings(
         that is zero along a stretch is off there.
 
     Raises:
-        UserError: smooth activations (named), wrong shapes, non-finite inputs, more than `max_crossings`.
+        UserError: smooth activations (named), wrong shapes, non-finite inputs, more than `max_crossings`, and a
+            `max_values` that no halving can meet.
 
     Reference: the count equals that of arbitrarily dense sampling, and is never lower.
     """
@@ -150,6 +151,11 @@ def _follow(program: Program, ends: Tensor, low: float, high: float, events: _Ev
         step = program.steps[position]
         z = live[step.source]
         candidates = step.window.places.shape[1] if step.window is not None else 1
+        if len(t) == 2 and z.numel() * candidates > budget:  # no breakpoint yet: a shorter segment needs as much
+            raise UserError(
+                f"expected max_values of at least {z.numel() * candidates}, two points of {step.site}; got {budget}; "
+                "raise it or start from a later layer"
+            )
         if z.numel() * candidates > budget and high - low > 1e-9:
             raise _TooManyValues
         find = _switch_roots if step.switch is not None else _envelope_roots

@@ -27,6 +27,13 @@ def test_one_layer_roots_are_the_closed_form() -> None:
     assert found.length == pytest.approx(float((end - start).norm()))
 
 
+def test_a_budget_below_two_points_of_a_site_is_refused() -> None:
+    program, ends = trace(perceptron(3, 20, 1), torch.zeros(3)), torch.randn(2, 3)
+    with pytest.raises(UserError, match="expected max_values of at least 40, two points of .*; got 39; raise it"):
+        segment_crossings(program, *ends, max_values=39)
+    assert segment_crossings(program, *ends, max_values=40).count == segment_crossings(program, *ends).count
+
+
 def test_a_unit_that_flips_twice_counts_twice() -> None:
     """relu(relu(t) - 2 relu(t - 1) - .25) along t in [-1, 3]: on in (.25, 1.75)."""
 
