@@ -121,7 +121,11 @@ def _site_of_hook(model: Model, hook: str) -> Site:
                 return resolve_site(model, kind, layer)
     import torch
 
-    shape = tuple(model.activations(torch.zeros(1, 2, dtype=torch.long), [hook])[hook].shape)
+    try:
+        shape = tuple(model.activations(torch.zeros(1, 2, dtype=torch.long), [hook])[hook].shape)
+    except (ValueError, KeyError) as error:  # a hook point that the bridge lists and, as it is set, never fires
+        line = " ".join(str(error).split())
+        raise UserError(f"expected a hook that {model.name} fires; got {hook!r} ({line}); see `sites`") from error
     if len(shape) != 3:
         raise UserError(
             f"expected (batch, position, width) activations at {hook}, got {len(shape)} axes; choose another site"

@@ -247,7 +247,8 @@ class TopKTrainer:
         for name, parameter in self.parameters().items():
             moments = self.optimizer.state.get(parameter, {})
             out |= {f"adam/{name}/{key}": value for key, value in moments.items()}
-        counters = {"step_count": torch.tensor(self.step_count), "threshold": torch.tensor(self.threshold).double()}
+        threshold = torch.tensor(self.threshold, dtype=torch.float64)  # all its bits: it is carried on
+        counters = {"step_count": torch.tensor(self.step_count), "threshold": threshold}
         return out | {"since_fired": self.since_fired, "fired": self.fired} | counters
 
     def load_state(self, state: dict[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from eval.errors import UserError, known_name
 
 ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", "transcoder")
+TOP_K = ("topk", "batchtopk", "matryoshka", "transcoder")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class SAESpec:
     k: int = 32
     tied: bool = False
     sparsity: float = 1.0
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     hook_out: str = ""
     d_out: int = 0
     auxiliary: float = 1.0
@@ -43,6 +44,12 @@ class SAESpec:
             )
         if self.n_features < 1:
             raise UserError(f"expected at least 1 feature; got {self.n_features}; set --width, e.g. 8x")
+        if self.architecture in TOP_K and not 1 <= self.k <= self.n_features:
+            raise UserError(
+                f"expected 1 <= k <= {self.n_features} features; got k={self.k}; lower --k or widen the SAE"
+            )
+        if not self.learning_rate > 0:
+            raise UserError(f"expected a learning rate above 0; got {self.learning_rate}; set --learning-rate to 3e-3")
 
     @property
     def is_transcoder(self) -> bool:

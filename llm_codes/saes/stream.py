@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eval.errors import UserError
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import keep_mask
 from llm_codes.models import Model
@@ -42,6 +43,10 @@ class ActivationStream:
         exclude_positions: int = 1,
         seed: int = 0,
     ) -> None:
+        if windows < 1:
+            raise UserError(f"expected windows per block (--block-windows) of at least 1; got {windows}; raise it")
+        if not len(corpus):
+            raise UserError("expected a corpus with at least one window; got none; raise --tokens or choose --corpus")
         self.model, self.corpus, self.hooks = model, corpus, list(dict.fromkeys(hooks))
         self.windows = min(windows, len(corpus))
         self.batch_size, self.exclude_positions, self.seed = batch_size, exclude_positions, seed

@@ -50,6 +50,25 @@ class TrainingOptions:
     keep: int = 2
     wandb: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse sizes and intervals that mean nothing.
+
+        Raises:
+            UserError: one of them.
+        """
+        if self.on_nan not in ("skip", "stop"):
+            raise UserError(f"expected on_nan 'skip' or 'stop'; got {self.on_nan!r}; choose one of them")
+        sizes = {
+            "tokens to train on (--tokens)": self.tokens,
+            "tokens per training step (--train-batch-size)": self.batch_size,
+            "steps between checkpoints (--checkpoint-every)": self.checkpoint_every,
+            "steps between log lines": self.log_every,
+            "checkpoints kept (--keep)": self.keep,
+        }
+        for name, value in sizes.items():
+            if value < 1:
+                raise UserError(f"expected {name} of at least 1; got {value}; raise it")
+
     @property
     def total_steps(self) -> int:
         return max(1, self.tokens // self.batch_size)
@@ -119,8 +138,6 @@ class Training:
             UserError: hooks or widths that do not fit the activations (before the first step), a non-finite batch
                 under `on_nan="stop"`, too many of them in a row, a checkpoint of another configuration.
         """
-        if self.options.on_nan not in ("skip", "stop"):
-            raise UserError(f"expected on_nan 'skip' or 'stop'; got {self.options.on_nan!r}; choose one of them")
         total = self.options.total_steps
         self.saes = [TrainedSAE(spec, make_trainer(spec, total, self.device)) for spec in self.specs]
         self.place = _Place()
@@ -188,8 +205,9 @@ class Training:
         finite = all(bool(torch.isfinite(activations).all()) for activations in batch.values())
         measured = [self._step_one(sae, batch) for sae in self.saes] if finite else []
         self.place.batch += 1
-        if not finite or any(m["loss"] != m["loss"] for m in measured):
-            self._skip()
+        diverged = [sae.spec.name for sae, m in zip(self.saes, measured, strict=False) if m["loss"] != m["loss"]]
+        if not finite or diverged:
+            self._skip(diverged)
             return
         self.place.skipped_in_a_row = 0
         self.place.step += 1
@@ -208,22 +226,29 @@ class Training:
         x = batch[sae.spec.hook] * sae.scale_in
         return sae.trainer.step(x, batch[sae.spec.hook_out] * sae.scale_out if sae.spec.hook_out else None)
 
-    def _skip(self) -> None:
-        """A non-finite batch: count it or stop; the weights are those before it either way."""
+    def _skip(self, diverged: list[str]) -> None:
+        """A batch, or the step of the dictionaries named, is not finite: count it or stop.
+
+        The weights are those before it either way.
+        """
         self.place.skipped += 1
         self.place.skipped_in_a_row += 1
         where = f"block {self.place.block}, batch {self.place.batch - 1}"
-        if self.options.on_nan == "stop":
-            self._save()
+        if self.options.on_nan == "skip" and self.place.skipped_in_a_row <= MAXIMUM_SKIPPED_IN_A_ROW:
+            return
+        self._save()
+        row = self.place.skipped_in_a_row
+        often = f" ({row} in a row)" if row > 1 else ""
+        if diverged:
             raise UserError(
-                f"expected finite activations; got NaN or infinity in {where}; the last good weights are kept"
+                f"expected a finite loss and gradient; got NaN or infinity from {', '.join(diverged)} on finite "
+                f"activations in {where}{often}; the last good weights are kept; lower --learning-rate and start again "
+                "with --overwrite"
             )
-        if self.place.skipped_in_a_row > MAXIMUM_SKIPPED_IN_A_ROW:
-            self._save()
-            raise UserError(
-                f"expected finite activations; got {self.place.skipped_in_a_row} broken batches in a row, to {where}; "
-                "the last good weights are kept; lower the learning rate or check the model"
-            )
+        raise UserError(
+            f"expected finite activations; got NaN or infinity in {where}{often}; the last good weights are kept; "
+            "check the model, or use --dtype float32"
+        )
 
     def _log(self, measured: list[dict[str, float]]) -> None:
         seconds = time.perf_counter() - self._started

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from eval.errors import UserError
+from llm_codes.configs.saes import SAETrainConfig
 from llm_codes.saes.specification import SAESpec, parse_width
 from llm_codes.saes.training import Training, TrainingOptions
 
@@ -197,6 +199,54 @@ def test_widths_hooks_and_sizes_are_checked_before_the_first_step(tmp_path):
     train(tmp_path / "y").run()
     with pytest.raises(UserError, match="holds a training run with other settings"):
         train(tmp_path / "y", tokens=64 * 50).run()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"tokens": 0}, r"expected tokens to train on \(--tokens\) of at least 1; got 0; raise it"),
+        ({"batch_size": 0}, r"tokens per training step \(--train-batch-size\) of at least 1; got 0; raise it"),
+        ({"checkpoint_every": 0}, r"steps between checkpoints \(--checkpoint-every\) of at least 1; got 0; raise it"),
+        ({"keep": 0}, r"expected checkpoints kept \(--keep\) of at least 1; got 0; raise it"),
+        ({"log_every": 0}, "expected steps between log lines of at least 1; got 0; raise it"),
+        ({"on_nan": "ignore"}, "expected on_nan 'skip' or 'stop'; got 'ignore'; choose one of them"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, text):
+    with pytest.raises(UserError, match=text):
+        TrainingOptions(**options)
+
+
+def test_specifications_that_mean_nothing_are_refused():
+    with pytest.raises(UserError, match="expected 1 <= k <= 24 features; got k=25; lower --k or widen the SAE"):
+        SAESpec("in", 12, 24, architecture="batchtopk", k=25)
+    with pytest.raises(UserError, match="expected a learning rate above 0; got 0.0; set --learning-rate to 3e-3"):
+        SAESpec("in", 12, 24, k=3, learning_rate=0.0)
+    assert SAESpec("in", 12, 24, architecture="standard").k == 32  # not used there
+    assert SAETrainConfig(out="x").learning_rate == SAESpec("in", 12, 64).learning_rate == 3e-3
+
+
+@pytest.mark.parametrize("on_nan", ["skip", "stop"])
+@pytest.mark.parametrize("architecture", ["topk", "standard"])
+def test_a_dictionary_that_diverges_is_not_called_a_broken_batch(tmp_path, architecture, on_nan):
+    spec = SAESpec("in", 12, 24, k=3, architecture=architecture, learning_rate=1e30)
+    options = TrainingOptions(tokens=64 * 80, batch_size=64, on_nan=on_nan, checkpoint_every=7)
+    text = rf"expected a finite loss and gradient; got NaN or infinity from in-{architecture}-24 on finite activations"
+    with pytest.raises(UserError, match=text) as stopped:
+        Training(Synthetic(), [spec], tmp_path, options).run()
+    assert ("(21 in a row)" in str(stopped.value)) == (on_nan == "skip") and "--learning-rate" in str(stopped.value)
+    saved = load_file(sorted((tmp_path / "checkpoints").iterdir())[-1])
+    assert all(bool(torch.isfinite(value).all()) for value in saved.values())
+
+
+def test_twenty_one_broken_batches_in_a_row_name_the_activations(tmp_path):
+    class Broken(Synthetic):
+        def block(self, number):
+            return {name: value * (1 if number == 0 else float("nan")) for name, value in super().block(number).items()}
+
+    run = Training(Broken(), specs(), tmp_path, TrainingOptions(tokens=64 * 40, batch_size=64))
+    with pytest.raises(UserError, match=r"expected finite activations; got NaN or infinity in block \d, .*21 in a row"):
+        run.run()
 
 
 def test_width_text():
