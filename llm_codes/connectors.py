@@ -59,9 +59,18 @@ class PairConsumer:
         self.parts: dict[str, list[Any]] = {name: [] for name in ("in", "out", "x", "y", "place")}
         self.sums = [torch.zeros(self.site_in.width), torch.zeros(self.site_out.width)]
 
+    expected_tokens = 0
+
     @property
     def sites(self) -> tuple[Site, ...]:
         return (self.site_in, self.site_out)
+
+    def memory_bytes(self) -> int:
+        """What is kept at the end, twice while it is joined: features (k per token where known, else 64), places, the
+        activations of the sample."""
+        active = sum(int(getattr(side.sae.cfg, "k", 64)) for side in (self.first, self.second))
+        sample = min(self.sample, self.expected_tokens) * (self.site_in.width + self.site_out.width) * 4
+        return 2 * (self.expected_tokens * (active * 12 + 32) + sample)
 
     def update(self, activations: Mapping[str, Tensor], batch: Batch, keep: Bool[Tensor, "batch position"]) -> None:
         x, y = (activations[site.hook][keep].float().cpu() for site in self.sites)
@@ -87,9 +96,18 @@ class PairConsumer:
 
 
 def harvest_pairs(
-    model: Model, corpus: Corpus, first: SAEFolder, second: SAEFolder, *, batch_size: int = 16
+    model: Model,
+    corpus: Corpus,
+    first: SAEFolder,
+    second: SAEFolder,
+    *,
+    batch_size: int = 16,
+    exclude_positions: int = 1,
+    max_memory_gb: float | None = None,
 ) -> FeaturePairs:
-    """Both dictionaries' features on one pass over the corpus; position 0 is left out.
+    """Both dictionaries' features on one pass over the corpus; the first positions of each window are left out.
+
+    max_memory_gb: refuse to start where the pass and the features kept would need more beyond the model.
 
     Raises:
         UserError: a dictionary that does not fit the model, a pair of different models, sides in the wrong order.
@@ -102,7 +120,16 @@ def harvest_pairs(
             f"expected a dictionary before an MLP (mlp_in or resid_mid) and one at its output (mlp_out); "
             f"got {site_in.name} and {site_out.name}; train them around the same layer's MLP"
         )
-    harvest(model, corpus, [consumer], batch_size=batch_size, label="features")
+    consumer.expected_tokens = corpus.n_tokens
+    harvest(
+        model,
+        corpus,
+        [consumer],
+        batch_size=batch_size,
+        exclude_positions=exclude_positions,
+        max_memory_gb=max_memory_gb,
+        label="features",
+    )
     return consumer.pairs(corpus)
 
 

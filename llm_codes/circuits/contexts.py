@@ -74,5 +74,6 @@ class ContextIndex:
     def _context(self, token: int) -> dict[str, Any]:
         place = int(self.pairs.position[token])
         row = self.pairs.windows[int(self.pairs.window[token])]
-        texts = [self.string(int(t)) for t in row[max(1, place - BEFORE) : place + AFTER + 1]]
-        return {"tokens": texts, "at": place - max(1, place - BEFORE)}
+        start = min(place, max(1, place - BEFORE))  # BOS is shown only where it is the token that fires
+        texts = [self.string(int(t)) for t in row[start : place + AFTER + 1]]
+        return {"tokens": texts, "at": place - start}

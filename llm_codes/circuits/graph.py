@@ -39,6 +39,7 @@ def graph_json(data: Mapping[str, Any], model_name: str, layer: int, slug: str =
             "scan": model_name,
             "prompt_tokens": prompt["tokens"],
             "prompt": "".join(prompt["tokens"]),
+            "prompt_tokens_total": prompt.get("prompt_tokens_total", len(prompt["tokens"])),
             "node_threshold": None,
             "schema_version": 1,
         },

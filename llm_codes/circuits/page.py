@@ -106,8 +106,8 @@ def _errors(first: SAEFolder, second: SAEFolder, connector: Connector, pairs: Fe
 PER_POSITION = 4
 
 
-def _prompt_tokens(model: Model, prompt: str) -> tuple[list[int], list[int]]:
-    """BOS (where the model has one) and the prompt's tokens, those that fit on the page."""
+def _prompt_tokens(model: Model, prompt: str) -> tuple[list[int], list[int], int]:
+    """BOS (where the model has one), the prompt's tokens that fit on the page, and how many it has in all."""
     tokens = model.encode(prompt)
     if not tokens:
         raise UserError(f"expected a prompt with at least one token; got {prompt!r}; write some text")
@@ -117,13 +117,13 @@ def _prompt_tokens(model: Model, prompt: str) -> tuple[list[int], list[int]]:
             f"expected a prompt of at most {model.context - len(bos)} tokens (the context of {model.name}); "
             f"got {len(tokens)}; shorten --prompt"
         )
-    return bos, tokens[:MAXIMUM_PROMPT]
+    return bos, tokens[:MAXIMUM_PROMPT], len(tokens)
 
 
 @torch.no_grad()
 def prompt_outputs(model: Model, second: SAEFolder, prompt: str) -> list[int]:
     """The strongest output features at each position of a text, so that the page can show its circuit."""
-    bos, tokens = _prompt_tokens(model, prompt)
+    bos, tokens, _ = _prompt_tokens(model, prompt)
     seen = model.activations(torch.tensor([bos + tokens]), [second.hook_out])[second.hook_out]
     rows = second.encode_rows(seen[0, len(bos) :].float().cpu())
     values, places = rows.values.topk(min(PER_POSITION, rows.values.shape[1]), dim=1)
@@ -136,10 +136,12 @@ def prompt_view(
 ) -> dict[str, Any]:
     """Active features at every position of one text, real and predicted, with what the features miss.
 
+    Of a prompt longer than `MAXIMUM_PROMPT` the first tokens are shown; `prompt_tokens_total` says how many it has.
+
     Raises:
         UserError: a prompt longer than the context, or without a token.
     """
-    bos, tokens = _prompt_tokens(model, prompt)
+    bos, tokens, total = _prompt_tokens(model, prompt)
     seen = model.activations(torch.tensor([bos + tokens]), [first.hook, second.hook_out])
     x, y = (seen[hook][0, len(bos) :].float().cpu() for hook in (first.hook, second.hook_out))
     inputs, outputs = first.encode_rows(x), second.encode_rows(y)
@@ -158,7 +160,8 @@ def prompt_view(
                 "error_connector": _relative(written[i] - y[i], y[i]),
             }
         )
-    return {"tokens": model.token_strings(tokens), "positions": positions, "start": len(tokens) - 1}
+    texts = model.token_strings(tokens)
+    return {"tokens": texts, "positions": positions, "start": len(tokens) - 1, "prompt_tokens_total": total}
 
 
 def _active(rows: FeatureRows, token: int) -> list[list[Any]]:
@@ -189,6 +192,10 @@ def add_circuit(page: Page, data: Mapping[str, Any], title: str = "Circuit") -> 
         "share is its part of the output's total |weight| x rms(input). Labels are the tokens a feature fires on, not "
         "explanations. What the features miss is listed below the graph as error nodes."
     )
+    prompt = data["prompt"] or {}
+    shown, total = len(prompt.get("tokens", [])), prompt.get("prompt_tokens_total", 0)
+    if total > shown:
+        section.warning(f"Per-prompt view: first {shown} of {total} tokens of the prompt.")
     section.markup(Markup('<div id="circuit"></div>'))
     page.embed("circuit-data", data)
     page.style((ASSETS / "circuit.css").read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from llm_codes.dashboards import FeatureConsumer, check_features, dashboard_entr
 from llm_codes.models import Model, load_model
 from llm_codes.saes.evaluation import evaluate_sae
 from llm_codes.saes.files import check_fits, load_sae, provenance_of, save_sae
+from llm_codes.saes.memory import refuse_above, training_bytes
 from llm_codes.saes.report import write_evaluation, write_training
 from llm_codes.saes.specification import SAESpec, parse_width
 from llm_codes.saes.stream import ActivationStream
@@ -85,9 +86,11 @@ def train_saes(
     seed: int = 0,
     half: bool = False,
     exclude_positions: int = 1,
+    max_memory_gb: float | None = None,
 ) -> list[Path]:
     """Train (or continue) dictionaries on one pass; returns their sae-lens folders (`folder` itself for one)."""
     folder = Path(folder)
+    refuse_above(max_memory_gb, training_bytes(model, corpus, specs, block_windows, batch_size, options), "sae train")
     hooks = [hook for spec in specs for hook in (spec.hook, spec.hook_out) if hook]
     stream = ActivationStream(
         model,
@@ -140,6 +143,7 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
         seed=config.seed,
         half=config.half,
         exclude_positions=config.exclude_positions,
+        max_memory_gb=config.max_memory_gb,
     )
     lines = read_metrics(run.folder)
     rows = last_metrics(lines, [spec.name for spec in specs])
@@ -165,6 +169,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
         batch_size=config.batch_size,
         seed=config.seed,
         exclude_positions=config.exclude_positions,
+        max_memory_gb=config.max_memory_gb,
         consumers=[consumer],
     )
     entries: list[dict[str, Any]] = []

@@ -25,6 +25,7 @@ from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import Consumer, keep_mask
 from llm_codes.models import Model
 from llm_codes.saes.files import SAEFolder, check_fits
+from llm_codes.saes.memory import evaluation_bytes, refuse_above
 
 LOSSES = ("original", "reconstructed", "zero-ablated", "mean-ablated")
 
@@ -59,12 +60,14 @@ def evaluate_sae(
     batch_size: int = 8,
     seed: int = 0,
     exclude_positions: int = 1,
+    max_memory_gb: float | None = None,
     consumers: Sequence[Consumer] = (),
 ) -> tuple[dict[str, Score], list[dict[str, Any]]]:
     """Quality of one dictionary on a corpus of held-out documents.
 
     exclude_positions: leading positions of each window that are neither replaced nor counted. consumers: fed with the
-    activations that the dictionary reads, on the same pass (feature dashboards).
+    activations that the dictionary reads, on the same pass (feature dashboards). max_memory_gb: refuse to start where
+    more would be needed beyond the model.
 
     Returns:
         Scores `l0`, `fvu`, `fvu_per_token`, `cosine`, `dead_share`, `ce_original`, `ce_delta` (nats per token that the
@@ -75,6 +78,7 @@ def evaluate_sae(
         UserError: the dictionary does not fit the model.
     """
     check_fits(sae, model)
+    refuse_above(max_memory_gb, evaluation_bytes(model, corpus, sae, batch_size), "sae eval")
     mean = mean_activation(model, corpus, sae.hook_out, batch_size, exclude_positions=exclude_positions)
     quality = DictionaryQuality(len(corpus.documents), sae.n_features, mean)
     size = len(corpus.documents)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from eval.errors import UserError
 from eval.measures.connector import FeatureRows
 from eval.measures.dictionary import TopKDictionary
 from eval.measures.dictionary_step import TopKTrainer
+from eval.progress import say
 from eval.runs import atomic_path, json_text
 from eval.torchvision_operators import declare_missing_operators
 
@@ -209,7 +210,10 @@ def _load_published(sae_class: Any, release: str, sae_id: str, device: str) -> A
 
 
 def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
-    """The dictionary belongs to this model: hook, width, weight processing, model and tokenizer.
+    """The dictionary belongs to this model: hook, width, weight processing, tokenizer, weights.
+
+    Weights are compared by hash where the dictionary has one (ours do); a published one that only names another model
+    is used with a warning on stderr.
 
     Raises:
         UserError: any of those differs.
@@ -232,8 +236,24 @@ def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
             f"SAE {sae.name} was trained with another tokenizer (model {trained_on!r}), got {model.name!r}; "
             "use the model it was trained on"
         )
+    stored = sae.metadata.get("model_hash")
+    if stored and stored not in _possible_hashes(model):
+        raise UserError(
+            f"SAE {sae.name} was trained on other weights (model {trained_on!r}, hash {stored}); got {model.name!r} "
+            f"(hash {model_hash(model)}); use the model it was trained on, or train an SAE on this one"
+        )
+    if trained_on and not stored and _plain(trained_on) != _plain(model.name):
+        say(
+            f"warning: SAE {sae.name} names the model {trained_on!r}; it is used on {model.name!r}: "
+            "check that they are the same"
+        )
     check_width(sae, sae.hook, site_width(model, sae.hook))
     return sae
+
+
+def _plain(name: str) -> str:
+    """A model's name without its organisation or folder, in small letters: `openai-community/GPT2` is `gpt2`."""
+    return name.rstrip("/").rsplit("/", 1)[-1].lower()
 
 
 def check_width(sae: SAEFolder, hook: str, width: int) -> None:
@@ -274,11 +294,33 @@ def tokenizer_hash(tokenizer: Any) -> str:
 
 def model_hash(model: Any) -> str:
     """A short hash of one weight matrix: tells retrained weights of the same name apart."""
+    return _hash(_weight_sample(model))
+
+
+def _possible_hashes(model: Any) -> Container[str]:
+    """What these weights hash to in each precision of training; weights in half precision cannot be compared."""
+    if model.dtype not in (torch.float32, torch.float64):
+        return _Anything()
+    sample = _weight_sample(model)
+    return {_hash(sample), *(_hash(sample.to(dtype).float()) for dtype in (torch.bfloat16, torch.float16))}
+
+
+class _Anything:
+    """Contains everything: weights rounded to half precision cannot be compared with what they were."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+def _weight_sample(model: Any) -> Tensor:
+    largest = max(model.bridge.parameters(), key=lambda p: p.numel())
+    return largest.detach().flatten()[:4096].float().cpu()
+
+
+def _hash(sample: Tensor) -> str:
     import hashlib
 
-    largest = max(model.bridge.parameters(), key=lambda p: p.numel())
-    sample = largest.detach().flatten()[:4096].float().cpu().numpy()
-    return hashlib.sha256(sample.tobytes()).hexdigest()[:16]
+    return hashlib.sha256(sample.numpy().tobytes()).hexdigest()[:16]
 
 
 def provenance_of(model: Any) -> dict[str, Any]:
