@@ -24,6 +24,22 @@ def by_depth(groups: Sequence[Sequence[dict[str, Any]]], read: Callable[[dict[st
     return [over_seeds(read(row) for row in rows) for rows in zip(*groups, strict=True)]
 
 
+def by_depth_log(
+    groups: Sequence[Sequence[dict[str, Any]]], read: Callable[[dict[str, Any]], float | None]
+) -> list[Score]:
+    """The same for positive numbers on a log axis: geometric means, with the interval of the logarithms."""
+
+    def log(row: dict[str, Any]) -> float | None:
+        value = read(row)
+        return float(np.log(value)) if value else None
+
+    def exponential(value: float | None) -> float | None:
+        return None if value is None else float(np.exp(value))
+
+    scores = by_depth(groups, log)
+    return [Score(exponential(s.value), exponential(s.low), exponential(s.high), s.n, s.reason) for s in scores]
+
+
 def _key(name: str) -> Callable[[dict[str, Any]], float | None]:
     return lambda row: row.get(name)
 
@@ -87,21 +103,24 @@ def dropout_by_depth(run: Run, sweep: Sweep) -> SavedFigure:
     ]
     fig, axes = figure(2, 3, width=10.5, height=5.8)
     for axis, (kind, title, read) in zip(axes.ravel(), panels, strict=True):
+        summarise = by_depth_log if title.startswith("action") else by_depth
         for colour, dropout in zip(COLOURS, sweep.dropouts, strict=False):
             rows = sweep.rows(dropout, kind)
             if rows:
                 layers = [row["layer"] for row in rows[0]]
-                interval_line(axis, layers, by_depth(rows, read), label=f"dropout {dropout:g}", colour=colour)
+                interval_line(axis, layers, summarise(rows, read), label=f"dropout {dropout:g}", colour=colour)
         rows = sweep.untrained_rows(kind)
         if rows:
             layers = [row["layer"] for row in rows[0]]
-            interval_line(axis, layers, by_depth(rows, read), label="untrained", colour=COLOURS[6], linestyle=":")
+            interval_line(axis, layers, summarise(rows, read), label="untrained", colour=COLOURS[6], linestyle=":")
         axis.set(title=title, xlabel="ReLU site")
         if title.startswith("action"):
             axis.set_yscale("log")
     axes[0, 0].axhline(-1, color="black", linewidth=0.8, linestyle=":")
     axes[1, 1].legend(fontsize=6, loc="upper left")  # R^2 rises with depth: this corner is empty
-    return save_figure(run, fig, "figure_6", "Fig. 6: by depth and dropout; mean over seeds with 95% interval")
+    return save_figure(
+        run, fig, "figure_6", "Fig. 6: by depth and dropout; mean over seeds (action: geometric) with 95% interval"
+    )
 
 
 def scatter(run: Run, sweep: Sweep) -> SavedFigure:

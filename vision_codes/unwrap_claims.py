@@ -87,10 +87,10 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
         ),
         _claim(
             "Connectors reach MSE .032 at L1 .021",
-            "MSE at most .032",
+            "MSE at most .032, in units that the post does not state",
             error,
-            judge_sign(error, "below", 0.032),
-            "the post's units of features are not stated, so only the order of magnitude can be compared",
+            "cannot tell",
+            "no verdict: the post's units of features are not stated, so only the order of magnitude can be compared",
         ),
     ]  # fmt: skip
 
