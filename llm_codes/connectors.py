@@ -22,6 +22,7 @@ from torch import Tensor
 from eval.errors import UserError
 from eval.measures.connector import Connector, ConnectorFit, FeatureRows, fit_connector
 from eval.runs import atomic_path, json_text
+from llm_codes.configs.spectra import HarvestConfig
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import harvest
 from llm_codes.models import Model
@@ -93,6 +94,15 @@ class PairConsumer:
         x, y = torch.cat(self.parts["x"]), torch.cat(self.parts["y"])
         means = [total / n for total in self.sums]
         return FeaturePairs(inputs, outputs, x, y, tokens, document, window, position, corpus.tokens, *means)
+
+
+def harvest_options(config: HarvestConfig) -> dict[str, Any]:
+    """How a command's configuration asks for its pass over the text, as keywords of `harvest_pairs`."""
+    return {
+        "batch_size": config.batch_size,
+        "exclude_positions": config.exclude_positions,
+        "max_memory_gb": config.max_memory_gb,
+    }
 
 
 def harvest_pairs(

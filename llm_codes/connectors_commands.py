@@ -24,6 +24,7 @@ from llm_codes.connectors import (
     FeaturePairs,
     analytic_start,
     check_connector,
+    harvest_options,
     harvest_pairs,
     largest_edges,
     load_connector,
@@ -91,7 +92,7 @@ def train_command(config: ConnectorTrainConfig, run: Run) -> str:
     """`python -m llm_codes connector train`."""
     first, second = load_sae(config.from_, device=config.device), load_sae(config.to, device=config.device)
     model, corpus = open_model_and_corpus(config)
-    pairs = harvest_pairs(model, corpus, first, second, batch_size=config.batch_size)
+    pairs = harvest_pairs(model, corpus, first, second, **harvest_options(config))
     options = ConnectorFit(
         activation=config.activation,
         l1=config.l1,
@@ -144,14 +145,19 @@ def evaluate_chain(
     logic_outputs: int = 100,
     fit_steps: int = 200,
     batch_size: int = 16,
+    exclude_positions: int = 1,
+    max_memory_gb: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that `connector eval` reports: `scorecard`, `controls`, `frontier`, `edge_validation`, `logic_forms`,
     `circuits`, `claims`. Controls are fitted on `train`, for as many steps as the connector's refit; every number comes
     from `held_out`."""
     first, second, connector = chain.first, chain.second, chain.connector
-    fitted = harvest_pairs(model, train, first, second, batch_size=batch_size)
-    pairs = harvest_pairs(model, held_out, first, second, batch_size=batch_size)
+    harvested: dict[str, Any] = {"batch_size": batch_size, "exclude_positions": exclude_positions}
+    fitted, pairs = (
+        harvest_pairs(model, corpus, first, second, max_memory_gb=max_memory_gb, **harvested)
+        for corpus in (train, held_out)
+    )
     branch = Branch(model, first.hook, second.hook_out)
     analytic, controls = _controls(model, chain, fitted, fit_of(connector, seed))
     rows = replacements(branch, fitted, first, second, connector, analytic, chain.transcoder)
@@ -281,7 +287,7 @@ def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
         budgets=config.frontier,
         edges_tested=config.edges_tested,
         logic_outputs=config.logic_outputs,
-        batch_size=config.batch_size,
+        **harvest_options(config),
         seed=config.seed,
     )
     page = Page(f"Connector of {model.name}", f"{chain.first.hook} to {chain.second.hook_out}")
@@ -297,7 +303,7 @@ def show_command(config: ConnectorShowConfig, run: Run) -> str:
     chain = open_chain(config.connector, config.from_, config.to, device=config.device)
     output = feature_number(config.feature, chain.connector.n_outputs)
     model, corpus = open_model_and_corpus(config)
-    pairs = harvest_pairs(model, corpus, chain.first, chain.second, batch_size=config.batch_size)
+    pairs = harvest_pairs(model, corpus, chain.first, chain.second, **harvest_options(config))
     into, out_of = ContextIndex(pairs.inputs, pairs, model), ContextIndex(pairs.outputs, pairs, model)
     found = describe_feature(output, chain.connector, pairs, into, out_of)
     run.finish({"feature": found}, model=model.provenance(), corpus=corpus.describe())

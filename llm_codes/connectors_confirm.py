@@ -22,7 +22,7 @@ from eval.runs import Run
 from llm_codes.circuits.contexts import ContextIndex
 from llm_codes.circuits.reading import on_levels
 from llm_codes.configs.connectors import ConnectorConfirmConfig
-from llm_codes.connectors import FeaturePairs, harvest_pairs
+from llm_codes.connectors import FeaturePairs, harvest_options, harvest_pairs
 from llm_codes.corpus import Corpus
 from llm_codes.models import load_model
 from llm_codes.saes.commands import open_corpus
@@ -142,7 +142,7 @@ def command(config: ConnectorConfirmConfig, run: Run) -> str:
     model = load_model(config.model, device=config.device, dtype=config.dtype)
     wanted = replace(config, tokens=config.tokens + int(first.get("n_tokens", 0)))
     corpus = unread_windows(open_corpus(wanted, model), first)
-    pairs = harvest_pairs(model, corpus, chain.first, chain.second, batch_size=config.batch_size)
+    pairs = harvest_pairs(model, corpus, chain.first, chain.second, **harvest_options(config))
     lines = confirm_forms(found["logic_forms"]["forms"], pairs)
     results = {"summary": summary(lines), "forms": lines, "n_tokens": len(pairs.inputs)}
     results["n_documents"] = corpus.n_documents

@@ -8,7 +8,7 @@ from eval.runs import Run
 from llm_codes.circuits.graph import graph_json
 from llm_codes.circuits.page import add_circuit, circuit_data, keep_known_outputs
 from llm_codes.configs.circuits import CircuitConfig
-from llm_codes.connectors import harvest_pairs
+from llm_codes.connectors import harvest_options, harvest_pairs
 from llm_codes.connectors_commands import open_chain
 from llm_codes.saes.commands import open_model_and_corpus
 from llm_codes.sites import resolve_site
@@ -18,7 +18,7 @@ def command(config: CircuitConfig, run: Run) -> str:
     """Write `circuit.html`, `graph.json` and `results.json`."""
     chain = open_chain(config.connector, config.from_, config.to, device=config.device)
     model, corpus = open_model_and_corpus(config)
-    pairs = harvest_pairs(model, corpus, chain.first, chain.second, batch_size=config.batch_size)
+    pairs = harvest_pairs(model, corpus, chain.first, chain.second, **harvest_options(config))
     data = circuit_data(
         model,
         chain.first,

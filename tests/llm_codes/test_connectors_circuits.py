@@ -11,11 +11,14 @@ import torch
 from eval.errors import UserError
 from eval.measures.connector import Connector, ConnectorFit, FeatureRows
 from eval.report.page import Page
+from llm_codes.__main__ import main
 from llm_codes.circuits.graph import graph_json
 from llm_codes.circuits.page import add_circuit, circuit_data, keep_known_outputs, prompt_view
 from llm_codes.circuits.reading import decisive_parents, equation, feature_number
+from llm_codes.configs.connectors import ConnectorTrainConfig
 from llm_codes.connectors import (
     check_connector,
+    harvest_options,
     harvest_pairs,
     load_connector,
     mean_jacobian,
@@ -216,6 +219,21 @@ def test_saved_connectors_read_back_and_damage_is_named(chain, tmp_path):
         load_connector(tmp_path)
     with pytest.raises(UserError, match="not there; run `connector train"):
         load_connector(tmp_path / "nowhere")
+
+
+def test_every_command_on_pairs_hears_positions_and_memory(
+    tiny_model_folder, text_folder, folder, chain, tmp_path, capsys
+):
+    save_connector(chain[0].connector, tmp_path / "connector")
+    sides = ["--model", str(tiny_model_folder), "--corpus", str(text_folder), "--context", "32", "--tokens", "400"]
+    sides += ["--from", str(folder / "in"), "--to", str(folder / "out"), "--threads", "1"]
+    tiny = ["--max-memory-gb", "0.000001"]
+    given = ["--connector", str(tmp_path / "connector")]
+    for number, verb in enumerate((["connector", "train"], ["connector", "eval", *given], ["circuit", *given])):
+        assert main([*verb, *sides, *tiny, "--out", str(tmp_path / f"refused-{number}")]) == 2
+        assert "raise --max-memory-gb" in capsys.readouterr().err, verb
+    config = ConnectorTrainConfig(out="x", from_="a", to="b", exclude_positions=5, max_memory_gb=3.0, batch_size=2)
+    assert harvest_options(config) == {"batch_size": 2, "exclude_positions": 5, "max_memory_gb": 3.0}
 
 
 def test_bad_folders_and_pairs(model, folder, chain, tmp_path):
