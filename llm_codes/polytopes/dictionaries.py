@@ -24,7 +24,7 @@ from eval.measures.directions import top_items
 from eval.measures.monosemanticity import monosemanticity
 from eval.measures.polytope import SplineCodes
 from llm_codes.corpus import Batch
-from llm_codes.polytopes.samples import TokenSample
+from llm_codes.polytopes.samples import TokenSample, chosen_tokens
 from llm_codes.sites import Site
 
 TOP_ITEMS = 20
@@ -57,9 +57,7 @@ class DictionaryRows:
         batch: Batch,
         keep: Bool[Tensor, "batch position"],
     ) -> None:
-        chosen = torch.zeros_like(keep, dtype=torch.bool).cpu()
-        chosen[:, self.positions[self.positions < keep.shape[1]]] = True
-        chosen &= keep.cpu()
+        chosen = chosen_tokens(keep, self.positions)
         rows = torch.nonzero(chosen, as_tuple=True)[0]
         self._document.append(batch.document[rows].numpy())
         bits = torch.cat([activations[site.hook].cpu()[chosen] > 0 for site in self._pre], dim=1)

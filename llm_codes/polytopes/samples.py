@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from eval.errors import UserError
@@ -62,6 +62,13 @@ class TokenSample:
         return len(self.token)
 
 
+def chosen_tokens(keep: Bool[Tensor, "batch position"], positions: Int[Tensor, " chosen"]) -> Tensor:
+    """Mask of the kept tokens at the given positions of every window, on the CPU."""
+    chosen = torch.zeros_like(keep, dtype=torch.bool).cpu()
+    chosen[:, positions[positions < keep.shape[1]]] = True
+    return chosen & keep.cpu()
+
+
 class SampleConsumer:
     """A `harvest` consumer that keeps activations at the sampled positions."""
 
@@ -82,9 +89,7 @@ class SampleConsumer:
         batch: Batch,
         keep: Bool[Tensor, "batch position"],
     ) -> None:
-        chosen = torch.zeros_like(keep, dtype=torch.bool).cpu()
-        chosen[:, self.positions[self.positions < keep.shape[1]]] = True
-        chosen &= keep.cpu()
+        chosen = chosen_tokens(keep, self.positions)
         rows, positions = torch.nonzero(chosen, as_tuple=True)
         self._rows.append(np.stack([batch.window[rows].numpy(), positions.numpy()], 1))
         for site in self.sites:
