@@ -137,6 +137,11 @@ def as_input(images: np.ndarray, model: ResNetVAE) -> Float[Tensor, "image chann
     return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
 
 
+BLOCK_BYTES = 2**26
+"""Rows are kept in blocks of about this size. Many small arrays between the large ones that a forward pass allocates
+and frees would pin those: 17 sites of 5,000 images at 224 px then took 16.8 GB for 2.7 GB of rows."""
+
+
 class Keep:
     """A consumer that keeps the activations of one site, all of its units or a fixed choice of them, in float32."""
 
@@ -144,19 +149,28 @@ class Keep:
         self.site = site
         self.width = site.width if units is None else len(units)
         self._index = None if units is None else torch.from_numpy(units)
-        self._parts: list[np.ndarray] = []
+        self._blocks: list[np.ndarray] = []
+        self._used = 0
         self.last = torch.empty(0)
 
     def update(self, activations: Tensor) -> None:
         if self._index is not None:
             activations = activations[:, self._index.to(activations.device)]
         self.last = activations.float().cpu()
-        self._parts.append(self.last.numpy())
+        rows = self.last.numpy()
+        while len(rows):
+            if not self._blocks or self._used == len(self._blocks[-1]):
+                self._blocks.append(np.empty((max(1, BLOCK_BYTES // (4 * self.width)), self.width), np.float32))
+                self._used = 0
+            fits = rows[: len(self._blocks[-1]) - self._used]
+            self._blocks[-1][self._used : self._used + len(fits)] = fits
+            self._used += len(fits)
+            rows = rows[len(fits) :]
 
     @property
     def rows(self) -> Float[np.ndarray, "image width"]:
         """Everything seen so far."""
-        return np.concatenate(self._parts)
+        return np.concatenate([*self._blocks[:-1], self._blocks[-1][: self._used]])
 
 
 def activations(

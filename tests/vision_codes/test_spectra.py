@@ -12,7 +12,7 @@ from eval.runs import Run
 from vision_codes.__main__ import main
 from vision_codes.data import load_images
 from vision_codes.eigenfilters import eigenfilters
-from vision_codes.harvest import Keep, activations, harvest, sites
+from vision_codes.harvest import Keep, Site, activations, harvest, sites
 from vision_codes.resnet_vae import Architecture, build
 from vision_codes.spectra import GIGABYTE, predicted_bytes, spectra, step_fields
 from vision_codes.stimuli import phase_scrambled, random_images
@@ -191,3 +191,13 @@ def test_mnist_for_a_colour_network_names_the_way_out(folder, tmp_path, capsys, 
         "mnist holds grey images (1 channel); choose other --data or pass --grey-as-colour" in capsys.readouterr().err
     )
     assert main([*arguments, "--sites", "layer4.1.relu2", "--grey-as-colour", "--out", str(tmp_path / "grey")]) == 0
+
+
+def test_rows_are_kept_whole_across_blocks(monkeypatch):
+    monkeypatch.setattr("vision_codes.harvest.BLOCK_BYTES", 4 * 5 * 3)  # blocks of three rows of five units
+    site, units = Site("relu", 1, (7, 1, 1)), np.array([0, 2, 3, 5, 6])
+    rows = np.random.default_rng(0).standard_normal((11, 7)).astype(np.float32)
+    keep = Keep(site, units)
+    for part in np.array_split(rows, [2, 9]):
+        keep.update(torch.from_numpy(part))
+    np.testing.assert_array_equal(keep.rows, rows[:, units])

@@ -122,23 +122,26 @@ def test_torchvision_networks(name: str) -> None:
     from torchvision import models
 
     torch.manual_seed(0)
-    options = {"init_weights": True} if name == "googlenet" else {}
+    options = {"init_weights": False} if name == "googlenet" else {}  # its own start hides the input from the output
     model = getattr(models, name)(weights=None, **options).eval()
     single = trace(model, torch.zeros(3, 64, 64))
     program = single.to(torch.float64)
-    x, way = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    leave = exit_along(program, x, way)
-    distance = leave.distance.value
-    assert distance is not None
-    y = x + 0.9 * distance * way
-    affine = local_map(program, x)
-    assert _flips(program, x, y) == 0 and relative_error(program, affine, y[None]) < 1e-10
-    assert relative_error(single, local_map(single, x.float()), y[None].float()) < 1e-4
-    errors = []
-    for share in (0.2, 0.4, 0.8):
-        z = x + (distance + share * (leave.second - distance)) * way
-        assert _flips(program, x, z) == (0 if "max_pool" in leave.site else 1)
-        errors.append(float((affine(z[None]) - program(z[None])).norm()))
+    for _ in range(5):  # a wall behind which everything is switched off changes nothing at the output: take another way
+        x, way = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+        leave = exit_along(program, x, way)
+        distance = leave.distance.value
+        assert distance is not None
+        y = x + 0.9 * distance * way
+        affine = local_map(program, x)
+        assert _flips(program, x, y) == 0 and relative_error(program, affine, y[None]) < 1e-10
+        assert relative_error(single, local_map(single, x.float()), y[None].float()) < 1e-4
+        errors = []
+        for share in (0.2, 0.4, 0.8):
+            z = x + (distance + share * (leave.second - distance)) * way
+            assert _flips(program, x, z) == (0 if "max_pool" in leave.site else 1)
+            errors.append(float((affine(z[None]) - program(z[None])).norm()))
+        if errors[0] > 0:
+            break
     assert errors[1] / errors[0] == pytest.approx(2, rel=1e-3) and errors[2] / errors[0] == pytest.approx(4, rel=1e-3)
 
 
