@@ -71,6 +71,12 @@ def item_name(dropout: float | None, seed: int) -> str:
     return f"dropout={dropout:g},seed={seed}"
 
 
+@functools.lru_cache(maxsize=1)
+def sweep_data(config: DropoutSweepConfig) -> tuple[ImageSet, ImageSet]:
+    """Training and held-out images, read once in every process (a folder of images takes long)."""
+    return load_data(config)
+
+
 def train_one(
     config: DropoutSweepConfig, data: tuple[ImageSet, ImageSet], dropout: float, seed: int, run: Run
 ) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def analyse_one(
 def train_and_analyse(config: DropoutSweepConfig, dropout: float | None, seed: int, folder: Path) -> None:
     """One network of the sweep, in whichever process; its parts are items of the run, so nothing is done twice."""
     run, name = Run(folder), item_name(dropout, seed)
-    data = load_data(config)
+    data = sweep_data(config)
     if dropout is not None:
         run.item(f"training {name}", functools.partial(train_one, config, data, dropout, seed, run))
         run.item(f"reconstruction {name}", functools.partial(reconstruct_one, config, data, dropout, seed, run))
@@ -171,7 +177,7 @@ def dropout_sweep(config: DropoutSweepConfig, run: Run) -> dict[str, Any]:
             f"expected dropouts and seeds; got {config.dropouts} and {config.seeds}; give at least one of each"
         )
     checkpoints.resolve_device(config.device)
-    data = load_data(config)
+    data = sweep_data(config)
     for dropout in config.dropouts:
         architecture_of(config, data[0].channels, dropout)  # refuse a bad dropout before hours of training
     networks = [(dropout, seed) for seed in range(config.seeds) for dropout in (None, *config.dropouts)]
