@@ -19,11 +19,11 @@ from eval.progress import say
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
-from llm_codes import spectra as spectra_module
-from llm_codes import trajectories as trajectories_module
 from llm_codes.configs.report import CHAPTERS
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import open_inputs
+from llm_codes.lenses.spectra import study as spectra_module
+from llm_codes.lenses.trajectories import study as trajectories_module
 from llm_codes.models import Model
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def derive(config: ReportConfig, reference: str, **changes: Any) -> Any:
 
 def spectra_chapter(inputs: Inputs) -> dict[str, Any]:
     """Eigenspectra and alpha by depth, with the untrained control."""
-    from llm_codes.spectra_report import add_chapter, claims, draw
+    from llm_codes.lenses.spectra.chapter import add_chapter, claims, draw
 
     config = inputs.config
     trained, control = spectra_module.chapter(config, inputs.run, inputs.model, inputs.corpus)
@@ -74,8 +74,8 @@ def trajectories_chapter(inputs: Inputs) -> dict[str, Any]:
 def explain_chapter(inputs: Inputs) -> dict[str, Any]:
     """Neurons, random projections and PCA directions, explained and scored by token lookup; a run folder of its own."""
     from eval.explanation.page import depth_figure
-    from llm_codes.explain import command as explain
-    from llm_codes.explain_report import add_chapter
+    from llm_codes.lenses.explain.chapter import add_chapter
+    from llm_codes.lenses.explain.study import command as explain
 
     reference = "llm_codes.configs.explain:ExplainConfig"
     config = derive(inputs.config, reference, layers=":", split="all", scorers=(), per_layer=8, batch_size=16)
@@ -89,8 +89,8 @@ def explain_chapter(inputs: Inputs) -> dict[str, Any]:
 
 def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
     """Spline codes of two middle MLPs, their clusters as text, density, directions."""
-    from llm_codes.polytopes.report import add_chapter, draw
-    from llm_codes.polytopes.study import polytopes
+    from llm_codes.lenses.polytopes.chapter import add_chapter, draw
+    from llm_codes.lenses.polytopes.study import polytopes
 
     middle = inputs.model.n_layers // 2
     found = polytopes(
@@ -109,7 +109,7 @@ def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
 
 def circuits_chapter(inputs: Inputs) -> dict[str, Any]:
     """The sparse circuit that ships with the embedded model, tested; for other models: how to make one."""
-    from llm_codes.circuits.report_chapter import report_chapter
+    from llm_codes.lenses.circuits.chapter import report_chapter
 
     return report_chapter(inputs.model, inputs.corpus, inputs.run, inputs.page, seed=inputs.config.seed)
 

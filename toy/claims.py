@@ -11,11 +11,11 @@ from typing import Any
 
 from eval.claims import Claim
 from eval.errors import known_name
+from eval.experiment import Experiment, claims_chapter, claims_table, measure_kept, write_claims
 from eval.progress import say
 from eval.report.page import Page
 from eval.runs import Run
 from toy.configs.claims import ClaimsConfig
-from toy.experiment import Experiment, claims_chapter, claims_table, measure_kept, write_claims
 
 EXPERIMENTS = {
     "capacity": ("toy.capacity.chapter", "toy.configs.capacity", "CapacityConfig"),
@@ -23,7 +23,7 @@ EXPERIMENTS = {
     "superposition": ("toy.superposition.chapter", "toy.configs.superposition", "SuperpositionConfig"),
     "dropout-channel": ("toy.dropout_channel.chapter", "toy.configs.dropout_channel", "DropoutChannelConfig"),
     "one-way": ("toy.one_way.chapter", "toy.configs.one_way", "OneWayConfig"),
-    "spectra": ("toy.spectra", "toy.configs.spectra", "SpectraConfig"),
+    "spectra": ("toy.spectra.study", "toy.configs.spectra", "SpectraConfig"),
 }
 """Experiment module, configuration module and class, in the order of the page."""
 

@@ -242,7 +242,7 @@ class ResNetVAE(nn.Module):
         if images.ndim != 4 or images.shape[1] != channels or images.shape[2:] != (size, size):
             raise UserError(
                 f"expected images [batch, {channels}, {size}, {size}]; got {list(images.shape)}; "
-                "resize them and match their channels (vision_codes.training.prepare)"
+                "resize them and match their channels (vision_codes.lenses.training.study.prepare)"
             )
 
     def relu_sites(self) -> dict[str, nn.Module]:

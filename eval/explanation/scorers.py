@@ -22,7 +22,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.measures.resampling import MINIMUM_GROUPS, draw_weights
+from eval.measures.statistics.resampling import MINIMUM_GROUPS, draw_weights
 from eval.scores import Score
 
 SCORES = ("correlation", "r_squared_uncentred", "r_squared", "absolute_deviation_explained")

@@ -16,7 +16,7 @@ import numpy as np
 from eval.claims import Claim, judge_sign
 from eval.explanation.evaluate import MIXES, PRIMARY, UnitResult
 from eval.explanation.scorers import N_STATISTICS, SCORES, score_sums
-from eval.measures.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
+from eval.measures.statistics.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
 from eval.scores import Score
 
 MINIMUM_UNITS = 8

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from eval.errors import UserError
-from eval.measures.segments import Crossings
+from eval.measures.geometry.segments import Crossings
 
 
 def normalised_crossings(

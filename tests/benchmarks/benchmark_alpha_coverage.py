@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.measures.alpha_interval import corrected_exponent
-from eval.measures.moments import Moments
+from eval.measures.spectra.alpha_interval import corrected_exponent
+from eval.measures.spectra.moments import Moments
 
 WIDTH = 256
 DESIGNS: dict[str, np.ndarray] = {

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from eval.measures.clusters import cluster_codes
-from eval.measures.code_map import CodeMap, CodePart
-from eval.measures.polytope import SplineCodes
+from eval.measures.clustering.clusters import cluster_codes
+from eval.measures.codes.code_map import CodeMap, CodePart
+from eval.measures.codes.polytope import SplineCodes
 
 N_BITS = 9216
 SIZE = int(os.environ.get("NEURAL_CODES_BENCHMARK_CODES", "5000"))

@@ -32,7 +32,7 @@ def test_one_pass_per_window_against_one_pass_per_token() -> None:
     import torch
 
     from eval.explanation.local_simulator import LocalSimulator
-    from llm_codes.local_language_model import LocalLanguageModel
+    from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
     from llm_codes.models import load_model
 
     pytest.importorskip("gguf")

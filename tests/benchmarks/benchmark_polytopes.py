@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from eval.measures.segments import sampled_crossings, segment_crossings
-from eval.measures.slices import plane_slice, plane_through
-from eval.measures.tracing import trace
-from tests.eval.measures.piecewise_networks import perceptron
+from eval.measures.geometry.segments import sampled_crossings, segment_crossings
+from eval.measures.geometry.slices import plane_slice, plane_through
+from eval.measures.geometry.tracing import trace
+from tests.eval.measures.geometry.piecewise_networks import perceptron
 
 pytestmark = pytest.mark.benchmark
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from eval.measures.projection import explained_variance
-from eval.measures.spectrum import Spectrum, randomized_eigenvalues
+from eval.measures.projections.projection import explained_variance
+from eval.measures.spectra.spectrum import Spectrum, randomized_eigenvalues
 from vision_codes.harvest import sites
-from vision_codes.projections import arc_masks, explained_variances
+from vision_codes.lenses.projections.study import arc_masks, explained_variances
+from vision_codes.lenses.spectra.study import spectra
 from vision_codes.resnet_vae import Architecture, build, vae_loss
-from vision_codes.spectra import spectra
 from vision_codes.stimuli import moving_dot, random_images
 
 SMALL = Architecture(image_size=64, base_width=8, fully_connected=512, latent=128, dropout=0.2, pooling="flatten")

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.errors import UserError
-from eval.measures.capacity import cascade_dropout, reencoding_failure
+from eval.measures.information.capacity import cascade_dropout, reencoding_failure
 from toy.safeguards import check_count, check_memory, check_share
 
 PRIME = 257
@@ -25,7 +25,7 @@ PRIME = 257
 
 @dataclass(frozen=True)
 class CascadeResult:
-    """What survives, layer by layer, beside the laws of `eval.measures.capacity`."""
+    """What survives, layer by layer, beside the laws of `eval.measures.information.capacity`."""
 
     layers: tuple[int, ...]
     surviving: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""Verdicts and page chapter of coding theory; the module is the `toy.experiment.Experiment`."""
+"""Verdicts and page chapter of coding theory; the module is the `eval.experiment.Experiment`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.claims import Claim
+from eval.experiment import within
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
-from toy.capacity.experiment import measure
 from toy.capacity.figures import draw
-from toy.experiment import within
+from toy.capacity.study import measure
 
 __all__ = ["add_chapter", "draw", "judge", "measure"]
 MK = "Marshall & Kirchner 2023 (MK)"

@@ -1,6 +1,6 @@
 """Figures of coding theory, from the measured results.
 
-Axis glossary: as in `toy.capacity.experiment`.
+Axis glossary: as in `toy.capacity.study`.
 """
 
 from __future__ import annotations

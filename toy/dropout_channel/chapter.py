@@ -1,4 +1,4 @@
-"""Verdicts and page chapter of the dropout channel; the module is the `toy.experiment.Experiment`."""
+"""Verdicts and page chapter of the dropout channel; the module is the `eval.experiment.Experiment`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.claims import Claim
+from eval.experiment import separated, within
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
-from toy.dropout_channel.experiment import SELF_TEST_NATS, measure
 from toy.dropout_channel.figures import draw
-from toy.experiment import separated, within
+from toy.dropout_channel.study import SELF_TEST_NATS, measure
 
 __all__ = ["add_chapter", "draw", "judge", "measure"]
 MK = "Marshall & Kirchner 2023 (MK), supplement: dropout channel"

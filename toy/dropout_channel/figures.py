@@ -1,6 +1,6 @@
 """Figures of the dropout channel, from the measured results.
 
-Axis glossary: as in `toy.dropout_channel.experiment`.
+Axis glossary: as in `toy.dropout_channel.study`.
 """
 
 from __future__ import annotations

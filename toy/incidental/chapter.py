@@ -1,4 +1,4 @@
-"""Verdicts and page chapter of incidental polysemanticity; the module is the `toy.experiment.Experiment`."""
+"""Verdicts and page chapter of incidental polysemanticity; the module is the `eval.experiment.Experiment`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from markupsafe import Markup
 
 from eval.claims import Claim, Verdict
+from eval.experiment import separated, within
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
-from toy.experiment import separated, within
-from toy.incidental.experiment import measure
 from toy.incidental.figures import draw
+from toy.incidental.study import measure
 
 __all__ = ["add_chapter", "draw", "judge", "measure"]
 CONVERGENCE_GATE = 0.95

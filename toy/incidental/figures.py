@@ -1,6 +1,6 @@
 """Figures of incidental polysemanticity, from the measured results.
 
-Axis glossary: as in `toy.incidental.experiment`.
+Axis glossary: as in `toy.incidental.study`.
 """
 
 from __future__ import annotations

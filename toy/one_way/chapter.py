@@ -1,4 +1,4 @@
-"""Verdicts and page chapter of the one-way code; the module is the `toy.experiment.Experiment`."""
+"""Verdicts and page chapter of the one-way code; the module is the `eval.experiment.Experiment`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.claims import Claim
+from eval.experiment import separated
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
-from toy.experiment import separated
-from toy.one_way.experiment import GIVEN, KINDS, measure
 from toy.one_way.figures import draw
+from toy.one_way.study import GIVEN, KINDS, measure
 
 __all__ = ["add_chapter", "draw", "judge", "measure"]
 MK = "Marshall & Kirchner 2023 (MK), supplement 2.2"

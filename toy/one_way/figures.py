@@ -1,6 +1,6 @@
 """Figures of the one-way code, from the measured results.
 
-Axis glossary: as in `toy.one_way.experiment`.
+Axis glossary: as in `toy.one_way.study`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
 from eval.runs import Run
-from toy.one_way.experiment import GIVEN, KINDS
+from toy.one_way.study import GIVEN, KINDS
 
 
 def draw(run: Run, results: dict[str, Any]) -> dict[str, SavedFigure]:

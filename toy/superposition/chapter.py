@@ -1,4 +1,4 @@
-"""Verdicts and page chapter of superposition; the module is the `toy.experiment.Experiment`."""
+"""Verdicts and page chapter of superposition; the module is the `eval.experiment.Experiment`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.claims import Claim
+from eval.experiment import within
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
-from toy.experiment import within
-from toy.superposition.experiment import measure
 from toy.superposition.figures import draw
+from toy.superposition.study import measure
 
 __all__ = ["add_chapter", "draw", "judge", "measure"]
 TMS, MK = "Elhage et al. 2022 (TMS)", "Marshall & Kirchner 2023 (MK)"

@@ -1,6 +1,6 @@
 """Figures of superposition, from the measured results.
 
-Axis glossary: as in `toy.superposition.experiment`.
+Axis glossary: as in `toy.superposition.study`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Spline codes: packed bits, their distances, the polytope they name."""

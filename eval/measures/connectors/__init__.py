@@ -1,0 +1,1 @@
+"""Sparse maps between two dictionaries, the logic they spell, how faithful they are."""

@@ -1,0 +1,1 @@
+"""Sparse dictionaries: encode and decode, training steps, quality, directions."""

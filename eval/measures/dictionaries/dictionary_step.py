@@ -1,0 +1,267 @@
+"""A training step for TopK dictionaries that multiplies densely once: to encode.
+
+sae-lens' step makes six dense products of batch x width x features (encode, decode, and the four of the backward
+pass). With k active features out of thousands, decoding and every gradient touch only k rows per token. The gradients
+are written out here; the loss, the gradient clip, Adam and the auxiliary loss for dead features [Gao et al. 2024,
+appendix A.2] are those of `sae_lens.training.SAETrainer`, which the tests use as the oracle.
+
+    scores = (x - b) E^T + e,  chosen = the k largest of scores |d|,  x' = relu(scores_chosen) D + b
+    loss   = mean over tokens of |x' - y|^2  (+ aux: dead features reconstruct y - x')
+
+y = x for an SAE; for a transcoder y is another site's activation and b is not subtracted from x.
+
+Axis glossary: ``row`` tokens of a batch, ``active`` chosen features, ``feature``, ``width`` (d_in, d_out).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eval.errors import UserError
+from eval.measures.dictionaries.dictionary import TopKDictionary
+from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What decides a training step.
+
+    d_in, d_out: widths read and written; ``d_out=0`` is an SAE, anything else a transcoder.
+    n_features: dictionary size; k: active features per token.
+    tied: the decoder is the encoder's transpose. batch_topk: k on average over the batch instead of in every row.
+    learning_rate, warmup_steps, decay_steps, total_steps: linear warm-up, constant, linear decay to zero at the end.
+    auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead.
+    clip: largest gradient norm. seed: of the initial weights.
+    """
+
+    d_in: int
+    n_features: int
+    k: int = 32
+    d_out: int = 0
+    tied: bool = False
+    batch_topk: bool = False
+    learning_rate: float = 1e-3
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    total_steps: int = 0
+    auxiliary: float = 1.0
+    dead_after: int = 1000
+    clip: float = 1.0
+    threshold_rate: float = 0.01
+    decoder_norm: float = 0.1
+    seed: int = 0
+
+    @property
+    def is_transcoder(self) -> bool:
+        return self.d_out != 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.k <= self.n_features:
+            raise UserError(
+                f"expected 1 <= k <= {self.n_features} features; got k={self.k}; lower --k or widen the SAE"
+            )
+        if self.tied and self.is_transcoder:
+            raise UserError(
+                "expected an untied transcoder; got tied=True; a transcoder reads one space, writes another"
+            )
+
+
+def learning_rate_at(options: StepOptions, step: int) -> float:
+    """The learning rate of a step (0-based)."""
+    rate = options.learning_rate
+    if options.warmup_steps and step < options.warmup_steps:
+        rate *= (step + 1) / options.warmup_steps
+    left = options.total_steps - step
+    if options.decay_steps and left < options.decay_steps:
+        rate *= max(0.0, left / options.decay_steps)
+    return rate
+
+
+class TopKTrainer:
+    """Weights, Adam's state and counters of one dictionary under training. ``step`` advances it by one batch.
+
+    Attributes:
+        encoder, decoder: [feature width]; the same tensor where tied. encoder_bias, decoder_bias.
+        since_fired: [feature] steps since each feature last fired; fired: tokens on which it fired.
+        step_count: steps taken.
+    """
+
+    def __init__(self, options: StepOptions, device: str = "cpu") -> None:
+        self.options = options
+        generator = torch.Generator().manual_seed(options.seed)
+        d_out = options.d_out or options.d_in
+        decoder = torch.randn(options.n_features, d_out, generator=generator)
+        decoder = options.decoder_norm * decoder / decoder.norm(dim=1, keepdim=True)
+        if options.is_transcoder:
+            encoder = torch.randn(options.n_features, options.d_in, generator=generator)
+            encoder = options.decoder_norm * encoder / encoder.norm(dim=1, keepdim=True)
+        else:
+            encoder = decoder if options.tied else decoder.clone()
+        self.decoder = decoder.to(device)
+        self.encoder = self.decoder if options.tied else encoder.to(device)
+        self.encoder_bias = torch.zeros(options.n_features, device=device)
+        self.decoder_bias = torch.zeros(d_out, device=device)
+        self.since_fired = torch.zeros(options.n_features, dtype=torch.int32, device=device)
+        self.fired = torch.zeros(options.n_features, dtype=torch.float64, device=device)
+        self.threshold = 0.0
+        self.step_count = 0
+        self._new_optimizer()
+
+    def _new_optimizer(self) -> None:
+        self.optimizer = torch.optim.Adam(self.parameters().values(), lr=self.options.learning_rate, fused=True)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensors Adam moves, by name (no encoder where tied)."""
+        named = {"encoder": self.encoder, "encoder_bias": self.encoder_bias}
+        named |= {"decoder": self.decoder, "decoder_bias": self.decoder_bias}
+        if self.options.tied:
+            del named["encoder"]
+        return named
+
+    @property
+    def input_bias(self) -> Tensor:
+        """What is subtracted from the input: the decoder's bias in an SAE, nothing in a transcoder."""
+        return torch.zeros_like(self.encoder[0]) if self.options.is_transcoder else self.decoder_bias
+
+    @torch.no_grad()
+    def step(self, x: Float[Tensor, "row d_in"], target: Float[Tensor, "row d_out"] | None = None) -> dict[str, float]:
+        """One gradient step; returns ``loss``, ``l0``, ``fvu`` (of this batch), ``dead_share``, ``gradient_norm``.
+
+        A step whose loss or gradient is not finite changes nothing and returns ``loss = nan``.
+        """
+        target = x if target is None else target
+        centred = x if self.options.is_transcoder else x - self.decoder_bias
+        size = self.decoder.norm(dim=1).clamp_min(1e-12)
+        scores = torch.addmm(self.encoder_bias, centred, self.encoder.T).mul_(size)
+        indices, values = self._choose(scores, size)
+        out = decode_active(indices, values, self.decoder) + self.decoder_bias
+        error = out - target
+        loss = float(error.square().sum()) / len(x)
+        gradients = self._gradients(indices, values, centred, error * (2 / len(x)), active=values > 0)
+        gradients["decoder_bias"] += error.sum(0) * (2 / len(x))
+        dead = self.since_fired > self.options.dead_after
+        if self.options.auxiliary and bool(dead.any()):
+            loss += self._auxiliary(scores, size, dead, centred, error, gradients)
+        norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients.values()))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            return {"loss": math.nan}
+        self._apply(gradients, norm)
+        self._count(indices, values, size)
+        spread = float((target - target.mean(0)).square().sum())
+        return {
+            "loss": loss,
+            "l0": float((values > 0).sum()) / len(x),
+            "fvu": float(error.square().sum()) / spread if spread else math.nan,
+            "dead_share": float((self.since_fired > self.options.dead_after).float().mean()),
+            "gradient_norm": norm,
+        }
+
+    def _choose(self, scores: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """Indices and values (not scaled by the decoder's norm) of the chosen features."""
+        if not self.options.batch_topk:
+            chosen, indices = scores.topk(self.options.k, dim=1, sorted=False)
+            return indices, chosen.relu_() / size[indices]
+        smallest = scores.flatten().topk(self.options.k * len(scores), sorted=False).values.min().clamp_min(1e-12)
+        most = int((scores >= smallest).sum(1).max())
+        chosen, indices = scores.topk(max(1, most), dim=1, sorted=False)
+        chosen = torch.where(chosen >= smallest, chosen, 0.0)
+        rate = self.options.threshold_rate if self.step_count else 1.0  # start at the first batch's, not at 0
+        self.threshold = (1 - rate) * self.threshold + rate * float(smallest)
+        return indices, chosen / size[indices]
+
+    def _gradients(
+        self, indices: Tensor, values: Tensor, centred: Tensor, of_out: Tensor, active: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Gradients of every parameter given the gradient of the reconstruction; ``active`` masks what relu stopped."""
+        n = self.options.n_features
+        of_values = dots_active(of_out, self.decoder, indices)
+        if active is not None:
+            of_values *= active
+        of_encoder = accumulate_active(indices, of_values, centred, n)
+        of_decoder = accumulate_active(indices, values, of_out, n)
+        of_bias = torch.zeros_like(self.encoder_bias).index_add_(0, indices.flatten(), of_values.flatten())
+        of_decoder_bias = torch.zeros_like(self.decoder_bias)
+        if not self.options.is_transcoder:
+            of_decoder_bias -= of_bias @ self.encoder
+        out = {"encoder_bias": of_bias, "decoder": of_decoder, "decoder_bias": of_decoder_bias}
+        if self.options.tied:
+            of_decoder += of_encoder
+        else:
+            out["encoder"] = of_encoder
+        return out
+
+    def _auxiliary(
+        self, scores: Tensor, size: Tensor, dead: Tensor, centred: Tensor, error: Tensor, gradients: dict[str, Tensor]
+    ) -> float:
+        """The dead features' own reconstruction of the residual; adds its gradients, returns its loss."""
+        n_dead = int(dead.sum())
+        half = max(1, error.shape[1] // 2)
+        scale = self.options.auxiliary * min(n_dead / half, 1.0)
+        only_dead = torch.where(dead, scores, -torch.inf)
+        values, indices = only_dead.topk(min(half, n_dead), dim=1, sorted=False)
+        values = values / size[indices]
+        missed = decode_active(indices, values, self.decoder) + error
+        for name, gradient in self._gradients(
+            indices, values, centred, missed * (2 * scale / len(error)), active=None
+        ).items():
+            gradients[name] += gradient
+        return scale * float(missed.square().sum()) / len(error)
+
+    def _apply(self, gradients: dict[str, Tensor], norm: float) -> None:
+        factor = min(1.0, self.options.clip / (norm + 1e-6))
+        for name, parameter in self.parameters().items():
+            parameter.grad = gradients[name] if factor == 1.0 else gradients[name].mul_(factor)
+        self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.options, self.step_count)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step_count += 1
+
+    def _count(self, indices: Tensor, values: Tensor, size: Tensor) -> None:
+        counts = torch.bincount(indices[values > 0], minlength=self.options.n_features)
+        self.fired += counts
+        self.since_fired += 1
+        self.since_fired[counts > 0] = 0
+
+    def dictionary(self) -> TopKDictionary:
+        """The dictionary as it stands (shares the weights)."""
+        threshold = self.threshold if self.options.batch_topk else None
+        return TopKDictionary(
+            self.encoder,
+            self.encoder_bias,
+            self.decoder,
+            self.decoder_bias,
+            self.input_bias,
+            self.options.k,
+            threshold,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a bitwise continuation needs, as tensors."""
+        out = dict(self.parameters())
+        for name, parameter in self.parameters().items():
+            moments = self.optimizer.state.get(parameter, {})
+            out |= {f"adam/{name}/{key}": value for key, value in moments.items()}
+        threshold = torch.tensor(self.threshold, dtype=torch.float64)  # all its bits: it is carried on
+        counters = {"step_count": torch.tensor(self.step_count), "threshold": threshold}
+        return out | {"since_fired": self.since_fired, "fired": self.fired} | counters
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continue from ``state()``."""
+        for name, parameter in self.parameters().items():
+            parameter.copy_(state[name])
+            prefix = f"adam/{name}/"
+            found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            if found:
+                self.optimizer.state[parameter] = {key: value.clone() for key, value in found.items()}
+        self.since_fired.copy_(state["since_fired"])
+        self.fired.copy_(state["fired"])
+        self.step_count, self.threshold = int(state["step_count"]), float(state["threshold"])
+
+    def describe(self) -> dict[str, Any]:
+        return asdict(self.options)

@@ -1,0 +1,1 @@
+"""Piecewise-linear networks: traced programs, segments, slices, affine maps."""

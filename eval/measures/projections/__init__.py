@@ -1,0 +1,1 @@
+"""Random projections of a trajectory and their action."""

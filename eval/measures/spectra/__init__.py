@@ -1,0 +1,1 @@
+"""Eigenspectra of a covariance and the power law fitted to them."""

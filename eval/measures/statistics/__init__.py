@@ -1,0 +1,1 @@
+"""Resampling, permutation, rank correlation, multiple comparisons."""

@@ -1,0 +1,129 @@
+"""The report's chapter on sparse circuits: what ships with the embedded model, shown and tested once more.
+
+Dictionaries belong to one set of weights, so that for every other model the page names the commands that train them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from eval.report.page import Page, Section
+from eval.runs import Run
+from llm_codes.corpus import Corpus
+from llm_codes.lenses.circuits.page import add_chapter, circuit_data, keep_known_outputs
+from llm_codes.lenses.connectors.command import SHIPPED, Chain, chain_folder, open_chain
+from llm_codes.lenses.connectors.interventions import KINDS, validate_edges
+from llm_codes.lenses.connectors.study import FeaturePairs, harvest_pairs, mlp_function
+from llm_codes.lenses.saes.files import check_fits, load_sae, model_hash
+from llm_codes.models import Model
+from llm_codes.sites import resolve_site
+
+COMMANDS = (
+    "python -m llm_codes sae train --model {name} --site mlp_in,mlp_out --layer {layer} --width 8x --out runs/saes",
+    "python -m llm_codes connector train --model {name} --from runs/saes/{first} --to runs/saes/{second} "
+    "--out runs/connector",
+    "python -m llm_codes circuit --model {name} --connector runs/connector --from runs/saes/{first} "
+    "--to runs/saes/{second} --out runs/circuit",
+)
+SUMMARY = "evaluation.json"
+MAXIMUM_TOKENS = 12_000
+
+
+def report_chapter(
+    model: Model,
+    corpus: Corpus,
+    run: Run | None,
+    page: Page,
+    *,
+    folder: Path = SHIPPED,
+    n_outputs: int = 60,
+    n_edges: int = 30,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Add the circuits chapter: the shipped scorecard, the circuit on this corpus, one intervention test.
+
+    Args:
+        model: the report's model; only the weights the shipped dictionaries were trained on get a circuit.
+        corpus: the report's corpus; its first 12,000 tokens are read.
+        run: the report's run folder, not written to (everything is on the page).
+        page: where sections are added.
+        folder: the shipped chain; n_outputs: features drawn; n_edges: edges tested.
+
+    Returns:
+        `circuits`: `shipped` (whether dictionaries of these weights ship), the reason if not, `edge_validation`,
+        `errors`, `equations` of the features drawn.
+    """
+    missing = reason_without_dictionaries(model, folder)
+    if missing:
+        section = page.section("Sparse circuits", "circuits")
+        section.warning(f"No circuit here: {missing}. These commands train them for this model:")
+        for line in commands_for(model):
+            section.text(line)
+        return {"circuits": {"shipped": False, "reason": missing}}
+    chain = open_chain(*chain_folder(folder))
+    check_fits(chain.first, model)
+    few = corpus.select(range(min(len(corpus), max(1, MAXIMUM_TOKENS // corpus.context))))
+    pairs = harvest_pairs(model, few, chain.first, chain.second)
+    tested = _test_edges(model, chain, pairs, n_edges, seed)
+    data = circuit_data(model, chain.first, chain.second, chain.connector, pairs, n_outputs=n_outputs)
+    data = keep_known_outputs(data)
+    path = folder / SUMMARY
+    shipped = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    _write_tests(page.section("Sparse circuits", "circuits"), chain, few, tested, shipped)
+    add_chapter(page, {**shipped, "circuit": data}, {})
+    equations = {f"OF_{output}": data["outputs"][output]["equation"] for output in data["order"]}
+    found = {"shipped": True, "errors": data["errors"], "edge_validation": tested, "equations": equations}
+    return {"circuits": found}
+
+
+def reason_without_dictionaries(model: Model, folder: Path = SHIPPED) -> str:
+    """Why no dictionaries fit these weights; empty if some do."""
+    if not all((Path(part) / name).is_file() for part, name in zip(chain_folder(folder), FILES, strict=True)):
+        return "no dictionaries are installed with this copy"
+    trained_on = load_sae(chain_folder(folder)[1]).metadata
+    if trained_on.get("model_hash") != model_hash(model):
+        return f"no dictionaries ship for {model.name} (those that ship were trained on {trained_on.get('model_name')})"
+    return ""
+
+
+FILES = ("connector.safetensors", "sae_weights.safetensors", "sae_weights.safetensors")
+
+
+def commands_for(model: Model) -> list[str]:
+    """The three commands that make this chapter's dictionaries for another model."""
+    layer = model.n_layers // 2
+    names = {}
+    for side, site in (("first", "mlp_in"), ("second", "mlp_out")):
+        found = resolve_site(model, site, layer)
+        names[side] = f"{found.hook}-topk-{8 * found.width}"
+    return [line.format(name=model.name, layer=layer, **names) for line in COMMANDS]
+
+
+def _test_edges(model: Model, chain: Chain, pairs: FeaturePairs, n_edges: int, seed: int) -> dict[str, Any]:
+    function = mlp_function(model, resolve_site(model, chain.first.hook))
+    return validate_edges(function, chain.first, chain.second, chain.connector, pairs, n_edges=n_edges, seed=seed)
+
+
+def _write_tests(
+    section: Section, chain: Chain, corpus: Corpus, tested: dict[str, Any], shipped: dict[str, Any]
+) -> None:
+    """What is on the page, and whether its edges do in the real MLP what they say."""
+    section.text(
+        f"Two dictionaries ship with this model, at {chain.first.hook} ({chain.first.n_features} features) and "
+        f"{chain.second.hook_out} ({chain.second.n_features}), and a connector of {chain.connector.n_edges:,} edges "
+        f"({chain.connector.edges_per_output:.1f} per output feature). Circuit and intervention test below: "
+        f"{corpus.n_tokens:,} tokens of this report's corpus."
+    )
+    if shipped:
+        section.text(
+            f"The scorecard was measured when they were trained: {shipped.get('n_tokens', 0):,} held-out tokens."
+        )
+    columns = ("sign_agreement", "sign_agreement_null", "r2", "r2_null", "correlation")
+    rows = [{"change": kind, **{name: tested[kind].get(name) for name in columns}} for kind in KINDS]
+    section.table(
+        rows,
+        caption=f"{tested['n_edges']} edges: one input feature taken out (ablate) or doubled (boost) in the real MLP, "
+        "the output feature's change against the connector's; nulls pair edges at random",
+    )

@@ -1,0 +1,190 @@
+"""Read a connector: equations, logic forms, logits effects, and the circuits worth showing.
+
+    OF_30 = relu(0.26 IF_2797 + 0.23 IF_259 + 0.10 IF_946 - 0.02)
+
+Weights are per unit of input feature; `share` is `|w| rms(IF_j)` over the sum of all edges of that output, because
+a large weight on a feature that hardly fires moves little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eval.errors import UserError
+from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.measures.connectors.logic_forms import LogicForm, logic_forms
+from llm_codes.lenses.connectors.study import FeaturePairs
+from llm_codes.lenses.saes.contexts import ContextIndex
+from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.models import Model
+
+ON_ABOVE = 0.5
+
+
+def feature_number(text: str, n_features: int, prefix: str = "OF") -> int:
+    """`OF_30` or `30` as a number.
+
+    Raises:
+        UserError: not a feature of this dictionary.
+    """
+    plain = text.removeprefix(f"{prefix}_")
+    if not plain.isdigit() or int(plain) >= n_features:
+        raise UserError(
+            f"unknown feature {text!r}: expected {prefix}_0 to {prefix}_{n_features - 1}; choose one of those"
+        )
+    return int(plain)
+
+
+def equation(connector: Connector, output: int, scale: Tensor | None = None, most: int = 6) -> str:
+    """One output feature as a sum of its strongest edges: by `|w|`, or by attribution `|w| scale` where given.
+
+    A large weight on a feature that hardly fires says little, so that readers are shown the second order.
+    """
+    edges = connector.edges(output)
+    if scale is not None:
+        edges.sort(key=lambda edge: -abs(edge[1]) * float(scale[edge[0]]))
+    shown = [f"{'-' if w < 0 else '+'} {abs(w):.2f} IF_{j}" for j, w in edges[:most]]
+    bias = float(connector.bias[output])
+    tail = [f"{'-' if bias < 0 else '+'} {abs(bias):.2f}"] if abs(bias) >= 0.005 else []
+    more = [f"+ ({len(edges) - most} smaller)"] if len(edges) > most else []
+    text = " ".join(shown + more + tail).removeprefix("+ ") or "0"
+    return f"OF_{output} = relu({text})" if connector.activation == "relu" else f"OF_{output} = {text}"
+
+
+def terms(connector: Connector, output: int, inputs: FeatureRows) -> list[dict[str, Any]]:
+    """Edges of one output with weight and share of attribution, strongest attribution first."""
+    scale = inputs.root_mean_square()
+    rows = [{"input": j, "weight": w, "size": abs(w) * float(scale[j])} for j, w in connector.edges(output)]
+    total = sum(row["size"] for row in rows) or 1.0
+    rows.sort(key=lambda row: -row["size"])
+    return [{"input": r["input"], "weight": r["weight"], "share": r["size"] / total} for r in rows]
+
+
+def decisive_parents(connector: Connector, output: int, inputs: FeatureRows, count: int = 4) -> list[int]:
+    """The input features that decide most often, by the connector alone (what the output really did is not looked at,
+    so that testing it on the same tokens is fair).
+
+    Raising edges: mean contribution where the connector fires. Lowering edges: where taking the edge out would make it
+    fire. Half of the places go to each side, as far as there are any.
+    """
+    edges = connector.edges(output)
+    if not edges:
+        return []
+    contributions = inputs.columns([source for source, _ in edges]) * torch.tensor([weight for _, weight in edges])
+    drive = contributions.sum(1, keepdim=True) + connector.bias[output]
+    raising = (contributions.clamp_min(0) * (drive > 0)).mean(0)
+    lowering = (-contributions * ((contributions < 0) & (drive <= 0) & (drive - contributions > 0))).mean(0)
+    up = [edges[i][0] for i in raising.argsort(descending=True).tolist() if raising[i] > 0]
+    down = [edges[i][0] for i in lowering.argsort(descending=True).tolist() if lowering[i] > 0]
+    n_down = min(len(down), count // 2)
+    n_up = min(len(up), count - n_down)
+    return up[:n_up] + down[: count - n_up]
+
+
+def read_logic(
+    connector: Connector,
+    pairs: FeaturePairs,
+    outputs: Sequence[int],
+    *,
+    n_parents: int = 4,
+    on_above: float = ON_ABOVE,
+    seed_level: float = 0.05,
+    minimum_support: int = 10,
+) -> dict[int, list[LogicForm]]:
+    """Logic forms of output features over their decisive parents, on held-out tokens, documents as the units.
+
+    A feature counts as on above `on_above` times its root mean square when active: TopK keeps as many features on a
+    token where few matter as where many do. All forms of all features given are corrected together
+    (Benjamini-Hochberg at `seed_level`).
+    """
+    children = {}
+    least_in, least_out = (on_levels(rows, on_above) for rows in (pairs.inputs, pairs.outputs))
+    for output in outputs:
+        parents = decisive_parents(connector, output, pairs.inputs, n_parents)
+        if not parents:
+            continue
+        fires = pairs.outputs.column(output).numpy() > float(least_out[output])
+        if fires.sum() < minimum_support:
+            continue
+        active = (pairs.inputs.columns(parents) > least_in[parents]).numpy()
+        children[output] = (fires, active, parents)
+    return logic_forms(children, groups=pairs.document, minimum_support=minimum_support, level=seed_level)
+
+
+def on_levels(rows: FeatureRows, on_above: float = ON_ABOVE) -> Tensor:
+    """Above which activation each feature counts as on: `on_above` times its root mean square when active."""
+    return on_above * rows.root_mean_square() / rows.density().clamp_min(1e-12).sqrt()
+
+
+def named_form(forms: Sequence[LogicForm]) -> LogicForm | None:
+    """The form a feature was named with, or `None`."""
+    return next((form for form in forms if form.named), None)
+
+
+@torch.no_grad()
+def logits_effect(model: Model, sae: SAEFolder, features: Sequence[int], count: int = 5) -> list[dict[str, list[str]]]:
+    """Tokens that each output feature's vector promotes and demotes directly (through the unembedding; the final
+    norm's gain is applied, its rescaling and later layers are not)."""
+    bridge: Any = model.bridge
+    unembed = bridge.unembed.weight.detach().float() if hasattr(bridge.unembed, "weight") else bridge.W_U.T.detach()
+    unembed = unembed if unembed.shape[0] == model.vocabulary_size else unembed.T
+    gain = _final_gain(bridge)
+    vectors: Tensor = sae.vectors[list(features)].to(unembed.device).float()
+    vectors = vectors - vectors.mean(1, keepdim=True)
+    effect = (vectors * gain) @ unembed.T
+    effect = effect - effect.mean(1, keepdim=True)
+    out = []
+    for row in effect:
+        up, down = row.topk(count).indices.tolist(), (-row).topk(count).indices.tolist()
+        out.append({"promotes": model.token_strings(up), "demotes": model.token_strings(down)})
+    return out
+
+
+def _final_gain(bridge: Any) -> Tensor | float:
+    weight = getattr(getattr(bridge, "ln_final", None), "weight", None)
+    return 1.0 if weight is None else weight.detach().float()
+
+
+def describe_feature(
+    output: int,
+    connector: Connector,
+    pairs: FeaturePairs,
+    into: ContextIndex,
+    out_of: ContextIndex,
+    n_contexts: int = 4,
+) -> dict[str, Any]:
+    """What `connector show` prints of one output feature: equation, labelled terms, contexts."""
+    rows = terms(connector, output, pairs.inputs)
+    for row in rows:
+        row["fires_on"] = into.top_tokens(row["input"])
+    return {
+        "feature": f"OF_{output}",
+        "equation": equation(connector, output, pairs.inputs.root_mean_square()),
+        "fires_on": out_of.top_tokens(output),
+        "density": out_of.density(output),
+        "terms": rows,
+        "contexts": out_of.contexts(output, n_contexts),
+    }
+
+
+def interesting_outputs(connector: Connector, pairs: FeaturePairs, count: int, minimum_tokens: int = 30) -> list[int]:
+    """Output features that fire on at least `minimum_tokens` tokens and are best predicted by their edges.
+
+    Ordered by the share of the feature's variance that the connector explains on these tokens, so that what is shown
+    first is what the connector says most about, not what looks best.
+    """
+    n = min(len(pairs.inputs), 8192)
+    predicted = connector.predictor()(pairs.inputs.rows(slice(0, n)))
+    actual = pairs.outputs.rows(slice(0, n)).dense()
+    error = (predicted - actual).square().mean(0)
+    spread = actual.var(0, unbiased=False)
+    explained = torch.where(spread > 0, 1 - error / spread.clamp_min(1e-12), -torch.inf)
+    often = (actual > 0).sum(0) >= minimum_tokens
+    has_edges = connector.starts.diff() > 0
+    explained = torch.where(often & has_edges, explained, -torch.inf)
+    order = explained.argsort(descending=True)
+    return [int(i) for i in order[:count] if explained[i] > -torch.inf]

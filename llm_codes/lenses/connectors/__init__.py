@@ -1,0 +1,1 @@
+"""Sparse feature-to-feature connectors across one MLP."""

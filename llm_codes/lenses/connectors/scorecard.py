@@ -1,0 +1,224 @@
+"""The causal scorecard: run the model with one MLP branch replaced in nine ways, on held-out documents.
+
+Each row replaces the input or the output of one MLP; the residual stream around it is untouched, and so is position 0
+(which the dictionaries are not trained on). A connector's own error is its gap to the row `SAE-out only`.
+Axes: batch, position, width, document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.measures.connectors.faithfulness import scorecard, share_of_gap
+from eval.progress import progress
+from llm_codes.corpus import Corpus
+from llm_codes.lenses.connectors.reruns import ComputedOnce
+from llm_codes.lenses.connectors.study import FeaturePairs
+from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.models import Model
+from llm_codes.sites import resolve_site
+
+Replacement = Callable[[Float[Tensor, "token width"], Float[Tensor, "token width"]], Float[Tensor, "token width"]]
+ROWS = (
+    "original",
+    "SAE-out only",
+    "both SAEs",
+    "connector",
+    "analytic connector",
+    "transcoder",
+    "dense linear",
+    "mean-ablated",
+    "zero-ablated",
+)
+
+
+@dataclass
+class Branch:
+    """An MLP branch of a model: the hook of its input and of its output."""
+
+    model: Model
+    hook_in: str
+    hook_out: str
+
+    def hooks(self, write: Replacement | None, read: Callable[[Tensor], Tensor] | None = None) -> list[Any]:
+        """Hooks that replace the branch's input (`read`) or output (`write(x, y)`), position 0 apart."""
+        seen: dict[str, Tensor] = {}
+
+        def at_input(activation: Tensor, hook: Any) -> Tensor | None:
+            seen["x"] = activation
+            return None if read is None else _keep_first(activation, read(_flat(activation)))
+
+        def at_output(activation: Tensor, hook: Any) -> Tensor | None:
+            if write is None:
+                return None
+            return _keep_first(activation, write(_flat(seen["x"]), _flat(activation)))
+
+        return [(self.hook_in, at_input), (self.hook_out, at_output)]
+
+    @torch.no_grad()
+    def row_losses(
+        self, corpus: Corpus, rows: Mapping[Any, list[Any]], batch_size: int = 16
+    ) -> tuple[dict[Any, np.ndarray], np.ndarray]:
+        """For each row of hooks the summed CE of each document, and the documents' numbers of predicted tokens.
+
+        The prediction from position 0 is left out. One walk over the corpus; what lies below the branch is computed
+        once per batch.
+        """
+        sums = {name: np.zeros(len(corpus.documents)) for name in rows}
+        counts = np.zeros(len(corpus.documents))
+        n_batches = -(-len(corpus) // batch_size)
+        with ComputedOnce(self.model, resolve_site(self.model, self.hook_in).layer) as once:
+            for batch in progress(corpus.batches(batch_size), label="scorecard", total=n_batches, unit="batch"):
+                once.forget()
+                keep, document = batch.mask[:, 1:].clone(), batch.document.numpy()
+                keep[:, 0] = False
+                np.add.at(counts, document, keep.sum(1).double().numpy())
+                for name, hooks in rows.items():
+                    losses = self.model.cross_entropy(batch.tokens, hooks).cpu().double()
+                    np.add.at(sums[name], document, (losses * keep).sum(1).numpy())
+        return sums, counts
+
+    def losses(self, corpus: Corpus, hooks: list[Any], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+        """Summed CE and number of predicted tokens of each document with one set of hooks."""
+        sums, counts = self.row_losses(corpus, {"": hooks}, batch_size)
+        return sums[""], counts
+
+
+def _flat(activation: Tensor) -> Tensor:
+    return activation.reshape(-1, activation.shape[-1]).float()
+
+
+def _keep_first(activation: Tensor, flat: Tensor) -> Tensor:
+    """The replacement in the activation's shape and dtype, with position 0 as it was."""
+    out = flat.reshape(activation.shape[:-1] + flat.shape[-1:]).to(activation.dtype)
+    out = out.clone()
+    out[:, 0] = activation[:, 0]
+    return out
+
+
+def connector_writes(connector: Connector, first: SAEFolder, second: SAEFolder) -> Replacement:
+    """Encode the input, connect, decode: what a substituted MLP writes."""
+    predict = connector.predictor()
+
+    def write(x: Tensor, y: Tensor) -> Tensor:
+        return second.decode(predict(first.encode_rows(x)))
+
+    return write
+
+
+def dense_linear(pairs: FeaturePairs, ridge: float = 1e-3) -> Replacement:
+    """The least-squares linear map from MLP input to MLP output (training tokens), with a small ridge."""
+    x, y = pairs.x.double(), pairs.y.double()
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    covariance = (x - mean_x).T @ (x - mean_x)
+    covariance += ridge * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+    weight = torch.linalg.solve(covariance, (x - mean_x).T @ (y - mean_y)).float()
+    offset = (mean_y - mean_x @ weight.double()).float()
+    return lambda x, y: x @ weight + offset
+
+
+def replacements(
+    branch: Branch,
+    pairs: FeaturePairs,
+    first: SAEFolder,
+    second: SAEFolder,
+    connector: Connector,
+    analytic: Connector,
+    transcoder: SAEFolder | None,
+) -> dict[str, list[Any]]:
+    """Hooks of the nine rows; a missing transcoder leaves its row out (the caller says so)."""
+    mean = pairs.mean_out
+    rows: dict[str, list[Any]] = {
+        "original": [],
+        "SAE-out only": branch.hooks(lambda x, y: second.reconstruct(y)),
+        "both SAEs": branch.hooks(lambda x, y: second.reconstruct(y), read=first.reconstruct),
+        "connector": branch.hooks(connector_writes(connector, first, second)),
+        "analytic connector": branch.hooks(connector_writes(analytic, first, second)),
+        "dense linear": branch.hooks(dense_linear(pairs)),
+        "mean-ablated": branch.hooks(lambda x, y: mean.expand_as(y)),
+        "zero-ablated": branch.hooks(lambda x, y: torch.zeros_like(y)),
+    }
+    if transcoder is not None:
+        found = transcoder
+        rows["transcoder"] = branch.hooks(lambda x, y: found.reconstruct(x))
+    return {row: rows[row] for row in ROWS if row in rows}
+
+
+def causal_scorecard(
+    branch: Branch,
+    corpus: Corpus,
+    rows: Mapping[str, list[Any]],
+    controls: Mapping[str, list[Any]] | None = None,
+    *,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """CE of every row and control with paired intervals, and the connector's share of the ablation gap.
+
+    Returns `scorecard` and `controls` (rows as `eval.measures.connectors.faithfulness.scorecard`), `share_of_gap` for
+    each row that maps features: `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`.
+    """
+    everything = {**rows, **(controls or {})}
+    sums, counts = branch.row_losses(corpus, everything, batch_size)
+    kept = counts > 0
+    sums, counts = {name: values[kept] for name, values in sums.items()}, counts[kept]
+    table = scorecard(sums, counts, seed=seed)
+    shares = {
+        name: share_of_gap(sums[name], sums["SAE-out only"], sums["mean-ablated"], seed=seed).fields("share_of_gap")
+        for name in everything
+        if name not in ("original", "SAE-out only", "mean-ablated", "zero-ablated")
+    }
+    table = [line | shares.get(line["row"], {}) for line in table]
+    return {
+        "scorecard": [line for line in table if line["row"] in rows],
+        "controls": [line for line in table if line["row"] not in rows],
+        "n_tokens": int(counts.sum()),
+    }
+
+
+def pruning_frontier(
+    branch: Branch,
+    corpus: Corpus,
+    variants: Mapping[str, Mapping[int, Connector]],
+    first: SAEFolder,
+    second: SAEFolder,
+    held_out: FeaturePairs,
+    *,
+    batch_size: int = 16,
+) -> list[dict[str, Any]]:
+    """Edges per feature against CE delta and FVU, for each way of choosing edges.
+
+    variants: `{"magnitude": {8: connector, ...}, "attribution": ..., "refit": ...}`.
+    Returns rows `method`, `edges_per_output` (measured), `budget`, `ce_delta` (to the original), `fvu` of the MLP
+    output on held-out tokens.
+    """
+    rows = {
+        (method, budget): branch.hooks(connector_writes(connector, first, second))
+        for method, connectors in variants.items()
+        for budget, connector in connectors.items()
+    }
+    sums, counts = branch.row_losses(corpus, {"original": [], **rows}, batch_size)
+    target = held_out.y
+    spread = float((target - target.mean(0)).square().sum())
+    features = held_out.inputs.rows(slice(0, len(target)))
+    out = []
+    for method, connectors in variants.items():
+        for budget, connector in connectors.items():
+            written = second.decode(connector.predictor()(features))
+            line = {"method": method, "budget": budget, "edges_per_output": connector.edges_per_output}
+            line |= {"ce_delta": float((sums[method, budget] - sums["original"]).sum() / counts.sum())}
+            out.append(line | {"fvu": float((written - target).square().sum()) / spread})
+    return out
+
+
+def predicted_rows(connector: Connector, features: FeatureRows) -> Float[Tensor, "token output"]:
+    """Predicted output features of some tokens (dense: call it on a few thousand)."""
+    return connector.predictor()(features)

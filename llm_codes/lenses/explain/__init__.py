@@ -1,0 +1,1 @@
+"""Explain units in words, simulate them, score the simulation."""

@@ -1,0 +1,174 @@
+"""Who explains and who simulates: token lookup, a local language model, or an OpenAI-compatible server.
+
+`open_parts` reads `--explainer` and `--simulator`; everything that costs time or money goes through one journal, so a
+killed run continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from eval.errors import UserError, nearest
+from eval.explanation.classification import ChatJudge, Judge, TokenLookupJudge
+from eval.explanation.explainers import ChatExplainer, Explainer, TokenLookupExplainer
+from eval.explanation.simulators import Simulator, TokenLookupSimulator
+
+if TYPE_CHECKING:
+    from eval.explanation.client import Client
+    from eval.explanation.evaluate import Settings
+    from eval.explanation.journal import Journal
+    from eval.explanation.records import Book
+    from eval.runs import Run
+    from llm_codes.configs.explain import ExplainConfig
+    from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
+    from llm_codes.models import Model
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+BACKENDS = ("token-lookup", "local", "openai")
+
+
+@dataclass(eq=False)
+class Parts:
+    """The explainer, the simulator and the judge of a run, and what they cost."""
+
+    explainer: Explainer
+    simulator: Simulator
+    judge: Judge | None
+    client: Client | None = None
+    local: dict[str, LocalLanguageModel] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    @property
+    def needs_no_language_model(self) -> bool:
+        return isinstance(self.explainer, TokenLookupExplainer) and isinstance(self.simulator, TokenLookupSimulator)
+
+    def cost(self) -> dict[str, Any]:
+        """Requests, tokens, dollars, forward passes and seconds of this invocation; a continued run pays the rest."""
+        out: dict[str, Any] = {"requests": 0, "from_journal": 0, "prompt_tokens": 0, "completion_tokens": 0, "usd": 0.0}
+        if self.client is not None:
+            out.update(self.client.cost())
+        out["local_forward_passes"] = sum(model.passes for model in self.local.values())
+        out["seconds"] = round(time.time() - self.started, 1)
+        return out
+
+    def dry_run(self, books: Mapping[str, Book], settings: Settings) -> str:
+        """What would be asked, in requests, tokens and dollars; nothing is sent."""
+        from llm_codes.lenses.explain.dry_run import describe
+
+        return describe(self, books, settings)
+
+
+def parse_backend(text: str, flag: str) -> tuple[str, str]:
+    """``token-lookup``, ``local:<model>`` or ``openai:<model>`` as (backend, model).
+
+    Raises `UserError` for anything else, with the nearest name.
+    """
+    backend, _, model = text.partition(":")
+    if backend not in BACKENDS:
+        raise UserError(
+            f"unknown {flag} {text!r}: {nearest(backend, BACKENDS)}; "
+            "expected token-lookup, local:<model> or openai:<model>"
+        )
+    if backend != "token-lookup" and not model:
+        raise UserError(f"expected a model after {backend}:, got {text!r}; write {flag} {backend}:<model>")
+    return backend, model
+
+
+@contextmanager
+def open_parts(config: ExplainConfig, run: Run, subject: Model) -> Iterator[Parts]:
+    """Build what the configuration names; closes the journal at the end.
+
+    Raises `UserError` for an unknown backend, token lookup reading an LLM's words, a missing key.
+    """
+    explains, simulates = parse_backend(config.explainer, "--explainer"), parse_backend(config.simulator, "--simulator")
+    if simulates[0] == "token-lookup" and explains[0] != "token-lookup":
+        raise UserError(
+            f"the simulator token-lookup cannot read the words of {config.explainer}; "
+            "use --simulator local:<model> or openai:<model>, or --explainer token-lookup"
+        )
+    if config.budget_usd > 0 and not (config.price_input > 0 or config.price_output > 0):
+        raise UserError("--budget-usd needs prices; pass --price-input and --price-output (USD per million tokens)")
+    with ExitStack() as stack:
+        builder = _Builder(config, run, subject, stack)
+        simulator, judge = builder.simulator(*simulates)
+        parts = Parts(builder.explainer(*explains), simulator, judge if config.scorers else None, builder.client)
+        parts.local = builder.models
+        yield parts
+
+
+class _Builder:
+    """Opens the journal, the client and local models once, however many parts use them."""
+
+    def __init__(self, config: ExplainConfig, run: Run, subject: Model, stack: ExitStack) -> None:
+        self.config, self.run, self.subject, self.stack = config, run, subject, stack
+        self.client: Client | None = None
+        self.models: dict[str, LocalLanguageModel] = {}
+        self._journal: Journal | None = None
+
+    def explainer(self, backend: str, model: str) -> Explainer:
+        if backend == "token-lookup":
+            return TokenLookupExplainer()
+        if backend == "openai":
+            from eval.explanation.chat_simulators import ServerChat
+
+            return ChatExplainer(ServerChat(self.open_client(), model))
+        from eval.explanation.journal import JournaledChat
+
+        return ChatExplainer(JournaledChat(self.local(model), self.open_journal(), self.local(model).identity))
+
+    def simulator(self, backend: str, model: str) -> tuple[Simulator, Judge]:
+        if backend == "token-lookup":
+            return TokenLookupSimulator(), TokenLookupJudge()
+        if backend == "openai":
+            from eval.explanation.chat_simulators import ServerChat, ServerSimulator
+
+            client = self.open_client()
+            return ServerSimulator(client, model, self.config.mode), ChatJudge(ServerChat(client, model, logprobs=True))
+        from eval.explanation.journal import JournaledChat, JournaledSimulator
+        from eval.explanation.local_simulator import LocalSimulator
+
+        local, journal = self.local(model), self.open_journal()
+        simulator = JournaledSimulator(LocalSimulator(local), journal, local.identity)
+        return simulator, ChatJudge(JournaledChat(local, journal, local.identity))
+
+    def local(self, name: str) -> LocalLanguageModel:
+        from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
+        from llm_codes.models import load_model
+
+        if name not in self.models:
+            same = name == self.config.model and self.config.dtype == "float32"
+            model = self.subject if same else load_model(name, device=self.config.device)
+            self.models[name] = LocalLanguageModel(model)
+        return self.models[name]
+
+    def open_journal(self) -> Journal:
+        from eval.explanation.journal import Journal
+
+        if self._journal is None:
+            path = self.config.journal or self.run.path("journal.sqlite")
+            self._journal = self.stack.enter_context(Journal(path))
+        return self._journal
+
+    def open_client(self) -> Client:
+        from eval.explanation.client import Client, ClientSettings
+
+        if self.client is None:
+            config = self.config
+            settings = ClientSettings(
+                base_url=config.base_url,
+                concurrency=config.concurrency,
+                timeout=config.timeout,
+                retries=config.retries,
+                replay=config.replay,
+                dry_run=config.dry_run,
+                budget_usd=config.budget_usd or None,
+                price_input=config.price_input,
+                price_output=config.price_output,
+            )
+            self.client = Client(settings, self.open_journal(), key=os.environ.get(KEY_VARIABLE))
+        return self.client

@@ -1,0 +1,372 @@
+"""Explain, simulate, score: units of a hooked model -> records -> explanations -> simulations -> scores.
+
+    model = load_model("embedded")
+    corpus = load_corpus("sotu", model.tokenizer, context=65, n_tokens=160_000, split="all")
+    recorded = record(model, corpus, kinds=("neuron", "random"), per_layer=20)
+    results = explain_and_score(recorded.books["trained"], TokenLookupExplainer(), TokenLookupSimulator())
+
+`explain` runs every condition, `summarise` makes the tables, `command` is `python -m llm_codes explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.errors import UserError, known_name
+from eval.explanation import statistics
+from eval.explanation.evaluate import PRIMARY, Settings, UnitResult, explain_and_score
+from eval.explanation.records import Book, Recorder
+from eval.explanation.units import parse_kinds
+from eval.explanation.windows import SPLITS, Windows, leakage, remove_near_duplicates, split_documents
+from eval.progress import progress
+from llm_codes.corpus import Corpus, load_corpus
+from llm_codes.harvest import harvest
+from llm_codes.lenses.explain.backends import Parts, open_parts
+from llm_codes.lenses.explain.units import (
+    Readout,
+    RecordUnits,
+    SiteMoments,
+    centred,
+    columns_of,
+    coordinate_readout,
+    describe_readouts,
+    direction_readout,
+    sae_folders,
+    sae_readout,
+)
+from llm_codes.models import Model, load_model
+from llm_codes.sites import Site, resolve_sites
+
+if TYPE_CHECKING:
+    from eval.runs import Run
+    from llm_codes.configs.explain import ExplainConfig
+
+CONTROLS = ("shuffled", "untrained")
+
+
+@dataclass(eq=False)
+class Recorded:
+    """One book per condition, the windows they share, and which controls were left out, with the reason."""
+
+    books: dict[str, Book]
+    windows: Windows
+    readouts: list[Readout]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def audit(self) -> dict[str, int]:
+        """The leakage audit over every window any unit was explained or scored on."""
+        used = {
+            split: np.unique(np.concatenate([book.windows_used(split) for book in self.books.values()]))
+            for split in SPLITS
+        }
+        return leakage(self.windows, {split: numbers.tolist() for split, numbers in used.items()})
+
+
+def choose_windows(
+    model: Model, corpus: Corpus, *, calibrate: bool = False, seed: int = 0
+) -> tuple[Corpus, Windows, dict[int, int]]:
+    """Full windows without near-duplicates, split by document; and corpus window number -> row.
+
+    Raises `UserError` where fewer than 20 windows are left.
+    """
+    corpus = corpus.select(np.flatnonzero(corpus.mask.all(1)))
+    keep = corpus.mask.copy()
+    keep[:, 0] = False
+    if len(corpus) < 20:
+        raise UserError(
+            f"expected at least 20 full windows of {corpus.context} tokens, got {len(corpus)}; "
+            "use a longer corpus, more --tokens or a shorter --window"
+        )
+    corpus = corpus.select(remove_near_duplicates(corpus.tokens, keep))
+    keep = keep[: len(corpus)]
+    strings = {int(t): text for t, text in _strings(model, np.unique(corpus.tokens))}
+    split = split_documents(corpus.document, calibrate=calibrate, seed=seed)
+    windows = Windows(corpus.tokens.astype(np.int64), keep, corpus.document, split, strings)
+    return corpus, windows, {int(number): row for row, number in enumerate(corpus.window)}
+
+
+def _strings(model: Model, tokens: np.ndarray) -> list[tuple[int, str]]:
+    ids = [int(token) for token in tokens]
+    return list(zip(ids, model.token_strings(ids), strict=True))
+
+
+def fit(
+    model: Model, corpus: Corpus, sites: Sequence[Site], batch_size: int, label: str, kinds: Iterable[str] = ()
+) -> SiteMoments:
+    """Moments of the sites on the explain windows: means, mean maxima, and what the directions of `kinds` need."""
+    wanted = set(kinds)
+    moments = SiteMoments(sites, covariance=bool(wanted & {"pca", "action"}), steps="action" in wanted)
+    harvest(model, corpus, [moments], batch_size=batch_size, label=label)
+    return moments
+
+
+def build_readouts(
+    model: Model,
+    explain_part: Corpus,
+    kinds: Sequence[tuple[str, str]],
+    sites: Sequence[Site],
+    moments: SiteMoments,
+    *,
+    per_layer: int,
+    neurons: str,
+    batch_size: int,
+    seed: int,
+) -> list[Readout]:
+    """The readouts of every kind of unit at every site (an SAE brings its own site)."""
+    out = []
+    for kind, source in kinds:
+        if kind == "sae":
+            out += [sae_readout(model, folder, per_layer, seed) for folder in sae_folders(source)]
+            continue
+        if kind == "cluster":
+            from llm_codes.lenses.explain.cluster_units import cluster_readouts
+
+            out += cluster_readouts(model, explain_part, sites, per_layer, batch_size)
+            continue
+        for site in sites:
+            if kind == "neuron":
+                out.append(coordinate_readout(site, moments, per_layer, ranked=neurons == "top", seed=seed))
+            else:
+                out.append(direction_readout(kind, site, moments, per_layer, seed))
+    return out
+
+
+def record(
+    model: Model,
+    corpus: Corpus,
+    *,
+    kinds: Sequence[str] = ("neuron", "random", "pca"),
+    per_layer: int = 20,
+    layers: str = ":",
+    site: str = "mlp_post",
+    neurons: str = "sampled",
+    sign: str = "skewness",
+    controls: Sequence[str] = CONTROLS,
+    random_windows: int = 120,
+    top_windows: int = 10,
+    calibrate: bool = False,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Recorded:
+    """Choose units and windows and record every unit on them, trained and in the control conditions.
+
+    Two passes over the corpus: the explain documents first (means, principal directions), then everything, feeding the
+    units and their shuffled controls at once; a third and fourth on the untrained model where that control is wanted.
+
+    Raises `UserError` for unknown kinds, sites, layers and controls, too few documents or windows.
+    """
+    for control in controls:
+        known_name(control, CONTROLS, "control")
+    wanted = parse_kinds(tuple(kinds))
+    corpus, windows, number = choose_windows(model, corpus, calibrate=calibrate, seed=seed)
+    explain_part = corpus.select(windows.of("explain"))
+    sites = resolve_sites(model, (site,), layers)
+    moments = fit(model, explain_part, sites, batch_size, "moments", [kind for kind, _ in wanted])
+    options = {"per_layer": per_layer, "neurons": neurons, "batch_size": batch_size, "seed": seed}
+    readouts = build_readouts(model, explain_part, wanted, sites, moments, **options)
+    shared = {split: windows.sample(split, min(random_windows, len(windows.of(split)) // 2), seed) for split in SPLITS}
+    units, columns = columns_of(readouts)
+    n_columns = sum(map(len, columns))
+
+    def recorder() -> Recorder:
+        return Recorder(windows, n_columns, shared, max(top_windows, 5))
+
+    trained, control = recorder(), recorder() if "shuffled" in controls else None
+    shuffled = _shuffle_within_splits(windows, seed) if control is not None else None
+    consumer = RecordUnits(readouts, trained, number, control, shuffled)
+    harvest(model, corpus, [consumer], batch_size=batch_size, label="records")
+    recorded = Recorded({"trained": trained.finish(units, columns, sign)}, windows, readouts)
+    if control is not None:
+        recorded.books["shuffled"] = control.finish(units, columns, sign)
+    if "untrained" in controls:
+        fresh = _untrained(model, recorded, seed)
+        if fresh is not None:
+            moments = fit(fresh, explain_part, sites, batch_size, "moments (untrained)")
+            again = recorder()
+            consumer = RecordUnits([centred(r, moments) for r in readouts], again, number)
+            harvest(fresh, corpus, [consumer], batch_size=batch_size, label="records (untrained)")
+            recorded.books["untrained"] = again.finish(units, columns, sign)
+    return recorded
+
+
+def _shuffle_within_splits(windows: Windows, seed: int) -> np.ndarray:
+    """A permutation of the windows that keeps every split in itself."""
+    out = np.arange(len(windows))
+    for code in range(len(SPLITS)):
+        members = np.flatnonzero(windows.split == code)
+        out[members] = np.random.default_rng([seed, 3, code]).permutation(members)
+    return out
+
+
+def _untrained(model: Model, recorded: Recorded, seed: int) -> Model | None:
+    """The same architecture with fresh weights; `None`, with the reason kept, where it cannot be built by name."""
+    try:
+        return load_model(model.name, device=model.device, dtype=model.dtype, untrained=True, seed=seed)
+    except UserError as error:
+        recorded.skipped["untrained"] = f"no untrained model: {error}"
+        return None
+
+
+def explain(
+    recorded: Recorded, parts: Parts, settings: Settings, *, store: Callable[[str, Any], Any] | None = None
+) -> list[UnitResult]:
+    """Explain, simulate and score the units of every condition; `store` is told of each finished condition."""
+    results: list[UnitResult] = []
+    for condition, book in recorded.books.items():
+        found = explain_and_score(
+            book,
+            parts.explainer,
+            parts.simulator,
+            condition=condition,
+            judge=parts.judge,
+            settings=settings,
+            show=lambda items, label: progress(items, label=label, unit="unit"),
+        )
+        results += found
+        if store is not None:
+            store(condition, found)
+    return results
+
+
+def pairs_of(results: Sequence[UnitResult]) -> list[tuple[str, str]]:
+    """Which kinds are compared: neurons with every other kind, and every kind with its own controls."""
+    labels = list(dict.fromkeys(statistics.label(result) for result in results))
+    plain = [name for name in labels if "(" not in name]
+    first = plain[0]
+    return [(first, other) for other in plain[1:]] + [(name.split(" (")[0], name) for name in labels if "(" in name]
+
+
+def summarise(results: Sequence[UnitResult], n_layers: int, seed: int = 0) -> dict[str, Any]:
+    """The tables of `results.json`: by layer, pairs, nulls, baselines, claims, faults."""
+    reasons: dict[str, int] = {}
+    notes: dict[str, int] = {}
+    for result in results:
+        if result.primary.reason:
+            key = f"{statistics.label(result)}: {result.primary.reason}"
+            reasons[key] = reasons.get(key, 0) + 1
+        for note, count in result.notes.items():
+            notes[note] = notes.get(note, 0) + count
+    baselines = sorted({name for result in results for name in result.baselines} - {"constant"})
+    outside = [result.outside for result in results if result.outside is not None]
+    claims = statistics.depth_claims(results, n_layers, seed=seed)
+    return {
+        "by_layer": statistics.by_layer(results, lambda result: result.primary, seed),
+        "paired": statistics.differences(results, pairs_of(results), seed=seed),
+        "null": statistics.against_null(results, seed),
+        "baselines": {name: statistics.against_baseline(results, name, seed) for name in baselines},
+        "by_score": statistics.every_score(results, seed),
+        "claims": [claim.as_json() for claim in claims],
+        "undefined": reasons,
+        "notes": notes,
+        "missing_predictions": sum(result.missing for result in results),
+        "mean_mass_outside_0_to_10": float(np.mean(outside)) if outside else None,
+        "primary": {"mix": PRIMARY[0], "score": PRIMARY[1]},
+    }
+
+
+def scores_row(result: UnitResult) -> dict[str, Any]:
+    """One line of `scores.jsonl`: the unit, its words, every score with its interval or reason."""
+
+    def fields(scores: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for name, score in scores.items() for key, value in score.fields(name).items()}
+
+    return {
+        "unit": result.unit.name,
+        "kind": statistics.label(result),
+        "layer": result.unit.layer,
+        "index": result.unit.index,
+        "site": result.unit.site,
+        "source": result.unit.source,
+        "condition": result.condition,
+        "sign": result.sign,
+        "scale": result.scale,
+        "explanation": result.explanation.text,
+        "explanation_reason": result.explanation.reason,
+        "scores": {mix: fields(scores) for mix, scores in result.scores.items()},
+        "baselines": {
+            name: {mix: fields(scores) for mix, scores in by_mix.items()} for name, by_mix in result.baselines.items()
+        },
+        "tasks": {task: fields(scores) for task, scores in result.tasks.items()},
+        **result.null.fields("other_units_explanations"),
+        "mass_outside_0_to_10": result.outside,
+        "missing_predictions": result.missing,
+        "notes": result.notes,
+    }
+
+
+def describe_setting(config: ExplainConfig, recorded: Recorded) -> str:
+    """One paragraph: what was compared, on which windows, under which sign policy."""
+    book = next(iter(recorded.books.values()))
+    n_documents = len(np.unique(recorded.windows.document[book.shared["score"]]))
+    return (
+        f"{config.model} on {config.corpus}; explainer {config.explainer}, simulator {config.simulator}, calibration "
+        f"{config.calibration}. Primary score: Pearson correlation pooled over the {len(book.shared['score'])} random "
+        f"windows of {config.window} tokens ({n_documents} documents) that all units share. Neurons and directions are "
+        f"read at {config.site}; neurons {config.neurons}. A unit's activation is relu(x); directions are centred on "
+        f"the explain set, sign policy {config.sign}. Explain and score sets share no document."
+    )
+
+
+def command(config: ExplainConfig, run: Run) -> str:
+    """`python -m llm_codes explain`."""
+    from llm_codes.lenses.explain.chapter import write_outputs
+
+    model = load_model(config.model, device=config.device, dtype=config.dtype)
+    corpus = load_corpus(
+        config.corpus,
+        model.tokenizer,
+        context=config.window + 1,
+        n_tokens=config.tokens,
+        split=config.split,  # type: ignore[arg-type]
+        seed=config.seed,
+    )
+    with open_parts(config, run, model) as parts:
+        lookup = parts.needs_no_language_model
+        n_top = config.top_windows if config.top_windows >= 0 else (10 if lookup else 5)
+        recorded = record(
+            model,
+            corpus,
+            kinds=config.units,
+            per_layer=config.per_layer,
+            layers=config.layers,
+            site=config.site,
+            neurons=config.neurons,
+            sign=config.sign,
+            controls=config.controls,
+            random_windows=config.random_windows or (120 if lookup else 20),
+            top_windows=n_top,
+            calibrate=config.calibration != "none",
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        settings = Settings(
+            top_windows=n_top,
+            calibration=config.calibration,
+            tasks=config.scorers,
+            questions=config.questions,
+            n_resamples=config.resamples,
+            seed=config.seed,
+        )
+        if config.dry_run:
+            return parts.dry_run(recorded.books, settings)
+        results = explain(recorded, parts, settings)
+        tables = {
+            "setting": describe_setting(config, recorded),
+            **summarise(results, model.n_layers, config.seed),
+            "leakage": recorded.audit(),
+            "cost": parts.cost(),
+            "skipped_controls": recorded.skipped,
+            "readouts": describe_readouts(recorded.readouts),
+        }
+    return write_outputs(
+        run,
+        tables,
+        results,
+        recorded,
+        records=config.records,
+        provenance={"model": model.provenance(), "corpus": corpus.describe()},
+    )

@@ -1,0 +1,141 @@
+"""sae-lens' own training classes behind our loop: standard, jumprelu, gated, matryoshka, batch-TopK.
+
+The forward pass and the losses are sae-lens'; Adam, the gradient clip, the warm-up of coefficients and the count of
+dead features are those of `sae_lens.SAETrainer`, kept as plain tensors so that a continuation is bitwise.
+
+Tied dictionaries: sae-lens has none. The decoder is the only matrix that Adam moves; before each step the encoder is
+set to its transpose, and the encoder's gradient is added to the decoder's: the exact gradient of the tied loss.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eval.torchvision_operators import declare_missing_operators
+from llm_codes.lenses.saes.specification import SAESpec
+
+LENS_NAMES = {"matryoshka": "matryoshka_batchtopk"}
+
+
+def training_sae(spec: SAESpec, device: str) -> Any:
+    """The sae-lens training object of a specification, initialised with its seed."""
+    declare_missing_operators()
+    from sae_lens.registry import get_sae_training_class
+
+    sae_class, config_class = get_sae_training_class(LENS_NAMES.get(spec.architecture, spec.architecture))
+    options: dict[str, Any] = {"d_in": spec.d_in, "d_sae": spec.n_features, "device": device}
+    if spec.architecture in ("batchtopk", "matryoshka", "topk"):
+        options |= {"k": spec.k, "aux_loss_coefficient": spec.auxiliary}
+    if spec.architecture == "matryoshka":
+        options["matryoshka_widths"] = [spec.n_features // 4, spec.n_features // 2, spec.n_features]
+    if spec.architecture in ("standard", "gated"):
+        options["l1_coefficient"] = spec.sparsity
+    if spec.architecture == "jumprelu":
+        options["l0_coefficient"] = spec.sparsity
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        return sae_class(config_class(**options))
+
+
+class LensTrainer:
+    """One dictionary under training with sae-lens' classes; the interface of `TopKTrainer`."""
+
+    def __init__(self, spec: SAESpec, device: str = "cpu", warmup_steps: int = 0) -> None:
+        self.spec, self.warmup_steps = spec, warmup_steps
+        self.sae = training_sae(spec, device).train()
+        self.since_fired = torch.zeros(spec.n_features, device=device)
+        self.fired = torch.zeros(spec.n_features, dtype=torch.float64, device=device)
+        self.step_count = 0
+        moved = [p for name, p in self.sae.named_parameters() if not (spec.tied and name == "W_enc")]
+        self.optimizer = torch.optim.Adam(moved, lr=spec.learning_rate)
+        if spec.tied:
+            self._tie()
+
+    @property
+    def decoder_bias(self) -> Tensor:
+        return self.sae.b_dec.data
+
+    def _tie(self) -> None:
+        self.sae.W_enc.data.copy_(self.sae.W_dec.data.T)
+
+    def _coefficients(self) -> dict[str, float]:
+        """Coefficients after their linear warm-up."""
+        out = {}
+        for name, value in self.sae.get_coefficients().items():
+            final, steps = (value, 0) if isinstance(value, (int, float)) else (value.value, value.warm_up_steps)
+            out[name] = final * (1.0 if not steps else min(1.0, self.step_count / steps))
+        return out
+
+    def step(self, x: Float[Tensor, "row d_in"], target: Tensor | None = None) -> dict[str, float]:
+        """One gradient step; a step whose loss or gradient is not finite changes nothing and returns `loss = nan`."""
+        from sae_lens.saes.sae import TrainStepInput
+
+        dead = self.since_fired > self.spec.dead_after
+        threshold = self.sae.topk_threshold.clone() if hasattr(self.sae, "topk_threshold") else None
+        output = self.sae.training_forward_pass(TrainStepInput(x, self._coefficients(), dead, self.step_count, False))
+        output.loss.backward()
+        if self.spec.tied:
+            self.sae.W_dec.grad += self.sae.W_enc.grad.T
+            self.sae.W_enc.grad = None
+        moved = self.optimizer.param_groups[0]["params"]
+        norm = float(torch.nn.utils.clip_grad_norm_(moved, 1.0))
+        if not math.isfinite(norm) or not math.isfinite(output.loss.item()):
+            self.optimizer.zero_grad()
+            if threshold is not None:
+                self.sae.topk_threshold = threshold
+            return {"loss": math.nan}
+        warm = min(1.0, (self.step_count + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        self.optimizer.param_groups[0]["lr"] = self.spec.learning_rate * warm
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.spec.tied:
+            self._tie()
+        self.step_count += 1
+        return self._measure(output, x, norm)
+
+    @torch.no_grad()
+    def _measure(self, output: Any, x: Tensor, norm: float) -> dict[str, float]:
+        active = (output.feature_acts > 0).float()
+        counts = active.sum(0)
+        self.fired += counts
+        self.since_fired += 1
+        self.since_fired[counts > 0] = 0
+        error = float((output.sae_out - x).square().sum())
+        spread = float((x - x.mean(0)).square().sum())
+        return {
+            "loss": output.loss.item(),
+            "l0": float(active.sum()) / len(x),
+            "fvu": error / spread if spread else math.nan,
+            "dead_share": float((self.since_fired > self.spec.dead_after).float().mean()),
+            "gradient_norm": norm,
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a bitwise continuation needs, as tensors."""
+        out = {f"sae/{name}": value for name, value in self.sae.state_dict().items()}
+        for number, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
+            moments = self.optimizer.state.get(parameter, {})
+            out |= {f"adam/{number}/{key}": value for key, value in moments.items()}
+        return out | {
+            "since_fired": self.since_fired,
+            "fired": self.fired,
+            "step_count": torch.tensor(self.step_count),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continue from `state()`."""
+        prefix = "sae/"
+        self.sae.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        for number, parameter in enumerate(self.optimizer.param_groups[0]["params"]):
+            prefix = f"adam/{number}/"
+            found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            if found:
+                self.optimizer.state[parameter] = {key: value.clone() for key, value in found.items()}
+        self.since_fired.copy_(state["since_fired"])
+        self.fired.copy_(state["fired"])
+        self.step_count = int(state["step_count"])

@@ -1,0 +1,61 @@
+"""What training and evaluating dictionaries will need beyond the model, in bytes, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eval.errors import UserError
+from eval.progress import say
+from llm_codes.corpus import Corpus
+from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.training import TrainingOptions
+from llm_codes.models import Model
+
+GIGABYTE = 2**30
+
+
+def training_bytes(
+    model: Model,
+    corpus: Corpus,
+    specs: Sequence[SAESpec],
+    block_windows: int,
+    batch_size: int,
+    options: TrainingOptions | None = None,
+) -> int:
+    """The block of activations (twice while it is shuffled), each dictionary with gradient and two moments, one step's
+    dense features (three times), one forward pass."""
+    widths = {hook: width for s in specs for hook, width in ((s.hook, s.d_in), (s.hook_out, s.d_out)) if hook}
+    block = 2 * min(block_windows, len(corpus)) * corpus.context * sum(widths.values())
+    parameters = sum(s.n_features * (s.d_in + (s.d_out or s.d_in)) for s in specs)
+    step = 3 * (options or TrainingOptions()).batch_size * max(s.n_features for s in specs)
+    return 4 * (block + 4 * parameters + step + _forward(model, corpus, batch_size))
+
+
+def evaluation_bytes(model: Model, corpus: Corpus, sae: SAEFolder, batch_size: int) -> int:
+    """Four tables of next-token (log) probabilities, a batch of features (twice), one forward pass."""
+    positions = batch_size * corpus.context
+    return 4 * (positions * (4 * model.vocabulary_size + 2 * sae.n_features) + _forward(model, corpus, batch_size))
+
+
+def _forward(model: Model, corpus: Corpus, batch_size: int) -> int:
+    """Numbers alive at once in one block of the model."""
+    heads = int(getattr(model.bridge.cfg, "n_heads", 1))
+    per_position = 6 * model.d_model + 3 * model.d_mlp + 3 * heads * corpus.context
+    return batch_size * corpus.context * per_position
+
+
+def refuse_above(max_memory_gb: float | None, needed: int, label: str) -> None:
+    """Say the prediction; nothing where no limit was given.
+
+    Raises:
+        UserError: more than the limit would be needed.
+    """
+    if max_memory_gb is None:
+        return
+    say(f"{label}: predicted peak memory beyond the model {needed / GIGABYTE:.2f} GB (limit {max_memory_gb:g} GB)")
+    if needed > max_memory_gb * GIGABYTE:
+        raise UserError(
+            f"expected at most {max_memory_gb:g} GB beyond the model, {needed / GIGABYTE:.2f} GB would be needed; "
+            "lower --batch-size, --block-windows or --width, or raise --max-memory-gb"
+        )

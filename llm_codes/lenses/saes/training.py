@@ -1,0 +1,347 @@
+"""The training loop: several dictionaries from the same activations, killed and continued without a trace.
+
+    # 1 scale     the first block fixes each site's scale (mean norm = sqrt(width)) and the initial decoder bias (mean)
+    # 2 step      every dictionary takes the same tokens; a batch that is not finite is skipped and counted, or stops
+    # 3 log       one JSON line per interval: loss, L0, FVU, dead share, tokens per second
+    # 4 save      one safetensors file per checkpoint, written beside and renamed; the last few are kept
+
+The place in the stream is (block, batch within the block), and a block is a function of its number, so that a
+checkpoint holds no data and a continued run is bit-equal to an uninterrupted one on the CPU.
+SIGTERM saves, then leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eval.errors import UserError
+from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from eval.progress import progress_bar, say
+from eval.runs import atomic_path
+from eval.wandb_logging import wandb_log
+from llm_codes.lenses.saes.specification import SAESpec
+
+MAXIMUM_SKIPPED_IN_A_ROW = 20
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How long, how large, how safe.
+
+    tokens: activations seen; batch_size: tokens per step. on_nan: `skip` (and count) or `stop`.
+    checkpoint_every, log_every: steps; keep: checkpoints kept. wandb: Weights & Biases project to log to as well.
+    """
+
+    tokens: int = 1_000_000
+    batch_size: int = 1024
+    on_nan: str = "skip"
+    checkpoint_every: int = 200
+    log_every: int = 20
+    keep: int = 2
+    wandb: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and intervals that mean nothing.
+
+        Raises:
+            UserError: one of them.
+        """
+        if self.on_nan not in ("skip", "stop"):
+            raise UserError(f"expected on_nan 'skip' or 'stop'; got {self.on_nan!r}; choose one of them")
+        sizes = {
+            "tokens to train on (--tokens)": self.tokens,
+            "tokens per training step (--train-batch-size)": self.batch_size,
+            "steps between checkpoints (--checkpoint-every)": self.checkpoint_every,
+            "steps between log lines": self.log_every,
+            "checkpoints kept (--keep)": self.keep,
+        }
+        for name, value in sizes.items():
+            if value < 1:
+                raise UserError(f"expected {name} of at least 1; got {value}; raise it")
+
+    @property
+    def total_steps(self) -> int:
+        return max(1, self.tokens // self.batch_size)
+
+
+@dataclass
+class TrainedSAE:
+    """A trained dictionary before it is written: its trainer, the scale of what it read and wrote, tokens seen."""
+
+    spec: SAESpec
+    trainer: Any
+    scale_in: float = 1.0
+    scale_out: float = 1.0
+    tokens: int = 0
+
+
+@dataclass
+class _Place:
+    """Where in the stream the run is, and what it has skipped."""
+
+    step: int = 0
+    block: int = 0
+    batch: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+
+def make_trainer(spec: SAESpec, total_steps: int, device: str) -> Any:
+    """Our sparse step for TopK kinds and transcoders, sae-lens' classes for the rest."""
+    if spec.architecture in ("topk", "transcoder"):
+        options = StepOptions(
+            spec.d_in,
+            spec.n_features,
+            spec.k,
+            d_out=spec.d_out,
+            tied=spec.tied,
+            batch_topk=spec.is_transcoder,
+            learning_rate=spec.learning_rate,
+            warmup_steps=min(100, total_steps // 10),
+            decay_steps=total_steps // 3,
+            total_steps=total_steps,
+            auxiliary=spec.auxiliary,
+            dead_after=spec.dead_after,
+            seed=spec.seed,
+        )
+        return TopKTrainer(options, device)
+    from llm_codes.lenses.saes.lens_step import LensTrainer
+
+    return LensTrainer(spec, device, warmup_steps=min(100, total_steps // 10))
+
+
+@dataclass
+class Training:
+    """A run under way in `folder`; `run()` trains or continues it to the end and returns the dictionaries."""
+
+    stream: Any
+    specs: Sequence[SAESpec]
+    folder: Path
+    options: TrainingOptions = field(default_factory=TrainingOptions)
+    device: str = "cpu"
+    every_step: Callable[[int], None] | None = None
+
+    def run(self) -> list[TrainedSAE]:
+        """Train to the last step.
+
+        Raises:
+            UserError: hooks or widths that do not fit the activations (before the first step), a non-finite batch
+                under `on_nan="stop"`, too many of them in a row, a checkpoint of another configuration.
+        """
+        total = self.options.total_steps
+        self.saes = [TrainedSAE(spec, make_trainer(spec, total, self.device)) for spec in self.specs]
+        self.place = _Place()
+        self._terminated = False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        continued = self._restore()
+        words = {"saes": [spec.as_json() for spec in self.specs], **vars(self.options)}
+        with (
+            wandb_log(self.options.wandb, words) as self._log_also,
+            self._on_sigterm(),
+            progress_bar(label="train", total=self.options.tokens, unit="tok") as bar,
+        ):
+            bar.update(self.place.step * self.options.batch_size)
+            self._started, self._first = time.perf_counter(), self.place.step
+            while self.place.step < total:
+                block = dict(self.stream.block(self.place.block))
+                if not continued and self.place.block == 0:
+                    self._check(block)
+                    self._set_scales(block)
+                self._train_block(block, bar)
+        for sae in self.saes:
+            sae.tokens = self.place.step * self.options.batch_size
+        return self.saes
+
+    def _check(self, block: dict[str, Tensor]) -> None:
+        """Hooks, widths and the number of tokens, before the first step."""
+        for spec in self.specs:
+            for hook, width in ((spec.hook, spec.d_in), (spec.hook_out, spec.d_out)):
+                if hook and hook not in block:
+                    raise UserError(
+                        f"expected activations at {hook}; the stream gives {', '.join(block)}; add that site"
+                    )
+                if hook and block[hook].shape[1] != width:
+                    raise UserError(
+                        f"expected activations {width} wide at {hook}; got {block[hook].shape[1]}; "
+                        "take the width of the site"
+                    )
+        n_tokens = len(next(iter(block.values())))
+        if n_tokens < self.options.batch_size:
+            raise UserError(
+                f"expected at least one batch of {self.options.batch_size} tokens per block; got {n_tokens}; "
+                "lower --train-batch-size or raise --tokens"
+            )
+
+    def _set_scales(self, block: dict[str, Tensor]) -> None:
+        """Mean norm sqrt(width) at every site; the decoder starts from the mean activation."""
+        for sae in self.saes:
+            sae.scale_in = _scale(block[sae.spec.hook])
+            target = block[sae.spec.hook_out or sae.spec.hook]
+            sae.scale_out = _scale(target)
+            finite = target[torch.isfinite(target).all(1)]
+            sae.trainer.decoder_bias.copy_(finite.mean(0) * sae.scale_out)
+
+    def _train_block(self, block: dict[str, Tensor], bar: Any) -> None:
+        size = self.options.batch_size
+        n_batches = len(next(iter(block.values()))) // size
+        while self.place.batch < n_batches and self.place.step < self.options.total_steps:
+            rows = slice(self.place.batch * size, (self.place.batch + 1) * size)
+            self._step({hook: activations[rows] for hook, activations in block.items()})
+            bar.update(size)
+        if self.place.batch >= n_batches:
+            self.place.block, self.place.batch = self.place.block + 1, 0
+
+    def _step(self, batch: dict[str, Tensor]) -> None:
+        finite = all(bool(torch.isfinite(activations).all()) for activations in batch.values())
+        measured = [self._step_one(sae, batch) for sae in self.saes] if finite else []
+        self.place.batch += 1
+        diverged = [sae.spec.name for sae, m in zip(self.saes, measured, strict=False) if m["loss"] != m["loss"]]
+        if not finite or diverged:
+            self._skip(diverged)
+            return
+        self.place.skipped_in_a_row = 0
+        self.place.step += 1
+        last = self.place.step == self.options.total_steps
+        if last or self.place.step % self.options.log_every == 0:
+            self._log(measured)
+        if last or self._terminated or self.place.step % self.options.checkpoint_every == 0:
+            self._save()
+        if self._terminated:
+            say(f"terminated at step {self.place.step}: saved; run the same command to continue")
+            raise SystemExit(143)
+        if self.every_step is not None:
+            self.every_step(self.place.step)
+
+    def _step_one(self, sae: TrainedSAE, batch: dict[str, Tensor]) -> dict[str, float]:
+        x = batch[sae.spec.hook] * sae.scale_in
+        return sae.trainer.step(x, batch[sae.spec.hook_out] * sae.scale_out if sae.spec.hook_out else None)
+
+    def _skip(self, diverged: list[str]) -> None:
+        """A batch, or the step of the dictionaries named, is not finite: count it or stop.
+
+        The weights are those before it either way.
+        """
+        self.place.skipped += 1
+        self.place.skipped_in_a_row += 1
+        where = f"block {self.place.block}, batch {self.place.batch - 1}"
+        if self.options.on_nan == "skip" and self.place.skipped_in_a_row <= MAXIMUM_SKIPPED_IN_A_ROW:
+            return
+        self._save()
+        row = self.place.skipped_in_a_row
+        often = f" ({row} in a row)" if row > 1 else ""
+        if diverged:
+            raise UserError(
+                f"expected a finite loss and gradient; got NaN or infinity from {', '.join(diverged)} on finite "
+                f"activations in {where}{often}; the last good weights are kept; lower --learning-rate and start again "
+                "with --overwrite"
+            )
+        raise UserError(
+            f"expected finite activations; got NaN or infinity in {where}{often}; the last good weights are kept; "
+            "check the model, or use --dtype float32"
+        )
+
+    def _log(self, measured: list[dict[str, float]]) -> None:
+        seconds = time.perf_counter() - self._started
+        rate = (self.place.step - self._first) * self.options.batch_size / max(seconds, 1e-9)
+        lines = []
+        for sae, values in zip(self.saes, measured, strict=True):
+            line = {"step": self.place.step, "sae": sae.spec.name, **{k: round(v, 6) for k, v in values.items()}}
+            lines.append({**line, "skipped_batches": self.place.skipped, "tokens_per_second": round(rate)})
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+            log.writelines(json.dumps(line) + "\n" for line in lines)
+        also = {f"{line['sae']}/{key}": value for line in lines for key, value in line.items() if key != "sae"}
+        self._log_also(also, step=self.place.step)
+
+    def _fingerprint(self) -> str:
+        return json.dumps([[spec.as_json() for spec in self.specs], self.options.tokens, self.options.batch_size])
+
+    def _save(self) -> None:
+        """One file with everything; the oldest beyond `keep` go."""
+        from safetensors.torch import save_file
+
+        tensors = {}
+        for number, sae in enumerate(self.saes):
+            tensors |= {f"{number}/{name}": v.contiguous().clone() for name, v in sae.trainer.state().items()}
+            scales = torch.tensor([sae.scale_in, sae.scale_out], dtype=torch.float64)
+            tensors[f"{number}/scales"] = scales
+        words = {"place": json.dumps(vars(self.place)), "fingerprint": self._fingerprint()}
+        with atomic_path(self._folder() / f"step-{self.place.step:08d}.safetensors") as temporary:
+            save_file(tensors, temporary, metadata=words)
+        for old in self._checkpoints()[: -self.options.keep]:
+            old.unlink(missing_ok=True)
+
+    def _folder(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self._folder().glob("step-*.safetensors")) if self._folder().is_dir() else []
+
+    def _restore(self) -> bool:
+        """Continue from the newest checkpoint; cut the log back to it."""
+        from safetensors import safe_open
+
+        found = self._checkpoints()
+        metrics = self.folder / "metrics.jsonl"
+        if found:
+            with safe_open(found[-1], "pt", device=self.device) as file:
+                words = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if words["fingerprint"] != self._fingerprint():
+                raise UserError(
+                    f"{self.folder} holds a training run with other settings; choose another --out or pass --overwrite"
+                )
+            for number, sae in enumerate(self.saes):
+                prefix = f"{number}/"
+                state = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+                sae.scale_in, sae.scale_out = state.pop("scales").tolist()
+                sae.trainer.load_state(state)
+            self.place = _Place(**json.loads(words["place"]))
+        if metrics.exists():
+            lines = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= self.place.step]
+            with atomic_path(metrics) as temporary:
+                temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return bool(found)
+
+    @contextlib.contextmanager
+    def _on_sigterm(self) -> Iterator[None]:
+        """Set a flag; the loop saves at the end of the step under way."""
+
+        def note(number: int, frame: Any) -> None:
+            self._terminated = True
+
+        try:
+            before = signal.signal(signal.SIGTERM, note)
+        except ValueError:  # not in the main thread: signals are someone else's business
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _step_of(line: str) -> float:
+    """The step of a log line; a line that a kill cut short counts as never written."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")
+
+
+def _scale(activations: Tensor) -> float:
+    """sqrt(width) / mean norm, over finite rows."""
+    norms = activations[torch.isfinite(activations).all(1)].norm(dim=1)
+    mean = float(norms.mean()) if len(norms) else 0.0
+    if not mean > 0:
+        raise UserError("expected activations that are not all zero; got a mean norm of 0; choose another site")
+    return activations.shape[1] ** 0.5 / mean

@@ -1,0 +1,1 @@
+"""Eigenspectra by depth."""

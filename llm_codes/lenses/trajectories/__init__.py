@@ -1,0 +1,1 @@
+"""Random projections along a text."""

@@ -1,0 +1,143 @@
+"""The sparse TopK step against sae-lens' own trainer, and against autograd; bitwise continuation; NaN batches."""
+
+import math
+
+import pytest
+import torch
+
+from eval.errors import UserError
+from eval.measures.dictionaries.dictionary import encode_rows
+from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
+from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer, learning_rate_at
+
+
+def batches(count, rows=64, width=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(40, width, generator=generator)
+    for _ in range(count):
+        on = torch.rand(rows, 40, generator=generator) < 0.1
+        yield (on * torch.rand(rows, 40, generator=generator)) @ mixing
+
+
+def lens_trainer(width, features, k, rows, dead_window, **trainer):
+    from eval.torchvision_operators import declare_missing_operators
+
+    declare_missing_operators()
+    from sae_lens import SAETrainer, TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens.config import SAETrainerConfig
+
+    sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=width, d_sae=features, k=k))
+    config = SAETrainerConfig(
+        total_training_samples=rows * 1000,
+        train_batch_size_samples=rows,
+        lr_end=1e-3,
+        lr=1e-3,
+        dead_feature_window=dead_window,
+        **trainer,
+    )
+    return SAETrainer(config, sae, iter([]))
+
+
+@pytest.mark.parametrize("dead_window", [1000, 3])
+def test_twelve_steps_equal_sae_lens(dead_window):
+    """With dead_window=3 the auxiliary loss is at work too."""
+    torch.manual_seed(0)
+    trainer = lens_trainer(16, 64, 4, 64, dead_window)
+    mine = TopKTrainer(StepOptions(16, 64, 4, learning_rate=1e-3, dead_after=dead_window))
+    mine.encoder.copy_(trainer.sae.W_enc.T)
+    mine.decoder.copy_(trainer.sae.W_dec)
+    for batch in batches(12):
+        theirs = trainer.step(batch)
+        trainer.n_training_steps += 1
+        ours = mine.step(batch)
+        assert ours["loss"] == pytest.approx(theirs.loss.item(), rel=1e-4)
+    if dead_window == 3:
+        assert theirs.losses["auxiliary_reconstruction_loss"] > 0
+    for name, theirs_weight in (
+        ("encoder", trainer.sae.W_enc.T),
+        ("decoder", trainer.sae.W_dec),
+        ("encoder_bias", trainer.sae.b_enc),
+        ("decoder_bias", trainer.sae.b_dec),
+    ):
+        # Adam divides by the gradient's size: entries with near-zero gradients move by rounding
+        assert (getattr(mine, name) - theirs_weight).abs().max() < 3e-4, name
+
+
+def test_kernels_are_the_dense_products():
+    generator = torch.Generator().manual_seed(0)
+    indices = torch.stack([torch.randperm(20, generator=generator)[:3] for _ in range(7)])
+    values = torch.rand(7, 3, generator=generator)
+    values[2, 1] = 0
+    vectors, rows = torch.randn(20, 5, generator=generator), torch.randn(7, 5, generator=generator)
+    dense = torch.zeros(7, 20).scatter_add_(1, indices, values)
+    assert torch.allclose(decode_active(indices, values, vectors), dense @ vectors, atol=1e-6)
+    assert torch.allclose(dots_active(rows, vectors, indices), (rows @ vectors.T).gather(1, indices), atol=1e-5)
+    assert torch.allclose(accumulate_active(indices, values, rows, 20), dense.T @ rows, atol=1e-6)
+
+
+def test_tied_gradient_is_autograds():
+    trainer = TopKTrainer(StepOptions(16, 64, 4, tied=True, auxiliary=0.0))
+    trainer.encoder_bias.normal_(0, 0.01, generator=torch.Generator().manual_seed(0))
+    x = next(batches(1))
+    d, b, e = (t.clone().requires_grad_() for t in (trainer.decoder, trainer.decoder_bias, trainer.encoder_bias))
+    pre = (x - b) @ d.T + e
+    top = (pre * d.norm(dim=1)).topk(4, dim=1).indices
+    features = torch.zeros_like(pre).scatter(1, top, pre.gather(1, top).relu())
+    loss = (features @ d + b - x).square().sum(1).mean()
+    loss.backward()
+    seen = {}
+    trainer._apply = lambda gradients, norm: seen.update(gradients)
+    assert trainer.step(x)["loss"] == pytest.approx(float(loss), rel=1e-5)
+    for name, tensor in (("decoder", d), ("decoder_bias", b), ("encoder_bias", e)):
+        assert torch.allclose(seen[name], tensor.grad, atol=1e-4), name
+
+
+def test_a_transcoder_learns_another_space_and_batch_topk_keeps_k_on_average():
+    generator = torch.Generator().manual_seed(1)
+    mapping = torch.randn(16, 6, generator=generator)
+    trainer = TopKTrainer(StepOptions(16, 64, 4, d_out=6, batch_topk=True, learning_rate=3e-3))
+    seen = [trainer.step(batch, (batch @ mapping).relu()) for batch in batches(150)]
+    assert seen[-1]["fvu"] < 0.6 * seen[0]["fvu"]
+    assert seen[-1]["l0"] == pytest.approx(4, abs=0.2)
+    x = next(batches(1, rows=512, seed=5))
+    rows = encode_rows(trainer.dictionary(), x)
+    assert (rows.values > 0).sum() / len(x) == pytest.approx(4, abs=2)
+
+
+def test_continuing_from_the_state_is_bitwise():
+    options = StepOptions(16, 64, 4, dead_after=3, total_steps=20, decay_steps=5, warmup_steps=3)
+    whole, first = TopKTrainer(options), TopKTrainer(options)
+    for number, batch in enumerate(batches(20)):
+        whole.step(batch)
+        if number < 9:
+            first.step(batch)
+    second = TopKTrainer(StepOptions(16, 64, 4, dead_after=3, total_steps=20, decay_steps=5, warmup_steps=3, seed=9))
+    second.load_state({name: value.clone() for name, value in first.state().items()})
+    for number, batch in enumerate(batches(20)):
+        if number >= 9:
+            second.step(batch)
+    for name, value in whole.state().items():
+        assert torch.equal(value, second.state()[name]), name
+
+
+def test_a_nan_batch_changes_nothing():
+    trainer = TopKTrainer(StepOptions(16, 64, 4))
+    for batch in batches(3):
+        trainer.step(batch)
+    before = {name: value.clone() for name, value in trainer.state().items()}
+    broken = next(batches(1))
+    broken[3, 2] = float("nan")
+    assert math.isnan(trainer.step(broken)["loss"])
+    assert all(torch.equal(before[name], value) for name, value in trainer.state().items())
+
+
+def test_schedule_and_errors():
+    options = StepOptions(4, 8, 2, learning_rate=1.0, warmup_steps=4, decay_steps=5, total_steps=20)
+    assert [learning_rate_at(options, step) for step in (0, 3, 10, 16, 19)] == pytest.approx([0.25, 1, 1, 0.8, 0.2])
+    with pytest.raises(UserError, match="expected 1 <= k <= 8 features; got k=9; lower --k"):
+        StepOptions(4, 8, 9)
+    with pytest.raises(UserError, match="expected an untied transcoder"):
+        StepOptions(4, 8, 2, d_out=4, tied=True)
+    trainer = TopKTrainer(StepOptions(4, 8, 2))
+    with pytest.raises(UserError, match="expected activations 4 wide; got 5; was this dictionary trained at another"):
+        trainer.dictionary().encode_rows(torch.zeros(3, 5))

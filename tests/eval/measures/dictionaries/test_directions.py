@@ -1,0 +1,165 @@
+"""Directions, monosemanticity and dictionaries on planted structure."""
+
+import numpy as np
+import pytest
+
+from eval.errors import UserError
+from eval.measures.clustering.monosemanticity import label_entropy, monosemanticity
+from eval.measures.dictionaries.code_dictionary import cluster_dictionary, factor_dictionary, topk_dictionary
+from eval.measures.dictionaries.directions import (
+    clusters_crossed,
+    cosine_histograms,
+    nmf_directions,
+    overlap_above_chance,
+    pca_directions,
+    top_items,
+)
+
+
+def planted_parts(n=300, seed=0):
+    """Four disjoint non-negative parts, one of them active in each item."""
+    generator = np.random.default_rng(seed)
+    parts = np.kron(np.eye(4), np.ones(5))
+    which = generator.integers(0, 4, n)
+    return parts[which] * generator.uniform(0.5, 2, (n, 1)), which, parts
+
+
+def test_nmf_finds_planted_parts():
+    x, which, parts = planted_parts()
+    found = nmf_directions(x, 4)
+    cosine = found.vectors @ (parts / np.linalg.norm(parts, axis=1, keepdims=True)).T
+    assert (cosine.max(0) > 0.99).all() and found.unexplained < 0.01
+    for members, direction in zip(top_items(found.scores, 20), cosine.argmax(1), strict=True):
+        assert (which[members] == direction).all()
+
+
+def test_negative_activations_need_a_choice():
+    x, _, _ = planted_parts()
+    signed = x - 2 * x[::-1]
+    assert nmf_directions(signed, 8, negative="split").vectors.min() < -0.1
+    assert nmf_directions(signed, 8, negative="clip").vectors.min() >= 0
+    assert nmf_directions(signed, 8, negative="shift").unexplained < 1
+    with pytest.raises(UserError, match="expected negative to be clip, shift or split; got 'abs'"):
+        nmf_directions(signed, 8, negative="abs")
+
+
+def test_pca_directions_are_orthonormal_and_explain_what_numpy_says():
+    x = np.random.default_rng(0).normal(size=(100, 6)) * np.arange(1, 7)
+    found = pca_directions(x, 2)
+    values = np.sort(np.linalg.eigvalsh(np.cov(x.T)))[::-1]
+    assert found.vectors @ found.vectors.T == pytest.approx(np.eye(2))
+    assert found.unexplained == pytest.approx(values[2:].sum() / values.sum())
+
+
+def test_cosines_are_counted_by_cluster():
+    x = np.array([[1.0, 0], [0, 2], [1, 1], [0, 0]])
+    edges, counts = cosine_histograms(x, np.array([[1.0, 0]]), np.array([0, 1, -1, 0]), n_bins=4)
+    assert edges.tolist() == [-1, -0.5, 0, 0.5, 1]
+    assert counts.tolist() == [[[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 1, 0]]]  # noise, cluster 0, cluster 1
+
+
+def test_a_direction_across_two_clusters_is_told_from_one_within():
+    labels = np.repeat([0, 1, -1], 10)
+    rows = clusters_crossed([np.arange(10), np.arange(5, 15), np.arange(20, 30)], labels)
+    assert [row["n_clusters"] for row in rows] == [1, 2, 0]
+    assert [row["effective_clusters"] for row in rows] == pytest.approx([1, 2, 0])
+    assert rows[2]["noise_share"] == 1 and rows[2]["largest_share"] is None
+
+
+def _mostly_noise(share=0.77, n=2000, n_clusters=20):
+    generator = np.random.default_rng(0)
+    return np.where(generator.random(n) < share, -1, generator.integers(0, n_clusters, n)), generator
+
+
+def test_overlap_can_hold_fail_and_stay_open():
+    labels, generator = _mostly_noise()
+    several = [
+        np.concatenate([np.flatnonzero(labels == k)[:4], np.flatnonzero(labels == (k + 1) % 20)[:4],
+                        np.flatnonzero(labels < 0)[20 * k : 20 * k + 12]]) for k in range(20)
+    ]  # fmt: skip
+    found, chance = overlap_above_chance(several, labels)
+    assert found.value == pytest.approx(1 - chance) and found.low > 0.5 and chance < 0.2
+    random = [generator.choice(2000, 20, replace=False) for _ in range(20)]
+    found, _ = overlap_above_chance(random, labels)
+    assert found.low < 0 < found.high
+    full, _ = _mostly_noise(share=0.0)
+    within = [np.flatnonzero(full == k)[:20] for k in range(20)]  # one cluster each, where chance meets several
+    found, chance = overlap_above_chance(within, full)
+    assert chance > 0.9 and found.high < 0
+
+
+def test_no_overlap_among_few_directions_is_no_failure_where_chance_hardly_overlaps():
+    labels, _ = _mostly_noise()
+    found, chance = overlap_above_chance([np.flatnonzero(labels < 0)[20 * k : 20 * k + 20] for k in range(12)], labels)
+    assert found.value == pytest.approx(-chance) and found.low < 0 < found.high  # [0, 0] minus chance would "fail"
+    assert overlap_above_chance([], labels)[0].reason == "no direction to judge"
+    with pytest.raises(UserError, match="expected sets of at most 3 items; got 4"):
+        overlap_above_chance([np.arange(4)], np.zeros(3, dtype=int))
+
+
+def test_entropy_of_known_counts():
+    assert label_entropy(np.array([[1.0, 1], [4, 0], [0, 0]])) == pytest.approx([1, 0, np.nan], nan_ok=True)
+
+
+def test_pure_sets_are_monosemantic_and_random_ones_are_not():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 30, 1500)
+    pure = [np.flatnonzero(labels == k)[:12] for k in range(5)]
+    random = [generator.choice(1500, 12, replace=False) for _ in range(60)]
+    found = monosemanticity([*pure, *random, np.array([3])], labels)
+    assert found.monosemantic()[:5].all() and found.entropy[:5] == pytest.approx(0) and (found.purity[:5] == 1).all()
+    assert found.monosemantic()[5:].mean() < 0.1 and np.isnan(found.p[-1])
+    assert np.mean(found.p[5:-1] <= 0.5) == pytest.approx(0.5, abs=0.25)  # p is uniform under the null
+
+
+def test_items_without_a_label_are_left_out():
+    labels = np.array([1, 1, -1, -1, 2, 3, 4, 5])
+    assert monosemanticity([np.array([0, 1, 2, 3])], labels).entropy[0] == 0
+
+
+def test_a_dictionary_on_codes_explains_held_out_codes():
+    generator = np.random.default_rng(0)
+    parts = generator.random((6, 80)) < 0.3
+    bits = ((generator.random((400, 6)) < 0.3).astype(int) @ parts > 0).astype(np.uint8)
+    found = factor_dictionary(bits[:300], bits[300:], n_features=12, basis="codes")
+    chance = cluster_dictionary(bits[:300], np.full(300, -1), bits[300:], basis="mean only")
+    assert found.unexplained < 0.4 < chance.unexplained and found.bit_error < chance.bit_error
+    assert chance.unexplained == pytest.approx(1, abs=0.1)
+
+
+def test_an_overcomplete_sparse_dictionary_beats_few_dense_factors_and_an_untrained_one():
+    generator = np.random.default_rng(0)
+    parts = generator.random((60, 40)) < 0.1  # more parts than bits, three of them in each item
+    chosen = np.argsort(generator.random((4000, 60)), axis=1)[:, :3]
+    bits = parts[chosen].any(1).astype(np.uint8)
+    train, held_out = bits[:3500], bits[3500:]
+    found = topk_dictionary(train, held_out, basis="codes", k=6, steps=600)
+    assert found.vectors.shape == (80, 40) and found.mean_active <= 6 and found.n_train == 3500
+    untrained = topk_dictionary(train, held_out, basis="codes", k=6, steps=0)
+    few = factor_dictionary(train, held_out, n_features=6, basis="codes")
+    assert found.unexplained < 0.3 < min(few.unexplained, untrained.unexplained)
+    assert found.bit_error < few.bit_error and found.method == "TopK SAE, k = 6" and few.method == "NMF"
+    scaled = topk_dictionary(1e3 * train.astype(np.float32), 1e3 * held_out.astype(np.float32),
+                             basis="activations", k=6, steps=600)  # fmt: skip
+    assert scaled.unexplained == pytest.approx(found.unexplained, abs=0.02) and scaled.bit_error is None
+
+
+def test_clusters_as_a_dictionary_explain_planted_clusters():
+    x, which, parts = planted_parts()
+    found = cluster_dictionary(x[:200], which[:200], x[200:], basis="clusters")
+    assert found.unexplained < 0.3 and found.bit_error is None and len(found.vectors) == 5
+
+
+def test_bad_input_is_named():
+    with pytest.raises(UserError, match=r"expected activations as \[item, width\]; got shape \(0, 3\)"):
+        pca_directions(np.zeros((0, 3)))
+    with pytest.raises(UserError, match="1 items hold NaN or infinity"):
+        nmf_directions(np.array([[1.0, np.nan], [1.0, 1.0]]))
+    with pytest.raises(UserError, match="expected training and held-out rows"):
+        factor_dictionary(np.zeros((3, 4)), np.zeros((0, 4)), n_features=2, basis="x")
+    with pytest.raises(UserError, match="expected training and held-out rows of one width"):
+        topk_dictionary(np.zeros((3, 4)), np.zeros((0, 4)), basis="x")
+    with pytest.raises(UserError, match="expected finite rows"):
+        topk_dictionary(np.full((3, 4), np.nan), np.zeros((3, 4)), basis="x")
+    with pytest.raises(UserError, match="lower --k"):
+        topk_dictionary(np.zeros((3, 4)), np.zeros((3, 4)), basis="x", k=32)

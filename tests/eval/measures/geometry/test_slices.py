@@ -1,0 +1,105 @@
+"""Exact slices: areas add up, codes are distinct and the network's own, and the cap says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from eval.errors import UserError
+from eval.measures.geometry.piecewise_linear import code_of
+from eval.measures.geometry.segments import segment_crossings
+from eval.measures.geometry.slices import Slice, plane_along, plane_slice, plane_through
+from eval.measures.geometry.tracing import trace
+from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
+
+
+def _check(found: Slice, program) -> None:
+    assert found.area.sum() == pytest.approx(found.plane.area, rel=1e-6)
+    codes = found.centroid_codes(program)
+    assert len(torch.unique(codes, dim=0)) == found.n_regions
+    truth = program.to(torch.float64)(found.plane.points(found.centroid)).flatten(1).numpy()
+    np.testing.assert_allclose(found.values, truth, atol=1e-9 * max(1, abs(truth).max()))
+
+
+def test_four_quadrants() -> None:
+    program = trace(F.relu, torch.zeros(2))
+    origin = torch.zeros(2)
+    plane = plane_along(origin, torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), 2.0)
+    found = plane_slice(program, plane)
+    assert found.n_regions == 4 and found.complete
+    np.testing.assert_allclose(found.area, 4.0)
+    np.testing.assert_allclose(np.abs(found.centroid), 1.0)
+    assert len(found.boundaries["relu"]) == 3  # one line across, then one in each half
+
+
+def test_line_arrangement_has_the_number_of_regions_of_the_formula() -> None:
+    """n lines in general position, all crossing pairs inside a huge window: 1 + n + n(n-1)/2."""
+    torch.manual_seed(0)
+    program = trace(perceptron(2, 12, 1), torch.zeros(2))
+    plane = plane_along(torch.zeros(2), torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), 1e4)
+    assert plane_slice(program, plane).n_regions == 1 + 12 + 12 * 11 // 2
+
+
+def test_deep_perceptron_regions_are_distinct_and_its_own() -> None:
+    program = trace(perceptron(10, 30, 30, 30, 4), torch.zeros(10))
+    plane, corners = plane_through(torch.randn(3, 10), margin=0.1)
+    found = plane_slice(program, plane)
+    _check(found, program)
+    assert found.n_regions > 300
+    own = code_of(program.to(torch.float64), plane.points(corners))
+    distinct = {tuple(row) for row in found.centroid_codes(program).tolist()}
+    assert all(tuple(row) in distinct for row in own.tolist())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_building_block_incl_max_pool(seed: int) -> None:
+    program = trace(everything(seed), torch.randn(3, 9, 9))
+    plane, _ = plane_through(torch.randn(3, 3, 9, 9))
+    found = plane_slice(program, plane.zoomed(0.15))
+    _check(found, program)
+    assert found.n_regions > 20 and any(len(cuts) for site, cuts in found.boundaries.items() if "max_pool" in site)
+
+
+def test_crossings_along_a_chord_match_the_regions_it_visits() -> None:
+    program = trace(perceptron(6, 20, 20, 2), torch.zeros(6))
+    plane, corners = plane_through(torch.randn(3, 6))
+    found = plane_slice(program, plane)
+    ends = plane.points(corners[:2])
+    crossings = segment_crossings(program, ends[0], ends[1])
+    middles = (np.concatenate([[0], crossings.t]) + np.concatenate([crossings.t, [1]])) / 2
+    points = corners[0] + middles[:, None] * (corners[1] - corners[0])
+    visited = code_of(program.to(torch.float64), plane.points(points))
+    known = {tuple(row) for row in found.centroid_codes(program).tolist()}
+    assert len(torch.unique(visited, dim=0)) > 3 and all(tuple(row) in known for row in visited.tolist())
+
+
+def test_the_cap_gives_a_partial_slice_that_says_so() -> None:
+    program = trace(perceptron(10, 30, 30, 30, 4), torch.zeros(10))
+    plane, _ = plane_through(torch.randn(3, 10))
+    found = plane_slice(program, plane, max_regions=200)
+    assert not found.complete and not found.resolved.all() and found.n_regions < 500
+    assert found.area.sum() == pytest.approx(plane.area, rel=1e-6)
+
+
+def test_small_chunks_change_nothing() -> None:
+    program = trace(perceptron(6, 20, 20, 2), torch.zeros(6))
+    plane, _ = plane_through(torch.randn(3, 6))
+    a, b = plane_slice(program, plane), plane_slice(program, plane, memory_values=20 * 3 * 7)
+    np.testing.assert_allclose(np.sort(a.area), np.sort(b.area), rtol=1e-9, atol=1e-12)
+
+
+def test_bad_planes_are_refused() -> None:
+    x = torch.randn(4)
+    with pytest.raises(UserError, match="span a plane; they lie on one line"):
+        plane_through([x, 2 * x, 5 * x])
+    with pytest.raises(UserError, match="they lie on one line"):
+        plane_through([x, x, 2 * x])
+    with pytest.raises(UserError, match="expected three points; got 2"):
+        plane_through([x, 2 * x])
+    with pytest.raises(UserError, match="positive half width; got 0.0"):
+        plane_along(x, torch.randn(4), torch.randn(4), 0.0)
+    with pytest.raises(UserError, match="got a smooth activation"):
+        plane, _ = plane_through(torch.randn(3, 4))
+        plane_slice(trace(torch.nn.GELU(), torch.zeros(4)), plane)

@@ -1,0 +1,99 @@
+"""Architectures that run sae-lens' classes in our loop: equal to `sae_lens.SAETrainer`, resumed bitwise, NaN-proof."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from eval.torchvision_operators import declare_missing_operators
+from llm_codes.lenses.saes.lens_step import LensTrainer
+from llm_codes.lenses.saes.specification import SAESpec
+
+ARCHITECTURES = ("standard", "batchtopk", "jumprelu", "gated", "matryoshka")
+
+
+def specification(architecture, **options):
+    settings = {"k": 4, "learning_rate": 1e-2, "dead_after": 5, "sparsity": 0.1} | options
+    return SAESpec("h", 16, 32, architecture=architecture, **settings)
+
+
+@pytest.fixture(scope="module")
+def batches():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(64, 16, generator=generator) for _ in range(24)]
+
+
+def copied(trainer):
+    return {name: value.clone() for name, value in trainer.state().items()}
+
+
+def different(first, second):
+    return [name for name in first if not torch.equal(first[name], second[name])]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_twelve_steps_are_those_of_sae_lens_own_trainer(architecture, batches):
+    declare_missing_operators()
+    from sae_lens import SAETrainer
+    from sae_lens.config import SAETrainerConfig
+
+    mine = LensTrainer(specification(architecture))
+    start = copied(mine)
+    config = SAETrainerConfig(
+        total_training_samples=64 * 1000, train_batch_size_samples=64, lr=1e-2, lr_end=1e-2, dead_feature_window=5
+    )
+    theirs = SAETrainer(config, copy.deepcopy(mine.sae), iter([]))
+    for batch in batches[:12]:
+        expected = theirs.step(batch).loss.item()
+        theirs.n_training_steps += 1
+        assert mine.step(batch)["loss"] == pytest.approx(expected, rel=1e-5)
+    for name, value in theirs.sae.state_dict().items():
+        assert torch.allclose(mine.sae.state_dict()[name], value, atol=1e-5), name
+    assert "sae/W_dec" in different(start, mine.state())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_continuation_is_bitwise_and_takes_nothing_from_its_own_seed(architecture, tied, batches):
+    whole, first = (LensTrainer(specification(architecture, tied=tied), warmup_steps=5) for _ in range(2))
+    for batch in batches:
+        whole.step(batch)
+    for batch in batches[:7]:
+        first.step(batch)
+    second = LensTrainer(specification(architecture, tied=tied, seed=9), warmup_steps=5)
+    assert not torch.equal(first.sae.W_dec, second.sae.W_dec)
+    second.load_state(copied(first))
+    assert different(copied(first), second.state()) == []
+    for batch in batches[7:]:
+        second.step(batch)
+    assert different(whole.state(), second.state()) == []
+    if tied:
+        assert torch.equal(second.sae.W_enc, second.sae.W_dec.T)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_nan_batch_changes_nothing(architecture, tied, batches):
+    trainer = LensTrainer(specification(architecture, tied=tied))
+    trainer.step(batches[0])
+    before = copied(trainer)
+    broken = batches[1].clone()
+    broken[0, 0] = math.nan
+    assert math.isnan(trainer.step(broken)["loss"])
+    assert different(before, trainer.state()) == []
+    assert math.isfinite(trainer.step(batches[1])["loss"])
+
+
+def test_the_tied_gradient_is_that_of_one_matrix(batches):
+    """Adam's first step goes against the sign of the gradient: here that of the tied loss, written out."""
+    trainer = LensTrainer(specification("standard", tied=True, learning_rate=1e-3))
+    sae, x = trainer.sae, batches[0]
+    shared = sae.W_dec.detach().clone().requires_grad_()
+    features = ((x - sae.b_dec.detach() * sae.cfg.apply_b_dec_to_input) @ shared.T + sae.b_enc.detach()).relu()
+    error = features @ shared + sae.b_dec.detach() - x
+    (error.square().sum(1).mean() + 0.1 * (features * shared.norm(dim=1)).sum(1).mean()).backward()
+    gradient, before = shared.grad, sae.W_dec.detach().clone()
+    trainer.step(x)
+    strong = gradient.abs() > 1e-3 * gradient.abs().max()
+    assert torch.equal((sae.W_dec.detach() - before).sign()[strong], -gradient.sign()[strong])

@@ -1,0 +1,156 @@
+"""Spectra of a hooked model against NumPy on stored activations; two processes; kill and resume; bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eval.errors import UserError
+from llm_codes.__main__ import main
+from llm_codes.corpus import load_corpus
+from llm_codes.lenses.spectra.compare import compare, difference, read_run
+from llm_codes.lenses.spectra.study import spectra
+from llm_codes.models import load_model
+from llm_codes.sites import resolve_sites
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder):
+    return load_model(str(tiny_model_folder))
+
+
+@pytest.fixture(scope="module")
+def corpus(model, text_folder):
+    return load_corpus(str(text_folder), model.tokenizer, context=32, split="all")
+
+
+def arguments(model_folder: Path, text_folder: Path, out: Path, *more: str, verb: str = "spectra") -> list[str]:
+    return [
+        verb,
+        *("--model", str(model_folder), "--corpus", str(text_folder), "--context", "32", "--tokens", "6000"),
+        *("--layers", "0:2", "--out", str(out), "--threads", "1", *more),
+    ]
+
+
+def test_eigenvalues_equal_numpy_in_float64(model, corpus):
+    found = spectra(model, corpus, ("resid_post", "mlp_post"))
+    mask = corpus.mask.copy()
+    mask[:, 0] = False
+    for site in resolve_sites(model, ("resid_post", "mlp_post")):
+        stored = model.activations(torch.from_numpy(corpus.tokens), [site])[site.hook][torch.from_numpy(mask)]
+        values = np.linalg.eigvalsh(np.cov(stored.double().numpy().T))[::-1]
+        kept = min(200, site.width) - 2
+        assert np.allclose(found.eigenvalues[site.name][:kept], values[:kept], rtol=1e-5, atol=1e-12 * values[0])
+
+
+def test_position_zero_is_reported_beside(model, corpus):
+    row = spectra(model, corpus, ("resid_post",), layers=[1], with_position_0=True).rows[0]
+    assert row["with_position_0"]["n_tokens"] == corpus.mask.sum()
+    assert row["n_tokens"] == corpus.mask[:, 1:].sum()
+
+
+def test_results_hold_the_contract(tiny_model_folder, text_folder, tmp_path, capsys):
+    assert main(arguments(tiny_model_folder, text_folder, tmp_path / "run")) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    keys = {"site", "kind", "layer", "width", "n_tokens", "n_documents", "alpha", "alpha_corrected", "alpha_ci", "r2"}
+    keys |= {"participation_ratio", "top_direction_share"}
+    for row in results["sites"]:
+        assert keys <= set(row)
+        assert (row["alpha_corrected"] is None) == ("alpha_corrected_reason" in row)
+        if row["alpha_ci"] is not None:
+            assert row["alpha_ci"][0] < row["alpha_corrected"] < row["alpha_ci"][1]
+    assert len(results["control_sites"]) == len(results["sites"]) == 4
+    assert results["provenance"]["seed"] == 0
+    assert results["provenance"]["corpus"]["n_documents"] == 30
+    for name in ("report.html", "figures/alpha-by-depth.pdf", "figures/spectra.png", "tables/spectra.csv"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    assert "resid_post@0" in capsys.readouterr().out
+
+
+def test_too_few_documents_are_undefined_with_the_reason(model, text_folder):
+    few = load_corpus(str(text_folder / "00.txt"), model.tokenizer, context=32, split="all")
+    row = spectra(model, few, ("resid_post",), layers=[0]).rows[0]
+    assert row["alpha_corrected"] is None
+    assert "documents" in row["alpha_corrected_reason"]
+
+
+def test_two_processes_give_the_numbers_of_one(tiny_model_folder, text_folder, tmp_path):
+    assert main(arguments(tiny_model_folder, text_folder, tmp_path / "one", "--no-control")) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "llm_codes"]
+    more = arguments(tiny_model_folder, text_folder, tmp_path / "two", "--no-control")
+    out = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr[-2000:]
+    one, two = (json.loads((tmp_path / name / "results.json").read_text())["sites"] for name in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert (a["n_tokens"], a["n_documents"]) == (b["n_tokens"], b["n_documents"])
+        for key in ("alpha", "alpha_corrected", "r2", "participation_ratio", "top_direction_share"):
+            same = a[key] is b[key] is None or a[key] == pytest.approx(b[key], rel=1e-6)
+            assert same, key
+
+
+def test_kill_and_rerun_gives_the_same_results(tiny_model_folder, text_folder, tmp_path):
+    whole = arguments(tiny_model_folder, text_folder, tmp_path / "whole")
+    assert main(whole) == 0
+    killed = arguments(tiny_model_folder, text_folder, tmp_path / "killed")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-m", "llm_codes", *killed], cwd=ROOT, env=environment)
+    item = tmp_path / "killed" / "items" / "spectra-model.json"
+    while process.poll() is None and not item.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stamp = item.stat().st_mtime_ns
+    assert main(killed) == 0
+    assert item.stat().st_mtime_ns == stamp  # the finished part was read back, not computed again
+    a, b = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "killed"))
+    assert a["sites"] == b["sites"] and a["control_sites"] == b["control_sites"]
+
+
+def test_bad_input_is_one_line(tiny_model_folder, text_folder, tmp_path, capsys):
+    cases = {
+        "unknown site 'resid_pots': did you mean resid_post": ("--sites", "resid_pots"),
+        "expected at most 1e-05 GB beyond the model": ("--max-memory-gb", "0.00001"),
+        "expected layers within 0..1": ("--layers", "7"),
+    }
+    for number, (text, more) in enumerate(cases.items()):
+        assert main([*arguments(tiny_model_folder, text_folder, tmp_path / str(number)), *more]) == 2
+        error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(error) == 1 and text in error[0]
+
+
+def test_compare_two_runs(tiny_model_folder, text_folder, tmp_path, capsys):
+    for name, more in (("a", ()), ("b", ("--seed", "1"))):
+        assert main(arguments(tiny_model_folder, text_folder, tmp_path / name, "--no-control", *more)) == 0
+    verb = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c")]
+    assert main(verb) == 0
+    rows = json.loads((tmp_path / "c" / "results.json").read_text())["comparison"]
+    assert [row["layer_a"] for row in rows] == [row["layer_b"] for row in rows]
+    same = compare(read_run(tmp_path / "a"), read_run(tmp_path / "a"))
+    assert all(row["difference"] in (0, None) for row in same)
+    other = read_run(tmp_path / "b")
+    other["provenance"]["corpus"]["source"] = "elsewhere"
+    with pytest.raises(UserError, match="expected two runs on one corpus, got source"):
+        compare(read_run(tmp_path / "a"), other)
+    with pytest.raises(UserError, match="expected a finished run with results.json"):
+        read_run(tmp_path)
+
+
+def test_difference_of_two_intervals():
+    from eval.scores import Score
+
+    score, p = difference(Score(-1.0, -1.1, -0.9), Score(-0.8, -0.9, -0.7))
+    assert score.value == pytest.approx(0.2)
+    assert score.high - score.low == pytest.approx(2 * np.hypot(0.1, 0.1))
+    assert p is not None and 0.004 < p < 0.007  # z = .2 / (.1414 / 1.96) = 2.77
+    assert difference(Score.undefined("few"), Score(1.0))[0].reason == "few"

@@ -1,0 +1,209 @@
+"""The polytope lens on small convolutional networks: model loading, controls, paths, patches, the whole command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from eval.errors import UserError
+from eval.measures.geometry.segments import segment_crossings
+from eval.measures.geometry.tracing import trace
+from vision_codes.__main__ import main
+from vision_codes.configs.polytopes import PolytopesConfig
+from vision_codes.lenses.polytopes.claims import _scaling_claims
+from vision_codes.lenses.polytopes.controls import CONTROLS, control
+from vision_codes.lenses.polytopes.density import choose_layers, layer_densities
+from vision_codes.lenses.polytopes.patches import channel_vectors, class_entropy, patch_sites
+from vision_codes.lenses.polytopes.paths import scaling, scaling_summary
+from vision_codes.lenses.polytopes.study import balanced, polytopes
+from vision_codes.models import VisionModel, load_model
+
+
+class _Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU6())
+        self.layer1 = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.MaxPool2d(2)
+        self.layer2 = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layer2(self.pool(self.layer1(self.stem(x)))))
+
+
+@pytest.fixture(scope="module")
+def small() -> VisionModel:
+    torch.manual_seed(0)
+    return VisionModel("small", _Small().eval(), 32, tuple(map(str, range(10))), "random")
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 3)
+    return generator.integers(0, 256, (30, 3, 32, 32), dtype=np.uint8), labels
+
+
+def test_controls_change_what_they_say_and_leave_the_network_alone(small: VisionModel) -> None:
+    before = {k: v.clone() for k, v in small.module.state_dict().items()}
+    x = torch.randn(20, 3, 32, 32)
+    made = {kind: control(small.module, kind, x) for kind in CONTROLS}
+    assert all(torch.equal(v, before[k]) for k, v in small.module.state_dict().items())
+    first = {kind: module.stem[0].weight for kind, module in made.items()}  # type: ignore[index, union-attr]
+    own = small.module.stem[0].weight  # type: ignore[index, union-attr]
+    for kind in ("shuffled weights", "recalibrated BatchNorm"):
+        assert torch.equal(first[kind].flatten().sort().values, own.flatten().sort().values)
+        assert not torch.equal(first[kind], own)
+    assert (made["init with random biases"].stem[1].bias.std()) > 0.1  # type: ignore[index, union-attr]
+    recalibrated = made["recalibrated BatchNorm"].stem  # type: ignore[union-attr]
+    with torch.no_grad():
+        out = recalibrated[1](recalibrated[0](x))  # type: ignore[index]
+    assert float(out.mean((0, 2, 3)).abs().max()) < 0.1 and not any(m.training for m in made["init"].modules())
+    with pytest.raises(UserError, match="unknown control 'shuffled': did you mean shuffled weights"):
+        control(small.module, "shuffled", x)
+
+
+def test_layers_are_cuts_in_order_and_unknown_ones_are_named(small: VisionModel) -> None:
+    program = trace(small.module, torch.zeros(3, 32, 32))
+    layers = choose_layers(program, count=4)
+    ahead = [len(program.tail(layer).sites) for layer in layers]
+    assert ahead == sorted(ahead, reverse=True) and ahead[0] == 5 and ahead[-1] >= 1
+    assert choose_layers(program, ("pool",)) == ("pool",)
+    with pytest.raises(UserError, match="unknown layer 'poll': did you mean pool"):
+        choose_layers(program, ("poll",))
+
+
+def test_layer_densities_agree_with_codes_and_distances_by_hand(small: VisionModel, images) -> None:
+    program = trace(small.module, torch.zeros(3, 32, 32))
+    x = small.inputs(images[0])
+    found = layer_densities(program, x, images[1], ("input", "pool"), batch_size=7)
+    from eval.measures.codes.program_codes import site_codes
+
+    with torch.no_grad():
+        carried = program.values_at(x, ["pool"])["pool"]
+        own = site_codes(program.tail("pool"), [carried])
+    distance = sum(int(code.hamming_matrix()[2, 17]) for code in own.values())
+    assert found.distances[1][2, 17] == distance
+    length = float((carried[2] - carried[17]).double().norm())
+    assert found.densities[1][2, 17] == pytest.approx(distance / length, rel=1e-6)
+    assert found.distances[0][2, 17] > distance
+
+
+def test_homogeneous_control_has_no_crossing_along_rays(small: VisionModel) -> None:
+    module = control(small.module, "init", torch.zeros(1, 3, 32, 32))
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)
+        if isinstance(part, nn.ReLU6):
+            part.max_val = 1e9  # six is a bias too
+    program = trace(module, torch.zeros(3, 32, 32))
+    x = torch.randn(2, 3, 32, 32)
+    assert segment_crossings(program, 1e-3 * x[0], 3 * x[0]).count == 0
+    paths = scaling(
+        program.tail("pool"), "pool", torch.rand(4, 8, 8, 8), np.array([0, 0, 1, 1]), 4, exact_up_to=10**6, samples=5
+    )
+    summary = scaling_summary(paths)
+    assert summary["crossings_per_path"] == 0 and summary["log2_peak"] is None
+    assert "homogeneous" in summary["log2_peak_reason"]
+
+
+def test_class_entropy_and_balanced_choice() -> None:
+    assert class_entropy(np.array([3, 3, 3]), 5) == 0
+    assert class_entropy(np.array([0, 1, 2, 3]), 4) == pytest.approx(2)
+    labels = np.array([0] * 50 + [1] * 3 + [2] * 50)
+    assert np.bincount(labels[balanced(labels, 15, 0)]).tolist() == [6, 3, 6]
+
+
+def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images) -> None:
+    config = PolytopesConfig(
+        out="", pairs=3, samples=5, patches=200, slice_regions=60, exact_up_to=0, probes=4, controls=False
+    )
+    results, artefacts = polytopes(small, *images, config)
+    assert {"clusters", "density", "predictions", "scaling", "interpolation", "noise", "affine_maps"} <= set(results)
+    assert {p["verdict"] for p in results["predictions"]} <= {"holds", "fails", "cannot tell"}
+    assert set(results["predictions"][0]) == {"prediction", "verdict", "number", "ci"}
+    assert {row["counting"] for row in results["interpolation"]} <= {"exact", "sampled"}
+    by_site = results["clusters"]["by_site"]
+    assert len(by_site) == len({row["site"] for row in by_site}) > 1
+    assert results["clusters"]["codes"]["n_clusters"] > 0 or all(row["reason"] for row in by_site)
+    facts = results["slices"]["late"]
+    assert facts["relative_area_error"] < 1e-6 and facts["centroid_codes_distinct"] == facts["centroid_codes_checked"]
+    assert artefacts.slices["late"][0].n_regions == facts["n_regions"]
+    with pytest.raises(UserError, match="at least 4 images of 2 classes; got 3 of 1"):
+        polytopes(small, images[0][:3], images[1][:3], config)
+
+
+def test_models_are_loaded_by_name_or_path(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown model 'googlnet': did you mean googlenet"):
+        load_model("googlnet")
+    with pytest.raises(UserError, match="there is no such file"):
+        load_model(str(tmp_path / "weights.pt"))
+    with pytest.raises(UserError, match="at least 32 pixels; got 8"):
+        load_model("resnet18", image_size=8)
+    model = load_model("resnet18", untrained=True, seed=3)
+    torch.save(model.module.state_dict(), tmp_path / "weights.pt")
+    again = load_model(str(tmp_path / "weights.pt"), image_size=64)
+    assert again.name == "resnet18" and again.image_size == 64
+    assert again.provenance()["sha256"] == model.provenance()["sha256"]
+    torch.save(model.module.state_dict(), tmp_path / "googlenet")  # any existing file, even with another model's name
+    assert load_model(str(tmp_path / "googlenet"), image_size=64).provenance()["sha256"] == again.provenance()["sha256"]
+    with pytest.raises(UserError, match="unknown model"):
+        load_model(str(tmp_path / "no-such-file"))
+    (tmp_path / "bad.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match="expected a state dict in bad.pt"):
+        load_model(str(tmp_path / "bad.pt"))
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other.pt holds 'a'"):
+        load_model(str(tmp_path / "other.pt"))
+
+
+def _scaling_row(network: str, peak: float | None, changed: float) -> dict:
+    row = {"network": network, "layer": "a", "counting": "exact", "log2_peak": peak, "class_changed_by_3": changed}
+    row["log2_peak_ci"] = None if peak is None else [peak - 0.05, peak + 0.05]
+    row["class_changed_by_3_ci"] = [max(0, changed - 0.1), min(1, changed + 0.1)]
+    return row | {"share_of_crossings_beyond_1": 0.4, "share_of_class_changes_beyond_1": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("own", "control", "verdicts"),
+    [
+        ((1.69, 0.9), (1.0, 0.2), ["holds", "holds"]),
+        ((1.69, 0.9), (1.66, 0.85), ["cannot tell", "cannot tell"]),  # what a control shows says nothing of training
+        ((1.69, 0.2), (1.0, 0.9), ["holds", "fails"]),
+        ((-0.5, 0.9), (-1.0, 0.2), ["fails", "fails"]),  # classes change, but boundaries are not fewer
+        ((1.69, 0.9), (None, 0.2), ["cannot tell", "holds"]),
+    ],
+)
+def test_scaling_is_judged_against_the_highest_control(own, control, verdicts) -> None:
+    rows = [_scaling_row("trained", *own), _scaling_row("shuffled weights", *control), _scaling_row("init", None, 0.0)]
+    claims = _scaling_claims({"scaling": rows})
+    assert [claim.verdict for claim in claims] == verdicts
+    assert all("shuffled weights" in claim.note for claim in claims)
+
+
+def test_patches_are_clustered_at_several_depths(small: VisionModel, images) -> None:
+    program = trace(small.module, torch.zeros(3, 32, 32))
+    assert len(patch_sites(program, 2)) == 2 and patch_sites(program)[-1] == program.sites[0].site
+    with pytest.raises(UserError, match="unknown site 'stem.2:relu7'"):
+        channel_vectors(program, small.inputs(images[0][:2]), count=4, site="stem.2:relu7")
+
+
+@pytest.mark.slow
+def test_the_command_runs_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "r.pt"
+    torch.save(load_model("resnet18", untrained=True).module.state_dict(), weights)
+    out = tmp_path / "run"
+    options = "--images 20 --image-size 32 --pairs 2 --samples 5 --patches 200 --slice-regions 50 --slice-size 0"
+    assert main(["polytopes", "--model", str(weights), "--data", "synthetic", *options.split(), "--out", str(out)]) == 0
+    assert "verdict" in capsys.readouterr().out
+    results = json.loads((out / "results.json").read_text())
+    assert results["provenance"]["model"]["name"] == "resnet18"
+    page = (out / "report.html").read_text()
+    assert "Polytopes" in page and "http://" not in page.replace("http://www.w3.org", "")

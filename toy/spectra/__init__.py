@@ -1,0 +1,1 @@
+"""Eigenspectra of known codes."""

@@ -1,0 +1,1 @@
+"""One room per question asked of a vision model."""

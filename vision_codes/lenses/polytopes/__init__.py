@@ -1,0 +1,1 @@
+"""Polytopes of convolutional networks."""

@@ -1,0 +1,130 @@
+"""The page, the figures and the tables of a `polytopes` run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eval.claims import Claim, claims_rows
+from eval.report.figures import SavedFigure, save_figure
+from eval.report.page import Page
+from eval.report.tables import csv_text, text_table
+from eval.runs import Run
+from vision_codes.lenses.polytopes import figures as figures
+from vision_codes.lenses.polytopes.study import Artefacts
+
+KEPT = ("network", "layer", "intra", "inter", "ratio", "ratio_ci", "p")
+
+
+def draw(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> dict[str, SavedFigure]:
+    """Every figure of the run, saved as PDF and PNG."""
+    n = results["network"]["n_images"]
+    out = {
+        "density": save_figure(
+            run,
+            figures.density_figure(results["density"]),
+            "density",
+            f"Boundaries per unit distance between images of two classes over those of one class, {n} images, for the "
+            "input space of each layer; bars: 95% intervals over classes. 1: boundaries know nothing of classes.",
+        ),
+        "interpolation": save_figure(
+            run,
+            figures.interpolation_figure(art.interpolations),
+            "interpolation",
+            "Boundaries crossed on straight lines between the activations of two images; band: standard error.",
+        ),
+        "scaling": save_figure(
+            run,
+            figures.scaling_figure(results["scaling"]),
+            "scaling",
+            "Where boundaries lie along an activation scaled by s. Below: how often the predicted class changes there.",
+        ),
+    }
+    if len(art.hamming):
+        value = results["affine_maps"]["rank_correlation"] or 0.0
+        out["maps"] = save_figure(
+            run,
+            figures.map_figure(art.hamming, art.frobenius, value),
+            "affine_maps",
+            "Pairs of images: how many switches differ, and how far apart their local affine maps are.",
+        )
+    cards = results["clusters"]["codes"]["cards"]
+    if art.vectors is not None and cards:
+        order = sorted(cards, key=lambda card: card["class_entropy_bits"] - card["shuffled_entropy_bits"])
+        out["patches"] = save_figure(
+            run,
+            figures.patches_figure(images, art.vectors, order, names),
+            "patches",
+            f"Clusters of channel codes at {results['clusters']['codes']['site']}, purest against chance first: the "
+            "image around each place.",
+        )
+    for name, (found, corners) in art.slices.items():
+        facts = results["slices"][name]
+        out[f"slice_{name}"] = save_figure(
+            run,
+            figures.slice_figure(found, points=corners),
+            f"slice_{name}",
+            f"An exact slice through three images from {facts['from'].strip('_')}: {facts['n_regions']} polytopes"
+            f"{'' if facts['complete'] else ', partial (cap reached)'}, in a window {facts['window_width']:.3g} wide "
+            f"({facts['window_share']:.2g} of the triangle's). Colour: the local affine map; lines: walls by layer.",
+        )
+    return out
+
+
+def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigure]) -> None:
+    """The chapter on polytopes, for this page and for the wing's report."""
+    claims = [Claim(**(row | {"interval": row["interval"] and tuple(row["interval"])})) for row in results["claims"]]
+    top = page.section("Polytopes")
+    network = results["network"]
+    top.text(
+        f"{network['n_units']:,} switches at {network['n_sites']} sites, images of {network['image_size']} pixels. A "
+        "code says which switches are on; images with one code lie in one polytope, on which the network is affine."
+    )
+    top.table(claims_rows(claims), caption="What the paper predicts and what was measured")
+    if "slice_whole" in saved:
+        top.figure(saved["slice_whole"])
+    part = page.section("Density by layer")
+    part.figure(saved["density"]).table(results["density"], KEPT, "Boundaries per unit distance (code differences)")
+    paths = page.section("Along straight paths")
+    paths.figure(saved["interpolation"]).figure(saved["scaling"])
+    if any(row["crossings_per_path"] == 0 for row in results["scaling"]):
+        paths.warning("A network without biases is homogeneous: no crossing at all on a ray, whatever it has learnt.")
+    keep = ("layer", "pairs", "counting", "n_paths", "density", "density_se", "class_changes")
+    paths.table(results["interpolation"], keep, "Between images")
+    keep = ("network", "layer", "counting", "log2_peak", "log2_peak_ci", "class_changed_by_3", "crossings_per_path")
+    paths.table(results["scaling"], keep, "Scaling: log2 of the crossing rate in 0..1 over that in 1..3")
+    paths.table(
+        results["noise"], caption="Real activations against Gaussian noise of the same mean, covariance and norm"
+    )
+    if "maps" in saved:
+        page.section("Local affine maps").figure(saved["maps"])
+    clusters = page.section("Clusters of channel vectors")
+    found, found_by_site = results["clusters"]["codes"], results["clusters"]["by_site"]
+    clusters.text(
+        f"{found['n_vectors']} places at {found['site']}: {found['n_clusters']} clusters, {found['noise_share']:.0%} "
+        f"in none; {found['below_null']} have fewer classes than shuffled labels give (5% false discovery)."
+    )
+    if found["reason"]:
+        clusters.warning(found["reason"])
+    clusters.table(found_by_site, caption="Every site measured, deepest first")
+    if "patches" in saved:
+        clusters.figure(saved["patches"])
+    if "slice_late" in saved:
+        page.section("Slices").figure(saved["slice_late"])
+
+
+def write_page(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> str:
+    """Figures, CSV tables, page; returns the table for stdout."""
+    saved = draw(run, results, art, images, names)
+    run.write_text("tables/density.csv", csv_text(results["density"]))
+    run.write_text("tables/interpolation.csv", csv_text(results["interpolation"]))
+    run.write_text("tables/scaling.csv", csv_text(results["scaling"]))
+    run.write_text("tables/patch_clusters.csv", csv_text(results["clusters"]["codes"]["cards"]))
+    run.write_text("tables/predictions.csv", csv_text(results["predictions"]))
+    page = Page("Polytopes of an image network", results["provenance"]["model"]["name"])
+    add_chapter(page, results, saved)
+    page.write(run, provenance=results["provenance"])
+    claims = text_table(results["predictions"], ("prediction", "verdict", "number", "ci"))
+    density = [row for row in results["density"] if row["network"] == "trained"]
+    return f"{text_table(density, ('layer', 'intra', 'inter', 'ratio', 'ratio_ci', 'p'))}\n\n{claims}"

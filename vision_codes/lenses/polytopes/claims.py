@@ -1,0 +1,126 @@
+"""The statements of Black et al. (2022) that images can test, each with its number, interval and verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eval.claims import Claim, Verdict, judge_sign
+from eval.measures.statistics.resampling import bootstrap_share
+from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
+from eval.scores import Score
+
+SOURCE = "Black et al. 2022, Interpreting Neural Networks through the Polytope Lens"
+
+
+def all_claims(results: dict[str, Any], trend: Score) -> list[Claim]:
+    """Verdicts on P2, P3, the footnote and the image half of P1; `trend`: of the density ratio over layers."""
+    return [
+        *_density_claims(results, trend),
+        *_scaling_claims(results),
+        _map_claim(results),
+        _cluster_claim(results),
+    ]
+
+
+def _interval(row: dict[str, Any], name: str) -> Score:
+    if row.get(name) is None:
+        return Score.undefined(row.get(f"{name}_reason") or "undefined")
+    ci = row.get(f"{name}_ci") or [None, None]
+    return Score(row[name], ci[0], ci[1], row.get(f"{name}_n"))
+
+
+def _claim(
+    words: str, place: str, prediction: str, score: Score, threshold: float, note: str = "",
+    verdict: Verdict | None = None,
+) -> Claim:  # fmt: skip
+    verdict = verdict or judge_sign(score, "above", threshold)
+    interval = None if score.low is None or score.high is None else (score.low, score.high)
+    why = note or score.reason or score.interval_reason or ""
+    return Claim(words, f"{SOURCE}, {place}", prediction, score.value, verdict, interval, n=score.n, note=why)
+
+
+def _density_claims(results: dict[str, Any], trend: Score) -> list[Claim]:
+    trained = [row for row in results["density"] if row["network"] == "trained"]
+    late = _interval(trained[-1], "ratio")
+    other = [row for row in results["density"] if row["network"] != "trained" and row["layer"] == trained[-1]["layer"]]
+    controls = {row["network"]: _interval(row, "ratio") for row in other}
+    note = f"interval over classes; label permutation p = {trained[-1]['p']}"
+    note += f"; {controls_text(controls)}" if controls else ""
+    return [
+        _claim(
+            "P2: density between classes exceeds that within them (last layer measured)",
+            "prediction 2, Fig. 6",
+            "inter / intra > 1, and above every control's interval",
+            late,
+            1.0,
+            note,
+            judge_above_controls(late, controls, 1.0),
+        ),
+        _claim(
+            "P2: the more so in higher layers",
+            "prediction 2, Fig. 6",
+            "rank correlation of depth and ratio > 0",
+            trend,
+            0.0,
+        ),
+    ]
+
+
+def _scaling_claims(results: dict[str, Any]) -> list[Claim]:
+    """The peak, and classes beyond it: each above the threshold and above the highest control at the same layer."""
+    rows = [row for row in results["scaling"] if row["layer"] == results["scaling"][0]["layer"]]
+    trained = next(row for row in rows if row["network"] == "trained")
+    others = {row["network"]: row for row in rows if row["network"] != "trained"}
+    peak, changed = _interval(trained, "log2_peak"), _interval(trained, "class_changed_by_3")
+    peaks = {name: _interval(row, "log2_peak") for name, row in others.items()}
+    changes = {name: _interval(row, "class_changed_by_3") for name, row in others.items()}
+    share, beyond = trained["share_of_crossings_beyond_1"], trained["share_of_class_changes_beyond_1"]
+    return [
+        _claim(
+            f"P3: a density peak between the activation and the origin ({trained['layer'].strip('_')})",
+            "prediction 3, Fig. 7",
+            "log2 (crossings per s in 0..1 / in 1..3) > 0, and above every control's interval",
+            peak,
+            0.0,
+            f"{trained['counting']} count; {controls_text(peaks)}",
+            judge_above_controls(peak, peaks),
+        ),
+        _claim(
+            "P3: classes still change far out although few boundaries are left there",
+            "prediction 3, Fig. 7",
+            "share of images whose class at s = 3 is not that at s = 1 above every control's interval, "
+            "and fewer crossings per s in 1..3 than in 0..1",
+            changed,
+            0.0,
+            f"{'-' if share is None else format(share, '.0%')} of crossings and "
+            f"{'-' if beyond is None else format(beyond, '.0%')} of class changes lie beyond s = 1; classes change in "
+            f"controls: {controls_text(changes)}",
+            both(judge_above_controls(changed, changes), judge_sign(peak, "above")),
+        ),
+    ]
+
+
+def _map_claim(results: dict[str, Any]) -> Claim:
+    return _claim(
+        "Footnote: Hamming distance of codes tracks the Frobenius distance of the affine maps",
+        "footnote",
+        f"rank correlation > {FOOTNOTE_CORRELATION}",
+        _interval(results["affine_maps"], "rank_correlation"),
+        FOOTNOTE_CORRELATION,
+        "interval over images",
+    )
+
+
+def _cluster_claim(results: dict[str, Any]) -> Claim:
+    found = results["clusters"]["codes"]
+    count = found["n_clusters"]
+    words = f"P1 (images): clusters of channel codes hold fewer classes than chance ({found['site'].split(':')[0]})"
+    prediction = "share of clusters below the shuffled null (5% false discovery) > 0.5"
+    if not count:
+        return Claim(words, SOURCE, prediction, None, "cannot tell", note=str(found["reason"]))
+    hits = np.repeat([1.0, 0.0], [found["below_null"], count - found["below_null"]])
+    score = bootstrap_share(hits, minimum_groups=8)
+    note = "patches, not whole images: one texture may belong to many classes"
+    return _claim(words, "prediction 1", prediction, score, 0.5, note)

@@ -1,0 +1,143 @@
+"""Along straight paths in activation space: between images, and from the origin through an activation and beyond.
+
+Axis glossary: ``path``, ``bin`` of the path's parameter, ``grid`` points where the class is read off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.measures.geometry.piecewise_linear import Program
+from eval.measures.geometry.segments import Crossings, sampled_crossings, segment_crossings
+from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
+from eval.scores import Score
+
+SCALES = np.linspace(0, 3, 31)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Crossings along paths of one kind at one layer.
+
+    crossings ``[path bin]``; classes ``[path grid]`` predicted along; length ``[path]``; counting: exact or sampled.
+    group ``[path]``: class of the (first) image, for resampling.
+    """
+
+    layer: str
+    kind: str
+    counting: str
+    crossings: np.ndarray
+    classes: np.ndarray
+    length: np.ndarray
+    group: np.ndarray
+
+    @property
+    def density(self) -> np.ndarray:
+        """Crossings per unit length, ``[path]``."""
+        return self.crossings.sum(1) / self.length
+
+    def class_changes(self) -> np.ndarray:
+        """Where the predicted class changes, ``[path grid - 1]`` bool."""
+        return self.classes[:, 1:] != self.classes[:, :-1]
+
+
+def count_along(tail: Program, start: Tensor, end: Tensor, *, exact_up_to: int, samples: int) -> Crossings:
+    """Exact where few enough units, or a single site, lie ahead; else a sampled lower bound."""
+    smooth = any(step.kind == "smooth" for step in tail.sites)
+    if not smooth and (len(tail.sites) == 1 or tail.n_units <= exact_up_to):
+        return segment_crossings(tail, start, end, max_values=2**25)
+    return sampled_crossings(tail, start, end, n_samples=samples, batch_size=8)
+
+
+def predicted(tail: Program, start: Tensor, end: Tensor, t: np.ndarray, batch_size: int = 8) -> np.ndarray:
+    """Class predicted at places of a path, ``[grid]``."""
+    places = torch.as_tensor(t, dtype=start.dtype).reshape([-1] + [1] * start.dim())
+    points = torch.lerp(start, end, places)
+    with torch.no_grad():
+        return torch.cat(
+            [tail(points[i : i + batch_size]).argmax(1) for i in range(0, len(points), batch_size)]
+        ).numpy()
+
+
+def follow(
+    tail: Program, layer: str, kind: str, ends: list[tuple[Tensor, Tensor]], group: np.ndarray, **options: int
+) -> Paths:
+    """Count crossings in 30 bins and read the class at 31 places along every path."""
+    edges = np.linspace(0, 1, 31)
+    crossings, classes, lengths, counting = [], [], [], "exact"
+    for start, end in ends:
+        found = count_along(tail, start, end, **options)
+        counting = found.counting
+        crossings.append(found.histogram(edges))
+        lengths.append(found.length)
+        classes.append(predicted(tail, start, end, edges))
+    return Paths(layer, kind, counting, np.array(crossings), np.array(classes), np.array(lengths), group)
+
+
+def interpolation(
+    tail: Program, layer: str, activations: Tensor, labels: np.ndarray, pairs: int, seed: int, **options: int
+) -> dict[str, Paths]:
+    """Paths between images of one class and of two classes."""
+    generator = np.random.default_rng(seed)
+    out = {}
+    for kind in ("intra", "inter"):
+        chosen = []
+        for first in np.tile(generator.permutation(len(labels)), 1 + pairs // len(labels))[:pairs]:
+            others = np.flatnonzero((labels == labels[first]) == (kind == "intra"))
+            others = others[others != first]
+            if len(others):
+                chosen.append((int(first), int(generator.choice(others))))
+        ends = [(activations[a], activations[b]) for a, b in chosen]
+        out[kind] = follow(tail, layer, kind, ends, labels[[a for a, _ in chosen]], **options)
+    return out
+
+
+def scaling(tail: Program, layer: str, activations: Tensor, labels: np.ndarray, count: int, **options: int) -> Paths:
+    """From the origin to three times an activation, s in 0..3 (s = 1 is the image), evenly over classes."""
+    order = np.argsort(np.concatenate([np.arange((labels == c).sum()) for c in np.unique(labels)]), kind="stable")
+    by_class = np.concatenate([np.flatnonzero(labels == c) for c in np.unique(labels)])
+    chosen = by_class[order][:count]
+    ends = [(1e-3 * activations[i], 3 * activations[i]) for i in chosen]  # at 0 itself a bias-free network is all ties
+    return follow(tail, layer, "scaling", ends, labels[chosen], **options)
+
+
+def scaling_summary(paths: Paths, seed: int = 0) -> dict[str, Any]:
+    """Is there a density peak between the activation and the origin, and do classes change beyond it? [PL pred. 3]
+
+    peak: log2 of (crossings per unit of s in 0..1) over (in 1..3), mean over images with a 95% interval; undefined for
+    images without crossings. changed: share of images whose class at s = 3 is not that at s = 1.
+    early_share: share of all crossings in 0..1. peak_at: s of the highest bin.
+    """
+    inside, outside = paths.crossings[:, :10].sum(1) / 1.0, paths.crossings[:, 10:].sum(1) / 2.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log2(inside / outside)
+    defined = np.isfinite(ratio)
+    if defined.any():
+        peak = bootstrap_mean(ratio[defined], minimum_groups=8, seed=seed, method="percentile")
+    else:
+        peak = Score.undefined("no image has crossings on both sides of s = 1: the network is homogeneous here")
+    changed = bootstrap_share(
+        (paths.classes[:, 10] != paths.classes[:, -1]).astype(float), minimum_groups=8, seed=seed, method="percentile"
+    )
+    total = paths.crossings.sum(0)
+    changes = paths.class_changes()
+    beyond = float(changes[:, 10:].sum() / changes.sum()) if changes.any() else None
+    return {
+        "layer": paths.layer,
+        "counting": paths.counting,
+        "n_images": len(paths.crossings),
+        **peak.fields("log2_peak"),
+        **changed.fields("class_changed_by_3"),
+        "crossings": total,
+        "crossings_per_path": float(paths.crossings.sum() / len(paths.crossings)),
+        "peak_at": float((SCALES[:-1] + 0.05)[total.argmax()]) if total.sum() else None,
+        "peak_at_reason": None if total.sum() else "no crossing at all",
+        "share_of_crossings_beyond_1": float(total[10:].sum() / total.sum()) if total.sum() else None,
+        "share_of_class_changes_beyond_1": beyond,
+        "class_change_rate": changes.mean(0),
+    }

@@ -1,0 +1,303 @@
+"""`python -m vision_codes polytopes`: the polytope lens on a convolutional network and a set of images.
+
+    model = load_model("efficientnet-lite0")
+    results, artefacts = polytopes(model, images.images, images.labels)
+
+Density within and between classes by layer (and in four controls), paths between images and through scaled
+activations, noise, distances of local affine maps, clusters of channel vectors, exact slices; and a verdict on each of
+the statements of Black et al. (2022) that images can test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from eval.errors import UserError
+from eval.measures.geometry.affine_maps import local_map
+from eval.measures.geometry.piecewise_linear import Program
+from eval.measures.geometry.slices import Slice
+from eval.measures.geometry.tracing import trace
+from eval.measures.statistics.resampling import bootstrap
+from eval.progress import say
+from eval.runs import Run
+from eval.scores import Score
+from vision_codes.configs.polytopes import PolytopesConfig
+from vision_codes.lenses.polytopes.claims import all_claims
+from vision_codes.lenses.polytopes.controls import CONTROLS, control
+from vision_codes.lenses.polytopes.density import choose_layers, layer_activations, layer_densities, noise_density
+from vision_codes.lenses.polytopes.patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
+from vision_codes.lenses.polytopes.paths import Paths, interpolation, scaling, scaling_summary
+from vision_codes.lenses.polytopes.slices import image_slice
+from vision_codes.models import VisionModel, load_model
+
+
+@dataclass
+class Artefacts:
+    """What the figures need beside the numbers."""
+
+    vectors: ChannelVectors | None = None
+    interpolations: list[dict[str, Paths]] = field(default_factory=list)
+    slices: dict[str, tuple[Slice, np.ndarray]] = field(default_factory=dict)
+    hamming: np.ndarray = field(default_factory=lambda: np.empty(0))
+    frobenius: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+def polytopes(
+    model: VisionModel,
+    images: np.ndarray,
+    labels: np.ndarray,
+    config: PolytopesConfig | None = None,
+    slicing: VisionModel | None = None,
+) -> tuple[dict[str, Any], Artefacts]:
+    """The whole analysis of one network.
+
+    Args:
+        model: from `load_model`.
+        images: uint8 ``[image 3 height width]``; labels: ``[image]``, two classes or more.
+        config: options (defaults where None).
+        slicing: the same network built for small images, for the slice through all of it; `None` skips that slice.
+
+    Returns:
+        results (the documented keys of `results.json`) and what the figures need.
+    """
+    options = config or PolytopesConfig(out="")
+    if len(images) < 4 or len(np.unique(labels)) < 2:
+        raise UserError(f"expected at least 4 images of 2 classes; got {len(images)} of {len(np.unique(labels))}")
+    x = model.inputs(images)
+    program = trace(model.module, x[0], model.name)
+    layers = choose_layers(program, options.layers)
+    study = _Study(model, program, x, images, np.asarray(labels), layers, options)
+    results = {
+        "network": study.describe(),
+        "density": study.density(),
+        "noise": study.noise(),
+        "interpolation": study.interpolation(),
+        "scaling": study.scaling(),
+        "affine_maps": study.maps(),
+        "clusters": study.clusters(),
+        "slices": study.slices(slicing),
+    }
+    claims = all_claims(results, study.trend)
+    results["claims"] = [claim.as_json() for claim in claims]
+    results["predictions"] = [
+        {
+            "prediction": claim.claim,
+            "verdict": claim.verdict,
+            "number": claim.measured,
+            "ci": None if claim.interval is None else list(claim.interval),
+        }
+        for claim in claims
+    ]
+    return results, study.artefacts
+
+
+@dataclass
+class _Study:
+    model: VisionModel
+    program: Program
+    x: Tensor
+    images: np.ndarray
+    labels: np.ndarray
+    layers: tuple[str, ...]
+    options: PolytopesConfig
+    artefacts: Artefacts = field(default_factory=Artefacts)
+
+    def __post_init__(self) -> None:
+        self.path_layers = tuple(dict.fromkeys((self.layers[len(self.layers) // 2], self.layers[-2], self.layers[-1])))
+        self.networks: dict[str, Program] = {"trained": self.program}
+        if self.options.controls:
+            for kind in CONTROLS:
+                module = control(self.model.module, kind, self.x, self.options.seed)
+                self.networks[kind] = trace(module, self.x[0], f"{self.model.name}, {kind}")
+        self.trend = Score.undefined("not measured")
+        self.activations: dict[str, dict[str, Tensor]] = {}
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "layers": self.layers,
+            "path_layers": self.path_layers,
+            "n_images": len(self.images),
+            "image_size": self.model.image_size,
+            "n_sites": len(self.program.sites),
+            "n_units": self.program.n_units,
+            "piecewise_linear": not any(step.kind == "smooth" for step in self.program.sites),
+        }
+
+    def density(self) -> list[dict[str, Any]]:
+        rows = []
+        for name, program in self.networks.items():
+            say(f"density: {name}")
+            found = layer_densities(
+                program, self.x, self.labels, self.layers, batch_size=self.options.batch_size, seed=self.options.seed
+            )
+            rows += found.rows(name)
+            if name == "trained":
+                self.trend = found.trend
+                self.near_zero = found.near_zero
+                self.last = found
+        return rows
+
+    def at(self, layer: str, network: str = "trained") -> Tensor:
+        known = self.activations.setdefault(network, {})
+        if layer not in known:
+            known |= layer_activations(self.networks[network], self.x, self.path_layers, self.options.batch_size)
+        return known[layer]
+
+    @property
+    def counting(self) -> dict[str, int]:
+        return {"exact_up_to": self.options.exact_up_to, "samples": self.options.samples}
+
+    def noise(self) -> list[dict[str, Any]]:
+        size, seed = self.options.batch_size, self.options.seed
+        return [
+            noise_density(self.program, layer, self.at(layer), batch_size=size, seed=seed) for layer in self.path_layers
+        ]
+
+    def interpolation(self) -> list[dict[str, Any]]:
+        rows = []
+        for layer in self.path_layers:
+            say(f"interpolation at {layer}")
+            tail = self.program.tail(layer)
+            paths = interpolation(
+                tail, layer, self.at(layer), self.labels, self.options.pairs, self.options.seed, **self.counting
+            )
+            self.artefacts.interpolations.append(paths)
+            for kind, path in paths.items():
+                rows.append(
+                    {
+                        "layer": layer,
+                        "pairs": kind,
+                        "counting": path.counting,
+                        "n_paths": len(path.length),
+                        "density": float(path.density.mean()),
+                        "density_se": float(path.density.std(ddof=1) / len(path.density) ** 0.5),
+                        "crossings": path.crossings.mean(0),
+                        "class_changes": float(path.class_changes().sum(1).mean()),
+                    }
+                )
+        return rows
+
+    def scaling(self) -> list[dict[str, Any]]:
+        rows = []
+        for layer in self.path_layers:
+            for name, program in self.networks.items():
+                say(f"scaling at {layer}: {name}")
+                paths = scaling(
+                    program.tail(layer), layer, self.at(layer, name), self.labels, self.options.pairs, **self.counting
+                )
+                rows.append({"network": name, **scaling_summary(paths, self.options.seed)})
+        return rows
+
+    def maps(self) -> dict[str, Any]:
+        """Does the Hamming distance of codes track the Frobenius distance of the local maps? [PL footnote]"""
+        layer = self.path_layers[1] if len(self.path_layers) > 1 else self.path_layers[0]  # pyright: ignore
+        tail = self.program.tail(layer)
+        count = min(len(self.x), 40)
+        chosen = np.sort(np.random.default_rng(self.options.seed).permutation(len(self.x))[:count])
+        points = self.at(layer)[torch.as_tensor(chosen)]
+        generator = torch.Generator().manual_seed(self.options.seed)
+        probes = torch.randn((self.options.probes, *tail.output_shape), generator=generator)
+        rows = torch.stack([local_map(tail, point).vjp(probes).flatten() for point in points])
+        frobenius = torch.cdist(rows, rows).numpy() / self.options.probes**0.5
+        hamming = self.last.distances[self.layers.index(layer)][np.ix_(chosen, chosen)]
+        upper = np.triu_indices(count, 1)
+        self.artefacts.hamming, self.artefacts.frobenius = hamming[upper], frobenius[upper]
+        score = _image_correlation(hamming, frobenius, self.options.seed)
+        return {"layer": layer, "n_images": count, "n_probes": self.options.probes, **score.fields("rank_correlation")}
+
+    def clusters(self) -> dict[str, Any]:
+        """`by_site`: clusters of channel codes from the deepest site up; `codes`: those of the deepest site that has
+        any (of the deepest site, with the reason, where none has)."""
+        say("clusters of channel vectors")
+        options = self.options
+        found: list[tuple[ChannelVectors, dict[str, Any]]] = []
+        for site in options.patch_sites or patch_sites(self.program):
+            vectors = channel_vectors(
+                self.program, self.x, count=options.patches, site=site, batch_size=options.batch_size, seed=options.seed
+            )
+            size = options.min_cluster_size
+            found.append((vectors, cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]))
+        self.artefacts.vectors, chosen = next((one for one in found if one[1]["n_clusters"]), found[0])
+        keep = ("site", "n_vectors", "n_clusters", "noise_share", "below_null", "reason")
+        return {"codes": chosen, "by_site": [{key: one[key] for key in keep} for _, one in found]}
+
+    def slices(self, slicing: VisionModel | None) -> dict[str, Any]:
+        classes = np.unique(self.labels)
+        generator = np.random.default_rng(self.options.seed)
+        chosen = [int(np.flatnonzero(self.labels == c)[0]) for c in generator.permutation(classes)[:3]]
+        if len(chosen) < 3:
+            return {"reason": "a slice through three classes needs three; give more classes"}
+        out: dict[str, Any] = {"images": chosen}
+        small = slicing or self.model
+        program = trace(small.module, small.inputs(self.images[:1])[0], small.name) if slicing else self.program
+        x = small.inputs(self.images[chosen])
+        last = choose_layers(program)[-1]
+        with torch.no_grad():
+            late = program.values_at(x, [last])[last]
+        jobs: dict[str, tuple[Program, Tensor]] = {"late": (program.tail(last), late)}
+        if slicing is not None:
+            jobs["whole"] = (program, x)
+        for name, (part, points) in jobs.items():
+            say(f"slice: {name}")
+            found, corners, facts = image_slice(part, points, regions=self.options.slice_regions)
+            self.artefacts.slices[name] = (found, corners)
+            out[name] = {"from": last if name == "late" else "pixels", "image_size": small.image_size, **facts}
+        return out
+
+
+def _image_correlation(a: np.ndarray, b: np.ndarray, seed: int) -> Score:
+    """Spearman correlation over pairs of images, with an interval that resamples images."""
+    upper = np.triu_indices(len(a), 1)
+    ranks = [rankdata(m[upper]) for m in (a, b)]
+
+    def correlation(weights: np.ndarray) -> np.ndarray:
+        out = []
+        for w in weights:
+            pair = w[upper[0]] * w[upper[1]]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                x, y = (r - pair @ r / pair.sum() for r in ranks)
+                out.append(pair @ (x * y) / np.sqrt((pair @ x**2) * (pair @ y**2)))
+        return np.array(out)
+
+    return bootstrap(correlation, len(a), method="percentile", n_resamples=500, seed=seed)
+
+
+def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` images evenly over classes (fewer where there are fewer), in order."""
+    generator = np.random.default_rng(seed)
+    queues = [list(generator.permutation(np.flatnonzero(labels == c))) for c in np.unique(labels)]
+    chosen: list[int] = []
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            if queue and len(chosen) < count:
+                chosen.append(int(queue.pop()))
+    return np.sort(np.array(chosen))
+
+
+def command(config: PolytopesConfig, run: Run) -> str:
+    """Load, measure, draw, write; returns the short table."""
+    from vision_codes.data import load_images
+    from vision_codes.lenses.polytopes.chapter import write_page
+
+    if config.images < 4 or config.pairs < 2 or config.samples < 2 or config.slice_regions < 10:
+        raise UserError(
+            f"expected at least 4 images, 2 pairs, 2 samples, 10 slice regions; got {config.images}, {config.pairs}, "
+            f"{config.samples} and {config.slice_regions}"
+        )
+    data = load_images(config.data, split=config.split, seed=config.seed)
+    chosen = balanced(data.labels, config.images, config.seed)
+    images, labels = data.images[chosen], data.labels[chosen]
+    model = load_model(config.model, image_size=config.image_size, seed=config.seed)
+    slicing: Any = (
+        load_model(config.model, image_size=config.slice_size, seed=config.seed) if config.slice_size else None
+    )
+    results, artefacts = polytopes(model, images, labels, config, slicing)
+    results["provenance_data"] = {**data.provenance, "used": len(images)}
+    whole = run.finish(results, model=model.provenance())
+    return write_page(run, whole, artefacts, images, data.class_names)

@@ -1,0 +1,1 @@
+"""Eigenspectra and eigenfilters by depth."""

@@ -1,0 +1,1 @@
+"""Spectra, projections and reconstructions over dropout rates."""

@@ -1,0 +1,226 @@
+"""The statements of Marshall & Kirchner on the ResNet-VAE (Fig. 3c, 4d, 5, 6), each as a number per seed and a verdict.
+
+alpha is the bias-corrected exponent (the measured one where the correction is undefined). Every number is computed
+within a seed, where networks of different dropout started from the same weights, and then averaged over seeds; the
+interval is Student's t over seeds and the verdict follows from it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.claims import Claim, Verdict, judge_sign
+from eval.scores import Score
+from vision_codes.lenses.sweep.seeds import EARLY, LATE, MIDDLE, mean, over_seeds, rank_correlation, slope
+
+NEAR = 0.25
+"""How far from -1 still counts as near (statement 2 of Fig. 6)."""
+JUST_BELOW = -1.5
+"""Lower end of "just below -1" (Fig. 3c)."""
+DISCONTINUOUS = 0.75
+"""Growth exponent of the action with the frames above which a path counts as discontinuous: a jump gives 1, a smooth
+path 0 (1.5, .5 and 0 where the stimulus' own code has exponents of -1.5, -2.5 and -3.5)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The analysis of one trained network: rows by site of its spectra and of the moving dot."""
+
+    dropout: float
+    seed: int
+    spectra: Sequence[Mapping[str, Any]]
+    dot: Sequence[Mapping[str, Any]]
+
+    def of(self, key: str, layers: Iterable[int] | None = None) -> list[float | None]:
+        """Values of a key by depth (of the given layers), from the spectra or the projections, whichever has it."""
+        rows = self.spectra if key in ("alpha", "largest_step", "residual") else self.dot
+        wanted = None if layers is None else set(layers)
+        read = exponent if key == "alpha" else (lambda row: row.get(key))
+        return [read(row) for row in rows if wanted is None or row["layer"] in wanted]
+
+    @property
+    def layers(self) -> list[int]:
+        return [row["layer"] for row in self.spectra]
+
+
+def exponent(row: Mapping[str, Any]) -> float | None:
+    """alpha_corrected, or alpha where the correction is undefined."""
+    corrected = row.get("alpha_corrected")
+    return row.get("alpha") if corrected is None else corrected
+
+
+def _claim(
+    text: str,
+    source: str,
+    prediction: str,
+    score: Score,
+    verdict: Verdict,
+    note: str = "",
+    tolerance: float | None = None,
+) -> Claim:
+    interval = None if score.low is None or score.high is None else (score.low, score.high)
+    reason = score.reason or score.interval_reason or ""
+    note = "; ".join(part for part in (note, reason) if part)
+    return Claim(
+        text, source, prediction, score.value, verdict, interval=interval, tolerance=tolerance, seeds=score.n, note=note
+    )
+
+
+def claims(networks: Sequence[Network]) -> list[Claim]:
+    """All statements, judged over the seeds at hand (fewer seeds: wider intervals, more "cannot tell")."""
+    return [*_figure_3(networks), *_figure_4(networks), *_figure_5(networks), *_figure_6(networks)]
+
+
+def _per_seed(networks: Sequence[Network], measure: Callable[[list[Network]], float | None]) -> Score:
+    """A number per seed from all its networks (rising dropout), then over seeds.
+
+    In an unfinished sweep a seed that lacks a dropout others have is left out: its number would mean something else.
+    """
+    seeds = sorted({network.seed for network in networks})
+    groups = [sorted((n for n in networks if n.seed == seed), key=lambda n: n.dropout) for seed in seeds]
+    every = {network.dropout for network in networks}
+    return over_seeds(measure(group) for group in groups if {n.dropout for n in group} == every)
+
+
+def _per_seed_at(networks: Sequence[Network], dropout: float, measure: Callable[[Network], float | None]) -> Score:
+    """A number per seed from its network of one dropout, then over the seeds that have it."""
+    return _per_seed([n for n in networks if n.dropout == dropout], lambda group: measure(group[0]))
+
+
+def _judge_within(score: Score, low: float, high: float) -> Verdict:
+    """Holds where the interval lies inside [low, high], fails where it lies wholly outside."""
+    if score.low is None or score.high is None:
+        return "cannot tell"
+    if low <= score.low and score.high <= high:
+        return "holds"
+    return "fails" if score.high < low or score.low > high else "cannot tell"
+
+
+def _figure_3(networks: Sequence[Network]) -> list[Claim]:
+    source = "MK section 2, Fig. 3c"
+    rows = []
+    statements: list[tuple[str, range, str]] = [
+        ("alpha is just below -1 in the first layers", EARLY, f"between {JUST_BELOW} and -1"),
+        ("alpha is above -1 in the middle layers", MIDDLE, "above -1"),
+        ("alpha is at or below -1 in the last layers", LATE, "below -1"),
+    ]
+    for text, layers, prediction in statements:
+        score = _per_seed_at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
+        if layers is EARLY:
+            verdict = _judge_within(score, JUST_BELOW, -1.0)
+        else:
+            verdict = judge_sign(score, "above" if layers is MIDDLE else "below", -1.0)
+        rows.append(
+            _claim(text, source, prediction, score, verdict, f"mean over sites {layers[0]}-{layers[-1]} at dropout 0")
+        )
+    return rows
+
+
+def _figure_4(networks: Sequence[Network]) -> list[Claim]:
+    source = "MK section 2, Fig. 4"
+
+    def roughness(network: Network) -> float | None:
+        early, late = mean(network.of("refinement_slope", EARLY)), mean(network.of("refinement_slope", LATE))
+        return None if early is None or late is None else early - late
+
+    jumps = _per_seed_at(networks, 0.0, lambda n: mean(n.of("refinement_slope", EARLY)))
+    smooth = _per_seed_at(networks, 0.0, roughness)
+    raw = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action")))
+    scaled = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action_per_trace")))
+    falls = "rank correlation over sites above 0"
+    return [
+        _claim("early layers give discontinuous projections", source,
+               f"growth exponent of the action with frames above {DISCONTINUOUS} (a jump: 1)", jumps,
+               judge_sign(jumps, "above", DISCONTINUOUS), "mean over sites 1-5, dropout 0"),
+        _claim("late layers give smoother projections than early ones", source,
+               "growth exponent: early sites above late sites", smooth,
+               judge_sign(smooth, "above"), "difference of growth exponents, sites 1-5 minus 14-17, dropout 0"),
+        _claim("the action falls as alpha falls (raw action)", "MK section 2, Fig. 4d", falls, raw,
+               judge_sign(raw, "above"),
+               "Spearman over the 17 sites, dropout 0; raw action depends on each site's scale"),
+        _claim("the action falls as alpha falls (action / variance)", "MK section 2, Fig. 4d", falls, scaled,
+               judge_sign(scaled, "above"), "the same with the scale of each site taken out"),
+    ]  # fmt: skip
+
+
+def _figure_5(networks: Sequence[Network]) -> list[Claim]:
+    source = "MK section 2, Fig. 5"
+    deep = [*MIDDLE, *LATE]
+
+    def contrast(network: Network) -> float | None:
+        there, early = mean(network.of("largest_step", deep)), mean(network.of("largest_step", EARLY))
+        return None if there is None or early is None else there - early
+
+    depth = _per_seed_at(networks, 0.0, contrast)
+    dropout = _per_seed(
+        networks, lambda group: slope([n.dropout for n in group], [mean(n.of("largest_step", deep)) for n in group])
+    )
+    return [
+        _claim(
+            "spectra are step-like in middle and late layers",
+            source,
+            "largest step: sites 6-17 above sites 1-5",
+            depth,
+            judge_sign(depth, "above"),
+            "largest drop of a log eigenvalue beyond the power law, indices 2-100, dropout 0",
+        ),
+        _claim(
+            "more so with dropout",
+            source,
+            "largest step at sites 6-17 rises with dropout",
+            dropout,
+            judge_sign(dropout, "above"),
+            "least-squares slope on dropout",
+        ),
+    ]
+
+
+def _over_dropout(networks: Sequence[Network], key: str) -> Score:
+    return _per_seed(networks, lambda group: slope([n.dropout for n in group], [mean(n.of(key)) for n in group]))
+
+
+def _within_sites(networks: Sequence[Network], first: str, second: str) -> Score:
+    """Spearman over dropouts at each site, averaged over sites, per seed."""
+
+    def measure(group: list[Network]) -> float | None:
+        pairs = zip(
+            zip(*(n.of(first) for n in group), strict=True),
+            zip(*(n.of(second) for n in group), strict=True),
+            strict=True,
+        )
+        return mean(rank_correlation(a, b) for a, b in pairs)
+
+    return _per_seed(networks, measure)
+
+
+def _figure_6(networks: Sequence[Network]) -> list[Claim]:
+    steeper = _over_dropout(networks, "alpha")
+    near = _per_seed_at(networks, 0.2, lambda n: mean(n.of("alpha")))
+    coupled = _within_sites(networks, "alpha", "action")
+    rises = _over_dropout(networks, "explained_coordinates")
+    pixels = _over_dropout(networks, "explained_pixels")
+    deeper = _per_seed(networks, lambda g: mean(slope(n.layers, n.of("explained_coordinates")) for n in g))
+    deeper_pixels = _per_seed(networks, lambda g: mean(slope(n.layers, n.of("explained_pixels")) for n in g))
+    within = _per_seed(networks, lambda group: mean(v for n in group for v in n.of("action_explained_rho")))
+    source = "MK section 2, Fig. 6"
+    coordinates, image = "of (cos, sin); median of 1000 projections", "of the pixels; median of 1000 projections"
+    return [
+        _claim("(1) more dropout, steeper alpha", source, "slope of mean alpha on dropout below 0", steeper,
+               judge_sign(steeper, "below"), "mean over 17 sites"),
+        _claim("(2) at dropout .2 alpha stays near -1", source, f"within {NEAR} of -1", near,
+               _judge_within(near, -1 - NEAR, -1 + NEAR), "mean over 17 sites", NEAR),
+        _claim("(3) steeper alpha goes with lower action", source, "rank correlation over dropouts above 0", coupled,
+               judge_sign(coupled, "above"), "Spearman over dropouts within a site, mean over sites; raw action"),
+        _claim("(4a) explained variance of the position rises with dropout", source, "slope on dropout above 0", rises,
+               judge_sign(rises, "above"), coordinates),
+        _claim("(4a) explained variance of the pixels rises with dropout", source, "slope on dropout above 0", pixels,
+               judge_sign(pixels, "above"), image),
+        _claim("(4b) explained variance of the position rises with depth", source, "slope on depth above 0", deeper,
+               judge_sign(deeper, "above"), f"per ReLU, mean over dropouts; {coordinates}"),
+        _claim("(4b) explained variance of the pixels rises with depth", source, "slope on depth above 0",
+               deeper_pixels, judge_sign(deeper_pixels, "above"), f"per ReLU, mean over dropouts; {image}"),
+        _claim("(5) low-action projections explain more", source, "rank correlation over projections below 0", within,
+               judge_sign(within, "below"), "Spearman of action per variance and R^2 of (cos, sin), mean over sites"),
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Training the ResNet-VAE, its checks and its throughput."""

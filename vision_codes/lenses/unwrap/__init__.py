@@ -1,0 +1,1 @@
+"""A digit classifier unwrapped into sparse features."""
