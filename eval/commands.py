@@ -20,41 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.errors import UserError, nearest
-from eval.processes import is_main_process, usable_cores, world_size
+from eval.options import RunConfig
+from eval.processes import is_main_process, set_threads
 from eval.progress import say
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-def option(
-    default: Any = dataclasses.MISSING,
-    help: str = "",  # noqa: A002
-    *,
-    choices: Sequence[str] = (),
-    identity: bool = True,
-    positional: bool = False,
-) -> Any:
-    """A field of a configuration: its default, one line of help, its choices.
-
-    identity: whether the value decides the results. Fields with `identity=False` (threads, memory limits, output
-    folder) may differ when a run is continued.
-    positional: given by place (`compare RUN_A RUN_B`), not by flag; optional where it has a default.
-    """
-    metadata = {"help": help, "choices": tuple(choices), "identity": identity, "positional": positional}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """What every command that writes a run folder takes."""
-
-    out: str = option(help="run folder; the same command on the same folder continues", identity=False)
-    seed: int = option(0, "seed of every random draw")
-    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")
-    threads: int = option(0, "CPU threads (0: all usable cores)", identity=False)
-    overwrite: bool = option(False, "start again in a folder that holds a run", identity=False)
 
 
 @dataclass(frozen=True)
@@ -148,21 +119,6 @@ def join_verb(arguments: list[str], known: Sequence[str]) -> list[str]:
     if len(arguments) > 1 and f"{arguments[0]} {arguments[1]}" in known:
         return [f"{arguments[0]} {arguments[1]}", *arguments[2:]]
     return arguments
-
-
-def set_threads(threads: int) -> int:
-    """Choose the thread count on purpose, before torch or BLAS choose for themselves; returns the count."""
-    count = threads if threads > 0 else max(1, usable_cores() // world_size())
-    for name in THREAD_VARIABLES:
-        if not (name == "NUMBA_NUM_THREADS" and "numba" in sys.modules):  # numba refuses a change once it has started
-            os.environ[name] = str(count)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(count)
-    if "numba" in sys.modules:
-        numba = sys.modules["numba"]
-        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
-    return count
 
 
 def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """What every toy experiment shares: measure, judge, draw, write the page and `results.json`.
 
-An experiment is a module with four functions, all on plain dictionaries so that a finished measurement is kept in the
+An experiment is four functions, all on plain dictionaries so that a finished measurement is kept in the
 run folder and figures and verdicts can be made again from it:
 
     measure(config) -> results              the numbers, JSON-ready
@@ -12,8 +12,9 @@ run folder and figures and verdicts can be made again from it:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from eval.claims import VERDICTS, Claim, Verdict, claims_rows
 from eval.progress import say
@@ -23,13 +24,14 @@ from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 
 
-class Experiment(Protocol):
-    """The four functions of an experiment module."""
+@dataclass(frozen=True)
+class Experiment:
+    """The four functions of an experiment, one from each file of its room."""
 
-    def measure(self, config: Any) -> dict[str, Any]: ...
-    def judge(self, results: dict[str, Any]) -> list[Claim]: ...
-    def draw(self, run: Run, results: dict[str, Any]) -> dict[str, SavedFigure]: ...
-    def add_chapter(self, page: Page, results: dict[str, Any], figures: Mapping[str, SavedFigure]) -> None: ...
+    measure: Callable[[Any], dict[str, Any]]
+    judge: Callable[[dict[str, Any]], list[Claim]]
+    draw: Callable[[Run, dict[str, Any]], dict[str, SavedFigure]]
+    add_chapter: Callable[[Page, dict[str, Any], Mapping[str, SavedFigure]], None]
 
 
 def within(measured: float, prediction: float, tolerance: float) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,3 +46,21 @@ def process_group(device: str = "cpu") -> Iterator[None]:
     finally:
         if owns:
             distributed.destroy_process_group()
+
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def set_threads(threads: int) -> int:
+    """Choose the thread count on purpose, before torch or BLAS choose for themselves; returns the count."""
+    count = threads if threads > 0 else max(1, usable_cores() // world_size())
+    for name in THREAD_VARIABLES:
+        if not (name == "NUMBA_NUM_THREADS" and "numba" in sys.modules):  # numba refuses a change once it has started
+            os.environ[name] = str(count)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    return count

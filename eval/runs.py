@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.commands import RunConfig
 from eval.errors import UserError
+from eval.options import RunConfig
 from eval.processes import is_main_process, usable_cores, world_size
 
 PACKAGES = (

@@ -16,8 +16,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from eval.commands import set_threads
 from eval.errors import UserError
+from eval.processes import set_threads
 from eval.progress import hide_bars
 
 

@@ -20,19 +20,19 @@ COMMANDS = (
     Command(
         "spectra",
         "llm_codes.configs.spectra:SpectraConfig",
-        "llm_codes.lenses.spectra.study:command",
+        "llm_codes.lenses.spectra.command:command",
         "eigenspectra and alpha by depth",
     ),
     Command(
         "trajectories",
         "llm_codes.configs.trajectories:TrajectoriesConfig",
-        "llm_codes.lenses.trajectories.study:command",
+        "llm_codes.lenses.trajectories.command:command",
         "random projections along a text, their action, the smoothest directions",
     ),
     Command(
         "polytopes",
         "llm_codes.configs.polytopes:PolytopesConfig",
-        "llm_codes.lenses.polytopes.study:command",
+        "llm_codes.lenses.polytopes.command:command",
         "spline codes: clusters with their texts, directions, density, local maps",
     ),
     Command(
@@ -44,13 +44,13 @@ COMMANDS = (
     Command(
         "train-embedded",
         "llm_codes.configs.embedded:TrainEmbeddedConfig",
-        "llm_codes.embedded.study:command",
+        "llm_codes.embedded.command:command",
         "train the model that ships with the package",
     ),
     Command(
         "explain",
         "llm_codes.configs.explain:ExplainConfig",
-        "llm_codes.lenses.explain.study:command",
+        "llm_codes.lenses.explain.command:command",
         "explain units in words, simulate, score, with controls",
     ),
     Command(
@@ -74,19 +74,19 @@ COMMANDS = (
     Command(
         "connector eval",
         "llm_codes.configs.connectors:ConnectorEvalConfig",
-        "llm_codes.lenses.connectors.command:eval_command",
+        "llm_codes.lenses.circuits.command:eval_command",
         "causal scorecard, pruning, interventions, logic",
     ),
     Command(
         "connector confirm",
         "llm_codes.configs.connectors:ConnectorConfirmConfig",
-        "llm_codes.lenses.circuits.confirm:command",
+        "llm_codes.lenses.circuits.command:confirm_command",
         "named logic forms once more, on fresh text",
     ),
     Command(
         "connector show",
         "llm_codes.configs.connectors:ConnectorShowConfig",
-        "llm_codes.lenses.connectors.command:show_command",
+        "llm_codes.lenses.circuits.command:show_command",
         "one feature as an equation with contexts",
     ),
     Command(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from eval.errors import UserError
 from eval.processes import process_group, rank, world_size
 from eval.progress import progress_bar, say
 from eval.runs import atomic_path
-from llm_codes.corpus import Batch, Corpus, Split, load_corpus
-from llm_codes.models import Model, load_model
+from llm_codes.corpus import Batch, Corpus
+from llm_codes.models import Model
 from llm_codes.sites import Site
 
 if TYPE_CHECKING:
-    from llm_codes.configs.spectra import HarvestConfig
+    pass
 
 GIGABYTE = 2**30
 
@@ -64,23 +64,6 @@ class Checkpoint:
     @property
     def file(self) -> Path:
         return self.path.with_name(f"{self.path.name}.rank{rank()}of{world_size()}.npz")
-
-
-def open_inputs(config: HarvestConfig) -> tuple[Model, Corpus]:
-    """The model and the corpus that a configuration names, in windows this model can read."""
-    model = load_model(config.model, device=config.device, dtype=config.dtype)
-    corpus = load_corpus(
-        config.corpus,
-        model.tokenizer,
-        context=min(config.context, model.context),
-        n_tokens=config.tokens,
-        split=cast(Split, config.split),
-        seed=config.seed,
-        prepend_bos=model.bos_token_id is not None,
-        document_separator=config.document_separator,
-        text_column=config.text_column,
-    )
-    return model, corpus
 
 
 def predicted_bytes(model: Model, corpus: Corpus, consumers: Sequence[Consumer], batch_size: int) -> int:

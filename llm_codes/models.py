@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -31,6 +31,9 @@ from torch import Tensor
 
 from eval.errors import UserError, nearest
 from eval.torchvision_operators import declare_missing_operators
+
+if TYPE_CHECKING:
+    pass
 
 EMBEDDED = {"embedded": "gpt2-sotu", "gpt2-sotu": "gpt2-sotu"}
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -331,3 +334,18 @@ def _load_transformers(name: str, dtype: torch.dtype, *, untrained: bool, seed: 
             f"expected a Hub name (needs a network), a folder, a .gguf file; {hint}"
         ) from error
     return model, tokenizer, str(Path(source) / gguf) if gguf else source
+
+
+def untrained_like(model: Model, seed: int) -> Model:
+    """The same architecture, freshly initialised: the control. The tokenizer and so the corpus stay the same."""
+    if model.untrained:
+        return model
+    from transformers import AutoModelForCausalLM
+
+    config = model.bridge.original_model.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = AutoModelForCausalLM.from_config(config)
+    named = load_model(hf_model=fresh, tokenizer=model.tokenizer, device=model.device, dtype=model.dtype)
+    named.name, named.source, named.untrained, named.seed = f"{model.name} untrained", model.source, True, seed
+    return named

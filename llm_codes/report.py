@@ -21,9 +21,10 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.report import CHAPTERS
 from llm_codes.corpus import Corpus
-from llm_codes.harvest import open_inputs
-from llm_codes.lenses.spectra import study as spectra_module
-from llm_codes.lenses.trajectories import study as trajectories_module
+from llm_codes.inputs import open_inputs
+from llm_codes.lenses.spectra import command as spectra_module
+from llm_codes.lenses.trajectories import chapter as trajectories_page
+from llm_codes.lenses.trajectories import command as trajectories_module
 from llm_codes.models import Model
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def derive(config: ReportConfig, reference: str, **changes: Any) -> Any:
 
 def spectra_chapter(inputs: Inputs) -> dict[str, Any]:
     """Eigenspectra and alpha by depth, with the untrained control."""
-    from llm_codes.lenses.spectra.chapter import add_chapter, claims, draw
+    from llm_codes.lenses.spectra.chapter import add_chapter
+    from llm_codes.lenses.spectra.claims import claims
+    from llm_codes.lenses.spectra.figures import draw
 
     config = inputs.config
     trained, control = spectra_module.chapter(config, inputs.run, inputs.model, inputs.corpus)
@@ -67,7 +70,7 @@ def trajectories_chapter(inputs: Inputs) -> dict[str, Any]:
     config = derive(inputs.config, reference, sites=("resid_post",), tokens=min(20_000, inputs.config.tokens))
     corpus = inputs.corpus.select(range(min(len(inputs.corpus), config.tokens // inputs.corpus.context + 1)))
     found, figures = trajectories_module.chapter(config, inputs.run, inputs.model, corpus)
-    trajectories_module.add_chapter(inputs.page, found.rows, figures)
+    trajectories_page.add_chapter(inputs.page, found.rows, figures)
     return {"trajectories": found.rows}
 
 
@@ -75,7 +78,7 @@ def explain_chapter(inputs: Inputs) -> dict[str, Any]:
     """Neurons, random projections and PCA directions, explained and scored by token lookup; a run folder of its own."""
     from eval.explanation.page import depth_figure
     from llm_codes.lenses.explain.chapter import add_chapter
-    from llm_codes.lenses.explain.study import command as explain
+    from llm_codes.lenses.explain.command import command as explain
 
     reference = "llm_codes.configs.explain:ExplainConfig"
     config = derive(inputs.config, reference, layers=":", split="all", scorers=(), per_layer=8, batch_size=16)
@@ -89,7 +92,9 @@ def explain_chapter(inputs: Inputs) -> dict[str, Any]:
 
 def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
     """Spline codes of two middle MLPs, their clusters as text, density, directions."""
-    from llm_codes.lenses.polytopes.chapter import add_chapter, draw
+    from llm_codes.lenses.polytopes.chapter import add_chapter
+    from llm_codes.lenses.polytopes.claims import documented, judge
+    from llm_codes.lenses.polytopes.figures import draw
     from llm_codes.lenses.polytopes.study import polytopes
 
     middle = inputs.model.n_layers // 2
@@ -103,8 +108,9 @@ def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
         exclude_positions=inputs.config.exclude_positions,
         max_memory_gb=inputs.config.max_memory_gb,
     )
-    add_chapter(inputs.page, found.results, draw(inputs.run, found))
-    return {"polytopes": found.results}
+    results = {**found.results, **documented(judge(found, inputs.config.seed))}
+    add_chapter(inputs.page, results, draw(inputs.run, found))
+    return {"polytopes": results}
 
 
 def circuits_chapter(inputs: Inputs) -> dict[str, Any]:

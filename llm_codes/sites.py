@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eval.errors import UserError, nearest
+from eval.report.tables import text_table
+from llm_codes.models import load_model
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SitesConfig
     from llm_codes.models import Model
+
 
 # kind: (meaning, the model's attribute for its width, hook names by preference: TransformerBridge, HookedTransformer)
 KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -156,8 +159,6 @@ def list_sites(model: Model) -> list[dict[str, Any]]:
 
 def command(config: SitesConfig) -> str:
     """`python -m llm_codes sites --model M`."""
-    from eval.report.tables import text_table
-    from llm_codes.models import load_model
 
     model = load_model(config.model, device=config.device)
     return text_table(list_sites(model))

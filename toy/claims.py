@@ -18,20 +18,19 @@ from eval.runs import Run
 from toy.configs.claims import ClaimsConfig
 
 EXPERIMENTS = {
-    "capacity": ("toy.capacity.chapter", "toy.configs.capacity", "CapacityConfig"),
-    "incidental": ("toy.incidental.chapter", "toy.configs.incidental", "IncidentalConfig"),
-    "superposition": ("toy.superposition.chapter", "toy.configs.superposition", "SuperpositionConfig"),
-    "dropout-channel": ("toy.dropout_channel.chapter", "toy.configs.dropout_channel", "DropoutChannelConfig"),
-    "one-way": ("toy.one_way.chapter", "toy.configs.one_way", "OneWayConfig"),
-    "spectra": ("toy.spectra.study", "toy.configs.spectra", "SpectraConfig"),
+    "capacity": ("toy.capacity.command", "toy.configs.capacity", "CapacityConfig"),
+    "incidental": ("toy.incidental.command", "toy.configs.incidental", "IncidentalConfig"),
+    "superposition": ("toy.superposition.command", "toy.configs.superposition", "SuperpositionConfig"),
+    "dropout-channel": ("toy.dropout_channel.command", "toy.configs.dropout_channel", "DropoutChannelConfig"),
+    "one-way": ("toy.one_way.command", "toy.configs.one_way", "OneWayConfig"),
+    "spectra": ("toy.spectra.command", "toy.configs.spectra", "SpectraConfig"),
 }
-"""Experiment module, configuration module and class, in the order of the page."""
+"""Command module, configuration module and class, in the order of the page."""
 
 
 def experiment_of(name: str) -> Experiment:
     """The experiment's four functions."""
-    experiment: Any = importlib.import_module(EXPERIMENTS[name][0])
-    return experiment
+    return importlib.import_module(EXPERIMENTS[name][0]).EXPERIMENT
 
 
 def configuration(name: str, *, full: bool, seed: int, out: str) -> Any:

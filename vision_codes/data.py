@@ -23,6 +23,7 @@ from jaxtyping import Int64, UInt8
 
 from eval.errors import UserError, known_name
 from eval.progress import progress, say
+from eval.torchvision_operators import declare_missing_operators
 
 NAMES = ("cifar10", "mnist", "synthetic")
 CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
@@ -169,7 +170,6 @@ def _read_cifar10(split: str) -> tuple:
 
 def _torchvision(dataset: str, root: Path, split: str, *, download: bool) -> tuple:
     """A torchvision data set as arrays; downloads where asked."""
-    from eval.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
     from torchvision import datasets

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from eval.errors import UserError
 from eval.processes import rank, world_size
+from eval.torchvision_operators import declare_missing_operators
 
 MAXIMUM_CACHE_BYTES = 2**30
 """Resized images are kept in memory up to this size; beyond it they are resized batch by batch (by workers)."""
@@ -30,7 +31,6 @@ def resize(images: UInt8[Tensor, "image channel height width"], size: int) -> UI
     """Square images of ``size`` pixels (torchvision's antialiased bilinear resize; nothing done where they fit)."""
     if images.shape[-2:] == (size, size):
         return images
-    from eval.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
     from torchvision.transforms import v2

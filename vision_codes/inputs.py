@@ -48,3 +48,8 @@ def open_images(
     elif config.images == "phase-scrambled":
         images = phase_scrambled(found.images, config.seed)
     return images, provenance
+
+
+def describe_model(model: ResNetVAE, config: ImagesConfig) -> dict[str, Any]:
+    """Provenance of the network a command looked at."""
+    return {"folder": config.model, "architecture": model.architecture.as_json(), "untrained": config.untrained}

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eval.errors import UserError, known_name
+from eval.torchvision_operators import declare_missing_operators
 
 RECONSTRUCTION_LOSSES = ("mse", "bce")
 POOLINGS = ("average", "flatten")
@@ -317,7 +318,6 @@ def load_imagenet_encoder(model: ResNetVAE) -> str:
             f"expected base_width 64 and 3 channels for ImageNet weights; got {architecture.base_width} and "
             f"{architecture.channels}; pass --pretrained no"
         )
-    from eval.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
     from torchvision.models import ResNet18_Weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.commands import option
+from eval.options import option
 from llm_codes.configs.spectra import HarvestConfig
 
 

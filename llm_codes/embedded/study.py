@@ -22,7 +22,6 @@ import torch
 
 from eval.errors import UserError
 from eval.measures.statistics.resampling import bootstrap
-from eval.report.tables import text_table
 from eval.runs import Run
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.configs.embedded import TrainEmbeddedConfig
@@ -34,14 +33,6 @@ from llm_codes.embedded.tokenizer import train_tokenizer
 from llm_codes.embedded.training import train
 
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "pretrained" / "gpt2-sotu"
-
-
-def command(config: TrainEmbeddedConfig, run: Run) -> str:
-    """Train (or continue) in the run folder; the model is its folder `model/`. Returns the table of bits per byte."""
-    results = train_embedded(config, run)
-    run.finish(results, corpus=config.corpus)
-    lengths = {run.path("model").as_posix(): results["held_out"]["bits_per_byte"], **results["compressors"]}
-    return text_table([{"held-out text under": name, "bits per byte": f"{bits:.4f}"} for name, bits in lengths.items()])
 
 
 def train_embedded(config: TrainEmbeddedConfig, run: Run) -> dict[str, Any]:

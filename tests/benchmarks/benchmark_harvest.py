@@ -31,7 +31,7 @@ from eval.torchvision_operators import declare_missing_operators
 declare_missing_operators()
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import harvest
-from llm_codes.lenses.spectra.study import SiteMomentsConsumer
+from llm_codes.lenses.spectra.moments import SiteMomentsConsumer
 from llm_codes.models import Model, load_model
 from llm_codes.sites import resolve_sites
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from eval import commands
-from eval.commands import Command, RunConfig, option
+from eval.commands import Command
 from eval.errors import UserError
+from eval.options import RunConfig, option
 
 ROOT = Path(__file__).resolve().parents[2]
 

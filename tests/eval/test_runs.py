@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.commands import RunConfig, option
 from eval.errors import UserError
+from eval.options import RunConfig, option
 from eval.runs import Run, atomic_path, json_text
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import toy.claims
 from eval.claims import VERDICTS
 from eval.runs import Run, json_ready
 from toy.__main__ import main
+from toy.capacity.command import EXPERIMENT
 from toy.configs.claims import ClaimsConfig
 
 TINY = {
@@ -81,7 +83,8 @@ def test_a_finished_experiment_is_not_measured_again(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path, "--only", "capacity")
-    monkeypatch.setattr("toy.capacity.chapter.measure", lambda config: pytest.fail("measured again"))
+    forbidden = replace(EXPERIMENT, measure=lambda config: pytest.fail("measured again"))
+    monkeypatch.setattr("toy.capacity.command.EXPERIMENT", forbidden)
     assert run(tmp_path, "--only", "capacity")["claims"]
 
 

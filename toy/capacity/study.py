@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.experiment import run_experiment
 from eval.measures.information import capacity
-from eval.runs import Run, json_ready
+from eval.runs import json_ready
 from toy.capacity.cascade import simulate
 from toy.configs.capacity import CapacityConfig
 from toy.safeguards import check_count, check_share
@@ -117,9 +116,3 @@ def measure_power_law() -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def command(config: CapacityConfig, run: Run) -> str:
-    from toy.capacity import chapter
-
-    return run_experiment(chapter, "capacity", "Capacity of codes under dropout", config, run)

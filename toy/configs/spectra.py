@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.commands import RunConfig, option
+from eval.options import RunConfig, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from eval.errors import known_name
-from eval.experiment import run_experiment
 from eval.measures.information import ESTIMATORS, estimate_information
 from eval.measures.information.critics import NetworkOptions
 from eval.progress import progress
-from eval.runs import Run, json_ready
+from eval.runs import json_ready
 from toy.configs.dropout_channel import DropoutChannelConfig
 from toy.dropout_channel.network import DeepNetworks, DeepSetting, messages_of, train
 from toy.safeguards import check_count, limited_threads, seed_range
@@ -140,9 +139,3 @@ def measure_self_tests(config: DropoutChannelConfig) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def command(config: DropoutChannelConfig, run: Run) -> str:
-    from toy.dropout_channel import chapter
-
-    return run_experiment(chapter, "dropout-channel", "Dropout as a channel", config, run)

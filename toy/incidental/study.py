@@ -17,9 +17,8 @@ from typing import Any
 import torch
 
 from eval.errors import UserError
-from eval.experiment import run_experiment
 from eval.progress import progress
-from eval.runs import Run, json_ready
+from eval.runs import json_ready
 from toy.configs.incidental import IncidentalConfig
 from toy.incidental.counts import count, polysemantic_count
 from toy.incidental.dynamics import row_decay
@@ -173,9 +172,3 @@ def _by_owner(weights: torch.Tensor) -> torch.Tensor:
     owned = weights.abs() > 0.5
     first = torch.where(owned.any(0), owned.int().argmax(0), len(weights))
     return torch.argsort(first, stable=True)
-
-
-def command(config: IncidentalConfig, run: Run) -> str:
-    from toy.incidental import chapter
-
-    return run_experiment(chapter, "incidental", "Incidental polysemanticity", config, run)

@@ -14,9 +14,8 @@ from typing import Any
 import torch
 
 from eval.errors import UserError
-from eval.experiment import run_experiment
 from eval.progress import progress
-from eval.runs import Run, json_ready
+from eval.runs import json_ready
 from toy.configs.one_way import OneWayConfig
 from toy.one_way.probes import layer_codes, probe, train_network
 from toy.one_way.problem import Problem, check_primes, problem_of
@@ -113,9 +112,3 @@ def _probe_network(problem: Problem, config: OneWayConfig, seed: int) -> dict[st
                 if layer == len(codes) - 1:
                     cells[layer, given, kind, "control"] = probe(shown, control, train, test, **options)
     return {"network": accuracy, "cells": cells}
-
-
-def command(config: OneWayConfig, run: Run) -> str:
-    from toy.one_way import chapter
-
-    return run_experiment(chapter, "one-way", "One-way code", config, run)

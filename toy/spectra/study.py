@@ -9,21 +9,16 @@ neighbouring stimuli; the polytopes are those of the output ReLU in input space.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from eval.claims import Claim
-from eval.experiment import run_experiment
 from eval.measures.codes.code_map import CodeMap, CodePart
 from eval.measures.codes.polytope import SplineCodes, code_density
 from eval.measures.projections.projection import action_per_trace, expected_action, minimum_action, sampled_actions
 from eval.measures.spectra.spectrum import Spectrum
-from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
-from eval.report.page import Page
-from eval.runs import Run, json_ready
+from eval.runs import json_ready
 from toy.configs.spectra import SpectraConfig
 from toy.safeguards import check_count
 from toy.superposition.measures import dimensions_per_feature
@@ -94,68 +89,3 @@ def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) 
         codes[np.arange(half)[apart]], codes[np.arange(half, 2 * half)[apart]], first[apart], second[apart]
     )
     return {"distinct_codes": codes.n_distinct() / len(inputs), "density": float(np.mean(density.value))}
-
-
-def judge(results: dict[str, Any]) -> list[Claim]:
-    """The sampled action of random projections against the corrected closed form."""
-    worst = max(results["models"], key=lambda row: abs(row["sampled_action"] / row["expected_action"] - 1))
-    ratio = worst["sampled_action"] / worst["expected_action"]
-    return [
-        Claim(
-            claim="The action of random projections of toy codes is 3/(2 m dt) sum |dA|^2",
-            source="Marshall & Kirchner 2023 (MK) eq. 4, corrected: second moment of differences",
-            prediction="sampled/closed form = 1",
-            measured=ratio,
-            tolerance=0.1,
-            verdict="holds" if abs(ratio - 1) <= 0.1 else "fails",
-            seeds=1,
-            n=200,
-            note="farthest of the models; 200 projections each",
-        )
-    ]
-
-
-def draw(run: Run, results: dict[str, Any]) -> dict[str, SavedFigure]:
-    """Spectra, and the three measures against sparsity."""
-    fig, (left, right) = figure(1, 2, width=7.6, height=3.0)
-    for colour, row in zip(COLOURS, results["models"], strict=False):
-        values = np.array(row["eigenvalues"]) / sum(row["eigenvalues"])
-        style = "--" if row["model"] == "untrained" else "-"
-        left.loglog(
-            np.arange(1, len(values) + 1), values, style, color=colour, label=f"{row['model']}, S={row['sparsity']:g}"
-        )
-    left.set_xlabel("index")
-    left.set_title("Share of variance")
-    left.legend()
-    trained = [row for row in results["models"] if row["model"] == "trained"]
-    x = [f"{row['sparsity']:g}" for row in trained]
-    right.plot(
-        x, [row["participation_ratio"] / results["n_hidden"] for row in trained], "o-", label="participation ratio / m"
-    )
-    right.plot(x, [row["action_per_trace"] for row in trained], "s-", label="action / trace")
-    right.plot(x, [row["distinct_codes"] for row in trained], "^-", label="distinct codes / inputs")
-    right.set_xlabel("sparsity S")
-    right.legend()
-    caption = (
-        f"Superposition models, n={results['n_features']}, m={results['n_hidden']}: spectrum, action, spline codes."
-    )
-    return {"spectra": save_figure(run, fig, "toy-spectra", caption)}
-
-
-def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, SavedFigure]) -> None:
-    """The chapter with its figure and table."""
-    section = page.section("Spectra, action and polytopes of toy codes", "spectra")
-    section.text(
-        "The measures of the language and vision wings on superposition models: eigenspectrum of the hidden code, "
-        "action along a walk from feature to feature, spline codes of the output ReLU. Exponents need more indices "
-        "than a hidden layer this narrow has; they are given for indices 2 to m and should be read as descriptions."
-    )
-    section.figure(figures["spectra"])
-    rows = [{k: v for k, v in row.items() if k != "eigenvalues"} for row in results["models"]]
-    section.table(rows, caption="One row per model.")
-
-
-def command(config: SpectraConfig, run: Run) -> str:
-    import toy.spectra.study as experiment
-
-    return run_experiment(experiment, "spectra", "Spectra of toy codes", config, run)

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from eval.errors import UserError
-from eval.experiment import run_experiment
 from eval.measures.information.capacity import compression_rate, informative_sparsity
-from eval.runs import Run, json_ready
+from eval.runs import json_ready
 from toy.configs.superposition import SuperpositionConfig
 from toy.safeguards import check_count, seed_range
 from toy.superposition.measures import (
@@ -118,9 +117,3 @@ def measure_phase(config: SuperpositionConfig) -> dict[str, Any]:
         "superposition_dense": float((phases[:, 0] == both).double().mean()),
         "superposition_sparse": float((phases[:, -1] == both).double().mean()),
     }
-
-
-def command(config: SuperpositionConfig, run: Run) -> str:
-    from toy.superposition import chapter
-
-    return run_experiment(chapter, "superposition", "Superposition", config, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from eval.commands import RunConfig, option
+from eval.options import RunConfig, option
 
 _PAPER: dict[str, Any] = {
     "image_size": 224,

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from eval.errors import UserError
+from eval.measures.geometry.segments import Crossings as SegmentCrossings
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,59 @@ def _only_sign_changes(roots: np.ndarray, value) -> np.ndarray:
     kept_first = np.where(np.isfinite(first) & (before != middle), first, np.nan)
     kept_second = np.where(both & (middle != after), second, np.nan)
     return np.sort(np.concatenate([kept_first, kept_second], axis=1), axis=1)
+
+
+def normalised_crossings(
+    start: Float[np.ndarray, ...],  # shapes are checked below, with a line that names them
+    end: Float[np.ndarray, ...],
+    weight: Float[np.ndarray, ...],
+    bias: Float[np.ndarray, ...],
+    *,
+    gain: Float[np.ndarray, " width"] | None = None,
+    shift: Float[np.ndarray, " width"] | None = None,
+    epsilon: float = 1e-5,
+    centred: bool = True,
+    site: str = "mlp",
+) -> SegmentCrossings:
+    """Which neurons of a normalised MLP flip between two residual-stream vectors, and where? Exact.
+
+    Args:
+        start, end: the residual stream at both ends, ``[width]``.
+        weight ``[unit width]``, bias ``[unit]``: the first linear layer, pre-activation = weight @ norm(x) + bias.
+        gain, shift: of the normalisation (ones and zeros by default); epsilon: added to the variance.
+        centred: True for LayerNorm, False for RMSNorm.
+
+    Returns:
+        `Crossings` with ``counting="exact"``; at most two per unit. Scaling x barely moves the code of such a block:
+        sigma takes the scale out again. That is not "no boundaries".
+
+    Raises:
+        UserError: shapes that do not match, non-finite values, an epsilon below 0.
+    """
+    x0, x1, w = (np.asarray(v, dtype=np.float64) for v in (start, end, weight))
+    b = np.asarray(bias, dtype=np.float64)
+    if x0.shape != x1.shape or w.ndim != 2 or w.shape[1] != len(x0) or b.shape != (len(w),):
+        raise UserError(
+            f"expected start and end [width], weight [unit, width], bias [unit]; got {x0.shape}, {x1.shape}, "
+            f"{w.shape}, {b.shape}; pass one vector per end"
+        )
+    if not all(np.isfinite(v).all() for v in (x0, x1, w, b)) or epsilon < 0:
+        raise UserError(f"expected finite values and epsilon >= 0; got NaN, infinity or epsilon={epsilon}")
+    if np.array_equal(x0, x1):
+        none = np.zeros(0, dtype=np.int64)
+        return SegmentCrossings(np.zeros(0), none, none, none, none, sites=(site,), length=0.0)
+    found = layer_norm_crossings(x0, x1, w, b, scale=gain, offset=shift, epsilon=epsilon, centre=centred)
+    units, which = np.nonzero(np.isfinite(found.roots))
+    times = found.roots[units, which]
+    c0, c1 = (x0 - x0.mean(), x1 - x1.mean()) if centred else (x0, x1)
+    first = np.where(np.isfinite(found.roots[:, 0]), found.roots[:, 0] / 2, 0.5)
+    scaled = w if gain is None else w * np.asarray(gain, dtype=np.float64)
+    constant = b if shift is None else b + w @ np.asarray(shift, dtype=np.float64)
+    stream = c0 + first[:, None] * (c1 - c0)
+    sigma = np.sqrt(np.mean(stream * stream, axis=1) + epsilon)
+    starts_on = np.einsum("uw,uw->u", scaled, stream) + constant * sigma > 0
+    before = starts_on[units] ^ (which % 2 == 1)
+    order = np.argsort(times, kind="stable")
+    zero = np.zeros(len(order), dtype=np.int64)
+    flips = [np.asarray(v, dtype=np.int64)[order] for v in (units, before, ~before)]
+    return SegmentCrossings(times[order], zero, *flips, sites=(site,), length=found.length)

@@ -12,10 +12,12 @@ from typing import Any
 from eval.report.page import Page, Section
 from eval.runs import Run
 from llm_codes.corpus import Corpus
-from llm_codes.lenses.circuits.page import add_chapter, circuit_data, keep_known_outputs
-from llm_codes.lenses.connectors.command import SHIPPED, Chain, chain_folder, open_chain
+from llm_codes.lenses.circuits.page import add_chapter
+from llm_codes.lenses.circuits.study import circuit_data, keep_known_outputs
+from llm_codes.lenses.connectors.files import SHIPPED, Chain, chain_folder, open_chain
 from llm_codes.lenses.connectors.interventions import KINDS, validate_edges
-from llm_codes.lenses.connectors.study import FeaturePairs, harvest_pairs, mlp_function
+from llm_codes.lenses.connectors.pairs import FeaturePairs, harvest_pairs
+from llm_codes.lenses.connectors.study import mlp_function
 from llm_codes.lenses.saes.files import check_fits, load_sae, model_hash
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site

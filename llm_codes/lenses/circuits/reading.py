@@ -17,10 +17,8 @@ from torch import Tensor
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector, FeatureRows
 from eval.measures.connectors.logic_forms import LogicForm, logic_forms
-from llm_codes.lenses.connectors.study import FeaturePairs
+from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.files import SAEFolder
-from llm_codes.models import Model
 
 ON_ABOVE = 0.5
 
@@ -123,30 +121,6 @@ def on_levels(rows: FeatureRows, on_above: float = ON_ABOVE) -> Tensor:
 def named_form(forms: Sequence[LogicForm]) -> LogicForm | None:
     """The form a feature was named with, or `None`."""
     return next((form for form in forms if form.named), None)
-
-
-@torch.no_grad()
-def logits_effect(model: Model, sae: SAEFolder, features: Sequence[int], count: int = 5) -> list[dict[str, list[str]]]:
-    """Tokens that each output feature's vector promotes and demotes directly (through the unembedding; the final
-    norm's gain is applied, its rescaling and later layers are not)."""
-    bridge: Any = model.bridge
-    unembed = bridge.unembed.weight.detach().float() if hasattr(bridge.unembed, "weight") else bridge.W_U.T.detach()
-    unembed = unembed if unembed.shape[0] == model.vocabulary_size else unembed.T
-    gain = _final_gain(bridge)
-    vectors: Tensor = sae.vectors[list(features)].to(unembed.device).float()
-    vectors = vectors - vectors.mean(1, keepdim=True)
-    effect = (vectors * gain) @ unembed.T
-    effect = effect - effect.mean(1, keepdim=True)
-    out = []
-    for row in effect:
-        up, down = row.topk(count).indices.tolist(), (-row).topk(count).indices.tolist()
-        out.append({"promotes": model.token_strings(up), "demotes": model.token_strings(down)})
-    return out
-
-
-def _final_gain(bridge: Any) -> Tensor | float:
-    weight = getattr(getattr(bridge, "ln_final", None), "weight", None)
-    return 1.0 if weight is None else weight.detach().float()
 
 
 def describe_feature(

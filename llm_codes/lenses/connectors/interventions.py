@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eval.measures.connectors.connector import Connector, FeatureRows
 from eval.measures.connectors.faithfulness import edge_agreement
-from llm_codes.lenses.connectors.study import FeaturePairs
+from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.files import SAEFolder
 
 KINDS = {"ablate": -1.0, "boost": 1.0}

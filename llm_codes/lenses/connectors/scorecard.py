@@ -20,8 +20,8 @@ from eval.measures.connectors.connector import Connector, FeatureRows
 from eval.measures.connectors.faithfulness import scorecard, share_of_gap
 from eval.progress import progress
 from llm_codes.corpus import Corpus
+from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.connectors.reruns import ComputedOnce
-from llm_codes.lenses.connectors.study import FeaturePairs
 from llm_codes.lenses.saes.files import SAEFolder
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site

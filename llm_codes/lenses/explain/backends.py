@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eval.errors import UserError, nearest
+from eval.explanation.chat_simulators import ServerChat, ServerSimulator
 from eval.explanation.classification import ChatJudge, Judge, TokenLookupJudge
+from eval.explanation.client import Client, ClientSettings
 from eval.explanation.explainers import ChatExplainer, Explainer, TokenLookupExplainer
+from eval.explanation.journal import Journal, JournaledChat, JournaledSimulator
+from eval.explanation.local_simulator import LocalSimulator
 from eval.explanation.simulators import Simulator, TokenLookupSimulator
+from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
+from llm_codes.models import load_model
 
 if TYPE_CHECKING:
     from eval.explanation.client import Client
-    from eval.explanation.evaluate import Settings
     from eval.explanation.journal import Journal
-    from eval.explanation.records import Book
     from eval.runs import Run
     from llm_codes.configs.explain import ExplainConfig
     from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
     from llm_codes.models import Model
+
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BACKENDS = ("token-lookup", "local", "openai")
@@ -55,12 +60,6 @@ class Parts:
         out["local_forward_passes"] = sum(model.passes for model in self.local.values())
         out["seconds"] = round(time.time() - self.started, 1)
         return out
-
-    def dry_run(self, books: Mapping[str, Book], settings: Settings) -> str:
-        """What would be asked, in requests, tokens and dollars; nothing is sent."""
-        from llm_codes.lenses.explain.dry_run import describe
-
-        return describe(self, books, settings)
 
 
 def parse_backend(text: str, flag: str) -> tuple[str, str]:
@@ -114,10 +113,7 @@ class _Builder:
         if backend == "token-lookup":
             return TokenLookupExplainer()
         if backend == "openai":
-            from eval.explanation.chat_simulators import ServerChat
-
             return ChatExplainer(ServerChat(self.open_client(), model))
-        from eval.explanation.journal import JournaledChat
 
         return ChatExplainer(JournaledChat(self.local(model), self.open_journal(), self.local(model).identity))
 
@@ -125,20 +121,14 @@ class _Builder:
         if backend == "token-lookup":
             return TokenLookupSimulator(), TokenLookupJudge()
         if backend == "openai":
-            from eval.explanation.chat_simulators import ServerChat, ServerSimulator
-
             client = self.open_client()
             return ServerSimulator(client, model, self.config.mode), ChatJudge(ServerChat(client, model, logprobs=True))
-        from eval.explanation.journal import JournaledChat, JournaledSimulator
-        from eval.explanation.local_simulator import LocalSimulator
 
         local, journal = self.local(model), self.open_journal()
         simulator = JournaledSimulator(LocalSimulator(local), journal, local.identity)
         return simulator, ChatJudge(JournaledChat(local, journal, local.identity))
 
     def local(self, name: str) -> LocalLanguageModel:
-        from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
-        from llm_codes.models import load_model
 
         if name not in self.models:
             same = name == self.config.model and self.config.dtype == "float32"
@@ -147,7 +137,6 @@ class _Builder:
         return self.models[name]
 
     def open_journal(self) -> Journal:
-        from eval.explanation.journal import Journal
 
         if self._journal is None:
             path = self.config.journal or self.run.path("journal.sqlite")
@@ -155,7 +144,6 @@ class _Builder:
         return self._journal
 
     def open_client(self) -> Client:
-        from eval.explanation.client import Client, ClientSettings
 
         if self.client is None:
             config = self.config

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from eval.explanation import page
 from eval.explanation.evaluate import UnitResult
+from eval.explanation.neuron_record import write_neuron_records
 from eval.report.tables import csv_text, text_table
 from eval.runs import json_ready
+from llm_codes.lenses.explain.rows import scores_row
 
 if TYPE_CHECKING:
     from eval.report.figures import SavedFigure
@@ -38,15 +40,12 @@ def write_outputs(
     provenance: Mapping[str, Any],
 ) -> str:
     """Write every file of the run; returns the table for stdout."""
-    from llm_codes.lenses.explain.study import scores_row
 
     run.write_text("scores.jsonl", jsonl_text([scores_row(result) for result in results]))
     run.write_text("tables/by_layer.csv", csv_text(tables["by_layer"]))
     run.write_text("tables/by_score.csv", csv_text(tables["by_score"]))
     run.write_text("tables/paired.csv", csv_text(tables["paired"]))
     if records:
-        from eval.explanation.neuron_record import write_neuron_records
-
         write_neuron_records(run, recorded.books["trained"], results)
     saved = page.depth_figure(run, tables["by_layer"])
     whole = run.finish(tables, **provenance)

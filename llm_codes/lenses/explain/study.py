@@ -10,22 +10,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from eval.errors import UserError, known_name
-from eval.explanation import statistics
-from eval.explanation.evaluate import PRIMARY, Settings, UnitResult, explain_and_score
+from eval.explanation.evaluate import Settings, UnitResult, explain_and_score
 from eval.explanation.records import Book, Recorder
 from eval.explanation.units import parse_kinds
 from eval.explanation.windows import SPLITS, Windows, leakage, remove_near_duplicates, split_documents
 from eval.progress import progress
-from llm_codes.corpus import Corpus, load_corpus
+from llm_codes.corpus import Corpus
 from llm_codes.harvest import harvest
-from llm_codes.lenses.explain.backends import Parts, open_parts
+from llm_codes.lenses.explain.backends import Parts
+from llm_codes.lenses.explain.cluster_units import cluster_readouts
 from llm_codes.lenses.explain.units import (
     Readout,
     RecordUnits,
@@ -33,17 +33,12 @@ from llm_codes.lenses.explain.units import (
     centred,
     columns_of,
     coordinate_readout,
-    describe_readouts,
     direction_readout,
     sae_folders,
     sae_readout,
 )
 from llm_codes.models import Model, load_model
 from llm_codes.sites import Site, resolve_sites
-
-if TYPE_CHECKING:
-    from eval.runs import Run
-    from llm_codes.configs.explain import ExplainConfig
 
 CONTROLS = ("shuffled", "untrained")
 
@@ -123,8 +118,6 @@ def build_readouts(
             out += [sae_readout(model, folder, per_layer, seed) for folder in sae_folders(source)]
             continue
         if kind == "cluster":
-            from llm_codes.lenses.explain.cluster_units import cluster_readouts
-
             out += cluster_readouts(model, explain_part, sites, per_layer, batch_size)
             continue
         for site in sites:
@@ -230,143 +223,3 @@ def explain(
         if store is not None:
             store(condition, found)
     return results
-
-
-def pairs_of(results: Sequence[UnitResult]) -> list[tuple[str, str]]:
-    """Which kinds are compared: neurons with every other kind, and every kind with its own controls."""
-    labels = list(dict.fromkeys(statistics.label(result) for result in results))
-    plain = [name for name in labels if "(" not in name]
-    first = plain[0]
-    return [(first, other) for other in plain[1:]] + [(name.split(" (")[0], name) for name in labels if "(" in name]
-
-
-def summarise(results: Sequence[UnitResult], n_layers: int, seed: int = 0) -> dict[str, Any]:
-    """The tables of `results.json`: by layer, pairs, nulls, baselines, claims, faults."""
-    reasons: dict[str, int] = {}
-    notes: dict[str, int] = {}
-    for result in results:
-        if result.primary.reason:
-            key = f"{statistics.label(result)}: {result.primary.reason}"
-            reasons[key] = reasons.get(key, 0) + 1
-        for note, count in result.notes.items():
-            notes[note] = notes.get(note, 0) + count
-    baselines = sorted({name for result in results for name in result.baselines} - {"constant"})
-    outside = [result.outside for result in results if result.outside is not None]
-    claims = statistics.depth_claims(results, n_layers, seed=seed)
-    return {
-        "by_layer": statistics.by_layer(results, lambda result: result.primary, seed),
-        "paired": statistics.differences(results, pairs_of(results), seed=seed),
-        "null": statistics.against_null(results, seed),
-        "baselines": {name: statistics.against_baseline(results, name, seed) for name in baselines},
-        "by_score": statistics.every_score(results, seed),
-        "claims": [claim.as_json() for claim in claims],
-        "undefined": reasons,
-        "notes": notes,
-        "missing_predictions": sum(result.missing for result in results),
-        "mean_mass_outside_0_to_10": float(np.mean(outside)) if outside else None,
-        "primary": {"mix": PRIMARY[0], "score": PRIMARY[1]},
-    }
-
-
-def scores_row(result: UnitResult) -> dict[str, Any]:
-    """One line of `scores.jsonl`: the unit, its words, every score with its interval or reason."""
-
-    def fields(scores: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for name, score in scores.items() for key, value in score.fields(name).items()}
-
-    return {
-        "unit": result.unit.name,
-        "kind": statistics.label(result),
-        "layer": result.unit.layer,
-        "index": result.unit.index,
-        "site": result.unit.site,
-        "source": result.unit.source,
-        "condition": result.condition,
-        "sign": result.sign,
-        "scale": result.scale,
-        "explanation": result.explanation.text,
-        "explanation_reason": result.explanation.reason,
-        "scores": {mix: fields(scores) for mix, scores in result.scores.items()},
-        "baselines": {
-            name: {mix: fields(scores) for mix, scores in by_mix.items()} for name, by_mix in result.baselines.items()
-        },
-        "tasks": {task: fields(scores) for task, scores in result.tasks.items()},
-        **result.null.fields("other_units_explanations"),
-        "mass_outside_0_to_10": result.outside,
-        "missing_predictions": result.missing,
-        "notes": result.notes,
-    }
-
-
-def describe_setting(config: ExplainConfig, recorded: Recorded) -> str:
-    """One paragraph: what was compared, on which windows, under which sign policy."""
-    book = next(iter(recorded.books.values()))
-    n_documents = len(np.unique(recorded.windows.document[book.shared["score"]]))
-    return (
-        f"{config.model} on {config.corpus}; explainer {config.explainer}, simulator {config.simulator}, calibration "
-        f"{config.calibration}. Primary score: Pearson correlation pooled over the {len(book.shared['score'])} random "
-        f"windows of {config.window} tokens ({n_documents} documents) that all units share. Neurons and directions are "
-        f"read at {config.site}; neurons {config.neurons}. A unit's activation is relu(x); directions are centred on "
-        f"the explain set, sign policy {config.sign}. Explain and score sets share no document."
-    )
-
-
-def command(config: ExplainConfig, run: Run) -> str:
-    """`python -m llm_codes explain`."""
-    from llm_codes.lenses.explain.chapter import write_outputs
-
-    model = load_model(config.model, device=config.device, dtype=config.dtype)
-    corpus = load_corpus(
-        config.corpus,
-        model.tokenizer,
-        context=config.window + 1,
-        n_tokens=config.tokens,
-        split=config.split,  # type: ignore[arg-type]
-        seed=config.seed,
-    )
-    with open_parts(config, run, model) as parts:
-        lookup = parts.needs_no_language_model
-        n_top = config.top_windows if config.top_windows >= 0 else (10 if lookup else 5)
-        recorded = record(
-            model,
-            corpus,
-            kinds=config.units,
-            per_layer=config.per_layer,
-            layers=config.layers,
-            site=config.site,
-            neurons=config.neurons,
-            sign=config.sign,
-            controls=config.controls,
-            random_windows=config.random_windows or (120 if lookup else 20),
-            top_windows=n_top,
-            calibrate=config.calibration != "none",
-            batch_size=config.batch_size,
-            seed=config.seed,
-        )
-        settings = Settings(
-            top_windows=n_top,
-            calibration=config.calibration,
-            tasks=config.scorers,
-            questions=config.questions,
-            n_resamples=config.resamples,
-            seed=config.seed,
-        )
-        if config.dry_run:
-            return parts.dry_run(recorded.books, settings)
-        results = explain(recorded, parts, settings)
-        tables = {
-            "setting": describe_setting(config, recorded),
-            **summarise(results, model.n_layers, config.seed),
-            "leakage": recorded.audit(),
-            "cost": parts.cost(),
-            "skipped_controls": recorded.skipped,
-            "readouts": describe_readouts(recorded.readouts),
-        }
-    return write_outputs(
-        run,
-        tables,
-        results,
-        recorded,
-        records=config.records,
-        provenance={"model": model.provenance(), "corpus": corpus.describe()},
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,34 @@ from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
 from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
 from eval.scores import Score
 from llm_codes.lenses.polytopes.rays import Rays
+from llm_codes.lenses.polytopes.study import Study
+
+
+def judge(found: Study, seed: int) -> list[Claim]:
+    """Every statement of the paper that a language model can test, judged on one study."""
+    clusters, directions = found.results["clusters"], found.results["directions"]
+    return [
+        *of_clusters(clusters, directions, found.top, found.of_codes.labels, seed),
+        *of_density(found.contrast),
+        *of_rays(found.rays, directions, seed),
+        of_maps(found.footnote),
+    ]
+
+
+def documented(claims: Sequence[Claim]) -> dict[str, Any]:
+    """The keys `predictions` and `claims` of `results.json`."""
+    predictions = [
+        {
+            "prediction": claim.source,
+            "statement": claim.claim,
+            "verdict": claim.verdict,
+            "number": claim.measured,
+            "ci": claim.interval,
+            "note": claim.note,
+        }
+        for claim in claims
+    ]
+    return {"predictions": predictions, "claims": [claim.as_json() for claim in claims]}
 
 
 def _claim(statement: str, source: str, prediction: str, score: Score, verdict: Any, note: str = "") -> Claim:

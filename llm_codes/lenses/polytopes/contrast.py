@@ -19,7 +19,7 @@ from eval.measures.codes.polytope import code_density
 from eval.measures.geometry.layer_norm_segment import layer_norm_crossings
 from eval.measures.statistics.resampling import bootstrap_mean
 from eval.scores import Score
-from llm_codes.lenses.polytopes.maps import Block
+from llm_codes.lenses.polytopes.maps import Block, secant_gate
 from llm_codes.lenses.polytopes.samples import TokenSample, hard_codes
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
@@ -147,8 +147,6 @@ def _by_class(values: np.ndarray, pairs: ClassPairs) -> np.ndarray:
 def _soft(block: Block, pre: np.ndarray, inputs: np.ndarray, pairs: ClassPairs) -> list[float | None]:
     """Mean soft density (L1 of the gate probabilities) within and between classes."""
     import torch
-
-    from llm_codes.lenses.polytopes.maps import secant_gate
 
     out: list[float | None] = []
     for second in (pairs.same, pairs.other):

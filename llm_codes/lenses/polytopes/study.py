@@ -7,12 +7,11 @@ study.results["clusters"]["codes"]["cards"][0]["exemplars"]
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from eval.claims import Claim, claims_rows
 from eval.measures.clustering.clusters import Clusters, cluster_codes, cluster_points
 from eval.measures.clustering.monosemanticity import monosemanticity
 from eval.measures.codes.polytope import SplineCodes
@@ -24,24 +23,17 @@ from eval.measures.dictionaries.directions import (
     top_items,
 )
 from eval.measures.geometry.layer_norm_segment import layer_norm_crossings
-from eval.measures.statistics.resampling import bootstrap
-from eval.report.tables import csv_text, text_table
-from eval.runs import Run
+from eval.measures.statistics.rank_correlation import rank_correlation
 from eval.scores import Score
 from llm_codes.corpus import Corpus
-from llm_codes.harvest import open_inputs
-from llm_codes.lenses.polytopes import claims as verdicts
-from llm_codes.lenses.polytopes.cards import card_text, cluster_cards, summary
+from llm_codes.lenses.polytopes.cards import cluster_cards, summary
 from llm_codes.lenses.polytopes.contrast import density_by_layer
 from llm_codes.lenses.polytopes.dictionaries import DictionaryRows, describe_dictionaries
 from llm_codes.lenses.polytopes.maps import Block, map_distances, map_errors, map_spectrum
 from llm_codes.lenses.polytopes.rays import SCALES, Rays, scale_rays
 from llm_codes.lenses.polytopes.samples import TokenSample, collect, hard_codes
-from llm_codes.models import Model, load_model
-from llm_codes.sites import parse_layers, resolve_site
-
-if TYPE_CHECKING:
-    from llm_codes.configs.polytopes import PolytopesConfig
+from llm_codes.models import Model, load_model, untrained_like
+from llm_codes.sites import Site, parse_layers, resolve_site
 
 TOP_ITEMS = 20
 MAP_PAIRS = 600
@@ -49,8 +41,9 @@ MAP_PAIRS = 600
 
 @dataclass
 class Study:
-    """What `polytopes` found: the sample, the codes, both clusterings, histograms and rays for the figures, the claims,
-    and `results` as written to `results.json`."""
+    """What `polytopes` found: the sample, the codes, both clusterings, histograms and rays for the figures, what the
+    claims are judged on (top tokens of NMF directions, contrast of densities, the footnote's correlation), and
+    `results` as written to `results.json` (to which `claims.documented` adds the verdicts)."""
 
     sample: TokenSample
     codes: SplineCodes
@@ -58,7 +51,9 @@ class Study:
     of_activations: Clusters
     histograms: tuple[np.ndarray, np.ndarray]
     rays: dict[str, Rays]
-    claims: list[Claim] = field(default_factory=list)
+    top: list[np.ndarray]
+    contrast: dict[str, dict[str, Score]]
+    footnote: Score
     results: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,10 +95,7 @@ def polytopes(
     steps = np.linspace(0, model.n_layers - 1, min(density_layers, model.n_layers)).round().astype(int)
     compared = sorted({int(layer) for layer in steps})
     blocks = {layer: Block.of(model, layer) for layer in sorted({*compared, *span})}
-    sites = [resolve_site(model, "mlp_pre", layer) for layer in sorted({*compared, *span})]
-    sites += [resolve_site(model, "mlp_post", layer) for layer in span]
-    sites += [resolve_site(model, "resid_mid", layer) for layer in sorted({*compared, *span})]
-    sites += [resolve_site(model, "resid_pre", span[0])]
+    sites = _sites_read(model, span, compared)
     pre, post = ([resolve_site(model, kind, layer) for layer in span] for kind in ("mlp_pre", "mlp_post"))
     more = DictionaryRows(pre, post, corpus.context, len(corpus), dictionary_tokens) if dictionary_steps else None
     sample = collect(model, corpus, sites, beside=[more] if more else [], **harvest_options)
@@ -125,13 +117,7 @@ def polytopes(
     rays = _rays(model, corpus, sample, span[0], n_rays, seed)
     maps, footnote = describe_maps(model, sample, codes, of_codes, blocks[span[0]], span[0], seed)
     dictionaries = describe_dictionaries(sample, codes, hidden, more, options, n_features, dictionary_steps, seed)
-    found = Study(sample, codes, of_codes, of_activations, histograms, rays)
-    found.claims = [
-        *verdicts.of_clusters(clusters, directions, top, of_codes.labels, seed),
-        *verdicts.of_density(contrast),
-        *verdicts.of_rays(rays, directions, seed),
-        verdicts.of_maps(footnote),
-    ]
+    found = Study(sample, codes, of_codes, of_activations, histograms, rays, top, contrast, footnote)
     found.results = {
         "clusters": clusters,
         "density": density,
@@ -145,20 +131,20 @@ def polytopes(
             "map": _short_map(codes),
             "near_zero": float(codes.near_zero.mean()),
         },
-        "predictions": [
-            {
-                "prediction": c.source,
-                "statement": c.claim,
-                "verdict": c.verdict,
-                "number": c.measured,
-                "ci": c.interval,
-                "note": c.note,
-            }
-            for c in found.claims
-        ],
-        "claims": [claim.as_json() for claim in found.claims],
     }
     return found
+
+
+def _sites_read(model: Model, span: list[int], compared: list[int]) -> list[Site]:
+    """Sites of the one pass: pre-activations and MLP inputs at every layer coded or compared, hidden activations of the
+    coded ones, and the input of the first."""
+    layers = sorted({*compared, *span})
+    return [
+        *(resolve_site(model, "mlp_pre", layer) for layer in layers),
+        *(resolve_site(model, "mlp_post", layer) for layer in span),
+        *(resolve_site(model, "resid_mid", layer) for layer in layers),
+        resolve_site(model, "resid_pre", span[0]),
+    ]
 
 
 def _short_map(codes: SplineCodes) -> dict[str, Any]:
@@ -233,8 +219,6 @@ def _boundaries(stream: np.ndarray, block: Block, seed: int, count: int = 16) ->
 def _rays(model: Model, corpus: Corpus, sample: TokenSample, layer: int, n_rays: int, seed: int) -> dict[str, Rays]:
     if n_rays == 0:
         return {}
-    from llm_codes.lenses.spectra.study import untrained_like
-
     rays = {"trained": scale_rays(model, corpus, sample, layer, n_rays, seed=seed)}
     rays["matched noise"] = scale_rays(model, corpus, sample, layer, n_rays, noise=True, seed=seed)
     if not model.untrained and hasattr(model.bridge, "original_model"):
@@ -279,54 +263,3 @@ def describe_maps(
     names = ("residual", "gate_to_jacobian", "tangent_to_jacobian")
     frozen = {name: float(np.mean([getattr(error, name) for error in errors])) for name in names}
     return {"layer": layer, "frozen": frozen, "by_cluster": by_cluster, **score.fields("hamming_frobenius")}, score
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray, group: np.ndarray, seed: int) -> Score:
-    """Spearman correlation of two columns of pairs with an interval over groups (documents of the first members)."""
-    from scipy.stats import rankdata
-
-    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return Score.undefined("a constant distance has no rank correlation")
-    x, y = rankdata(first), rankdata(second)
-    place = np.unique(group, return_inverse=True)[1]
-    columns = np.stack([np.bincount(place, v) for v in (np.ones(len(x)), x, y, x * x, y * y, x * y)])
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        n, sx, sy, sxx, syy, sxy = (weights @ columns.T).T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (n * sxy - sx * sy) / np.sqrt((n * sxx - sx**2) * (n * syy - sy**2))
-
-    return bootstrap(statistic, columns.shape[1], seed=seed)
-
-
-def command(config: PolytopesConfig, run: Run) -> str:
-    """`python -m llm_codes polytopes`."""
-    from eval.report.page import Page
-    from llm_codes.lenses.polytopes.chapter import add_chapter, draw, tables
-
-    model, corpus = open_inputs(config)
-    found = polytopes(
-        model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size,
-        cluster_method=config.cluster_method, exact_up_to=config.exact_up_to,
-        n_directions=config.directions, negative=config.negative, n_features=config.features,
-        dictionary_steps=config.dictionary_steps, dictionary_tokens=config.dictionary_tokens,
-        density_layers=config.density_layers, n_rays=config.rays, seed=config.seed, batch_size=config.batch_size,
-        exclude_positions=config.exclude_positions, max_memory_gb=config.max_memory_gb,
-    )  # fmt: skip
-    run.write_arrays(
-        "codes",
-        words=found.codes.words,
-        code_labels=found.of_codes.labels,
-        activation_labels=found.of_activations.labels,
-    )
-    run.write_text("clusters.txt", "\n\n".join(map(card_text, found.results["clusters"]["codes"]["cards"])) + "\n")
-    for name, rows in tables(found.results).items():
-        run.write_text(f"tables/{name}.csv", csv_text(rows))
-    if run.writes:
-        page = Page(
-            f"Polytopes of {model.name}", f"{len(found.sample)} tokens of {config.corpus}, MLPs {config.layers}"
-        )
-        add_chapter(page, found.results, draw(run, found))
-        page.write(run)
-    run.finish(found.results, model=model.provenance(), corpus=corpus.describe())
-    return text_table(claims_rows(found.claims), ["source", "verdict", "measured", "claim"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eval.measures.connectors.connector import FeatureRows
-from llm_codes.lenses.connectors.study import FeaturePairs
+from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.models import Model
 
 BEFORE, AFTER = 10, 4

@@ -25,6 +25,7 @@ from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.progress import say
 from eval.runs import atomic_path, json_text
 from eval.torchvision_operators import declare_missing_operators
+from llm_codes.sites import resolve_site
 
 WEIGHTS, CONFIG, SPARSITY = "sae_weights.safetensors", "cfg.json", "sparsity.safetensors"
 GOOD_WEIGHT_PROCESSING = ("center_writing_weights", "center_unembed", "fold_ln", "fold_value_biases")
@@ -265,7 +266,6 @@ def check_width(sae: SAEFolder, hook: str, width: int) -> None:
 
 
 def site_width(model: Any, hook: str) -> int:
-    from llm_codes.sites import resolve_site
 
     return resolve_site(model, hook).width
 

@@ -29,6 +29,7 @@ from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
 from eval.progress import progress_bar, say
 from eval.runs import atomic_path
 from eval.wandb_logging import wandb_log
+from llm_codes.lenses.saes.lens_step import LensTrainer
 from llm_codes.lenses.saes.specification import SAESpec
 
 MAXIMUM_SKIPPED_IN_A_ROW = 20
@@ -115,7 +116,6 @@ def make_trainer(spec: SAESpec, total_steps: int, device: str) -> Any:
             seed=spec.seed,
         )
         return TopKTrainer(options, device)
-    from llm_codes.lenses.saes.lens_step import LensTrainer
 
     return LensTrainer(spec, device, warmup_steps=min(100, total_steps // 10))
 

@@ -24,6 +24,21 @@ def all_claims(results: dict[str, Any], trend: Score) -> list[Claim]:
     ]
 
 
+def documented(results: dict[str, Any], trend: Score) -> dict[str, Any]:
+    """The keys `claims` and `predictions` of `results.json`."""
+    claims = all_claims(results, trend)
+    predictions = [
+        {
+            "prediction": claim.claim,
+            "verdict": claim.verdict,
+            "number": claim.measured,
+            "ci": None if claim.interval is None else list(claim.interval),
+        }
+        for claim in claims
+    ]
+    return {"claims": [claim.as_json() for claim in claims], "predictions": predictions}
+
+
 def _interval(row: dict[str, Any], name: str) -> Score:
     if row.get(name) is None:
         return Score.undefined(row.get(f"{name}_reason") or "undefined")

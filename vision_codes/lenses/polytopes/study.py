@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from eval.errors import UserError
@@ -23,29 +22,28 @@ from eval.measures.geometry.affine_maps import local_map
 from eval.measures.geometry.piecewise_linear import Program
 from eval.measures.geometry.slices import Slice
 from eval.measures.geometry.tracing import trace
-from eval.measures.statistics.resampling import bootstrap
+from eval.measures.statistics.rank_correlation import image_rank_correlation
 from eval.progress import say
-from eval.runs import Run
 from eval.scores import Score
 from vision_codes.configs.polytopes import PolytopesConfig
-from vision_codes.lenses.polytopes.claims import all_claims
 from vision_codes.lenses.polytopes.controls import CONTROLS, control
 from vision_codes.lenses.polytopes.density import choose_layers, layer_activations, layer_densities, noise_density
 from vision_codes.lenses.polytopes.patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
 from vision_codes.lenses.polytopes.paths import Paths, interpolation, scaling, scaling_summary
 from vision_codes.lenses.polytopes.slices import image_slice
-from vision_codes.models import VisionModel, load_model
+from vision_codes.models import VisionModel
 
 
 @dataclass
 class Artefacts:
-    """What the figures need beside the numbers."""
+    """What figures and claims need beside the numbers; `trend`: of the density ratio over layers."""
 
     vectors: ChannelVectors | None = None
     interpolations: list[dict[str, Paths]] = field(default_factory=list)
     slices: dict[str, tuple[Slice, np.ndarray]] = field(default_factory=dict)
     hamming: np.ndarray = field(default_factory=lambda: np.empty(0))
     frobenius: np.ndarray = field(default_factory=lambda: np.empty(0))
+    trend: Score = field(default_factory=lambda: Score.undefined("not measured"))
 
 
 def polytopes(
@@ -64,7 +62,8 @@ def polytopes(
         slicing: the same network built for small images, for the slice through all of it; `None` skips that slice.
 
     Returns:
-        results (the documented keys of `results.json`) and what the figures need.
+        results (the documented keys of `results.json`, to which `claims.documented` adds the verdicts) and what figures
+        and claims need.
     """
     options = config or PolytopesConfig(out="")
     if len(images) < 4 or len(np.unique(labels)) < 2:
@@ -83,17 +82,6 @@ def polytopes(
         "clusters": study.clusters(),
         "slices": study.slices(slicing),
     }
-    claims = all_claims(results, study.trend)
-    results["claims"] = [claim.as_json() for claim in claims]
-    results["predictions"] = [
-        {
-            "prediction": claim.claim,
-            "verdict": claim.verdict,
-            "number": claim.measured,
-            "ci": None if claim.interval is None else list(claim.interval),
-        }
-        for claim in claims
-    ]
     return results, study.artefacts
 
 
@@ -115,7 +103,6 @@ class _Study:
             for kind in CONTROLS:
                 module = control(self.model.module, kind, self.x, self.options.seed)
                 self.networks[kind] = trace(module, self.x[0], f"{self.model.name}, {kind}")
-        self.trend = Score.undefined("not measured")
         self.activations: dict[str, dict[str, Tensor]] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -138,7 +125,7 @@ class _Study:
             )
             rows += found.rows(name)
             if name == "trained":
-                self.trend = found.trend
+                self.artefacts.trend = found.trend
                 self.near_zero = found.near_zero
                 self.last = found
         return rows
@@ -208,7 +195,7 @@ class _Study:
         hamming = self.last.distances[self.layers.index(layer)][np.ix_(chosen, chosen)]
         upper = np.triu_indices(count, 1)
         self.artefacts.hamming, self.artefacts.frobenius = hamming[upper], frobenius[upper]
-        score = _image_correlation(hamming, frobenius, self.options.seed)
+        score = image_rank_correlation(hamming, frobenius, self.options.seed)
         return {"layer": layer, "n_images": count, "n_probes": self.options.probes, **score.fields("rank_correlation")}
 
     def clusters(self) -> dict[str, Any]:
@@ -249,55 +236,3 @@ class _Study:
             self.artefacts.slices[name] = (found, corners)
             out[name] = {"from": last if name == "late" else "pixels", "image_size": small.image_size, **facts}
         return out
-
-
-def _image_correlation(a: np.ndarray, b: np.ndarray, seed: int) -> Score:
-    """Spearman correlation over pairs of images, with an interval that resamples images."""
-    upper = np.triu_indices(len(a), 1)
-    ranks = [rankdata(m[upper]) for m in (a, b)]
-
-    def correlation(weights: np.ndarray) -> np.ndarray:
-        out = []
-        for w in weights:
-            pair = w[upper[0]] * w[upper[1]]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                x, y = (r - pair @ r / pair.sum() for r in ranks)
-                out.append(pair @ (x * y) / np.sqrt((pair @ x**2) * (pair @ y**2)))
-        return np.array(out)
-
-    return bootstrap(correlation, len(a), method="percentile", n_resamples=500, seed=seed)
-
-
-def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` images evenly over classes (fewer where there are fewer), in order."""
-    generator = np.random.default_rng(seed)
-    queues = [list(generator.permutation(np.flatnonzero(labels == c))) for c in np.unique(labels)]
-    chosen: list[int] = []
-    while len(chosen) < count and any(queues):
-        for queue in queues:
-            if queue and len(chosen) < count:
-                chosen.append(int(queue.pop()))
-    return np.sort(np.array(chosen))
-
-
-def command(config: PolytopesConfig, run: Run) -> str:
-    """Load, measure, draw, write; returns the short table."""
-    from vision_codes.data import load_images
-    from vision_codes.lenses.polytopes.chapter import write_page
-
-    if config.images < 4 or config.pairs < 2 or config.samples < 2 or config.slice_regions < 10:
-        raise UserError(
-            f"expected at least 4 images, 2 pairs, 2 samples, 10 slice regions; got {config.images}, {config.pairs}, "
-            f"{config.samples} and {config.slice_regions}"
-        )
-    data = load_images(config.data, split=config.split, seed=config.seed)
-    chosen = balanced(data.labels, config.images, config.seed)
-    images, labels = data.images[chosen], data.labels[chosen]
-    model = load_model(config.model, image_size=config.image_size, seed=config.seed)
-    slicing: Any = (
-        load_model(config.model, image_size=config.slice_size, seed=config.seed) if config.slice_size else None
-    )
-    results, artefacts = polytopes(model, images, labels, config, slicing)
-    results["provenance_data"] = {**data.provenance, "used": len(images)}
-    whole = run.finish(results, model=model.provenance())
-    return write_page(run, whole, artefacts, images, data.class_names)

@@ -16,13 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from eval.errors import UserError
-from eval.report.figures import SavedFigure, figure, save_figure
-from eval.report.page import Page
-from eval.report.tables import csv_text, text_table
-from eval.runs import Run
-from vision_codes.configs.spectra import EigenfiltersConfig
 from vision_codes.harvest import Site, activations, as_input, sites
-from vision_codes.inputs import open_images, open_model
 from vision_codes.resnet_vae import ResNetVAE
 
 
@@ -73,42 +67,3 @@ def _of_site(
     cosine = (response * left * signs.T).sum(0) / np.maximum(np.linalg.norm(response, axis=0), 1e-300)
     share = values / np.square(rows).sum()
     return Eigenfilters(site, vectors.reshape(n, *site.shape), (filters * signs).reshape(n, *shape), share, cosine**2)
-
-
-def draw_eigenfilters(
-    run: Run, found: Sequence[Eigenfilters], name: str = "eigenfilters", n_sites: int = 6
-) -> SavedFigure:
-    """For sites from early to late: leading eigenvectors as pixel filters, and their weight over positions below."""
-    chosen = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, n_sites).round().astype(int))]
-    columns = max(len(item.share) for item in chosen)
-    fig, axes = figure(2 * len(chosen), columns, width=1.15 * columns, height=2.4 * len(chosen), squeeze=False)
-    for axis in axes.ravel():
-        axis.axis("off")
-    for row, item in enumerate(chosen):
-        for column in range(len(item.share)):
-            above, below = axes[2 * row, column], axes[2 * row + 1, column]
-            weights = item.pixels[column].transpose(1, 2, 0)
-            above.imshow(0.5 + 0.5 * weights / np.abs(weights).max(), cmap="gray", vmin=0, vmax=1)
-            below.imshow(np.linalg.norm(item.vectors[column], axis=0), cmap="magma")
-            above.set_title(f"{item.site.name} {column + 1}: {item.share[column]:.1%}", fontsize=6)
-    caption = "Leading eigenvectors by depth: as filters on pixels (grey is 0), and below their weight over positions"
-    return save_figure(run, fig, name, caption)
-
-
-def command(config: EigenfiltersConfig, run: Run) -> str:
-    """`vision_codes eigenfilters`."""
-    model = open_model(config)
-    images, provenance = open_images(config, model)
-    found = eigenfilters(model, images, config.sites, config.n_filters)
-    for item in found:
-        run.write_arrays(item.site.name, vectors=item.vectors, pixels=item.pixels)
-    rows = [
-        {"site": f.site.name, "layer": f.site.layer, "share": f.share.tolist(), "linear_r2": f.linear_r2.tolist()}
-        for f in found
-    ]
-    run.write_text("tables/eigenfilters.csv", csv_text(rows))
-    page = Page("What the leading directions look like", f"{len(images)} images, {len(found)} sites of {config.model}")
-    page.section("Eigenvectors by depth").figure(draw_eigenfilters(run, found)).table(rows)
-    page.write(run)
-    run.finish({"sites": rows}, model={"folder": config.model, "untrained": config.untrained}, images=provenance)
-    return text_table(rows)

@@ -10,14 +10,12 @@ Axis glossary: ``image``, ``width`` units of a site, ``index`` eigenvalues in fa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from eval.errors import UserError
 from eval.measures.spectra.alpha_interval import ClusteredSpectrum, CorrectedExponent, correct_exponent
@@ -25,14 +23,9 @@ from eval.measures.spectra.document_moments import DocumentMoments
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.power_law import INDEX_RANGE, fit_power_law
 from eval.measures.spectra.spectrum import Spectrum
-from eval.progress import progress, say
-from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
-from eval.report.page import Page
-from eval.report.tables import csv_text, text_table
-from eval.runs import Run
-from vision_codes.configs.spectra import ImagesConfig, SpectraConfig
-from vision_codes.harvest import Injection, Keep, Site, harvest, sites
-from vision_codes.inputs import open_images, open_model
+from eval.progress import progress
+from vision_codes.harvest import Injection, Site, harvest, sites
+from vision_codes.lenses.spectra.consumers import MomentsConsumer, RowsConsumer
 from vision_codes.resnet_vae import ResNetVAE
 
 MAXIMUM_UNITS = 8000
@@ -48,51 +41,6 @@ COLUMNS = [
     "participation_ratio",
     "largest_step",
 ]
-
-
-class MomentsConsumer:
-    """Exact moments of every unit; each image is its own document (images are independent)."""
-
-    method = "covariance of all units"
-
-    def __init__(self, site: Site) -> None:
-        self.site, self.moments = site, Moments(site.width, site.name)
-
-    def update(self, activations: Float[Tensor, "image width"]) -> None:
-        self.moments.update(activations)
-
-    def spectrum(self) -> Spectrum:
-        return Spectrum.of(self.moments, split_half=False)
-
-    def dispersion(self, index_range: tuple[int, int]) -> float:
-        return self.moments.documents.dispersion(np.zeros(self.site.width), index_range)
-
-
-class RowsConsumer:
-    """Rows of a site wider than there are images: the exact Gram route, on all units or a random choice."""
-
-    def __init__(self, site: Site, max_units: int, seed: int) -> None:
-        self.site = site
-        units = None
-        self.method = "exact Gram matrix of all units"
-        if site.width > max_units:
-            units = np.sort(np.random.default_rng([seed, site.layer]).permutation(site.width)[:max_units])
-            self.method = f"exact Gram matrix of {max_units} random units of {site.width}"
-        self.keep = Keep(site, units)
-        self.documents = DocumentMoments(site.width if units is None else max_units)
-        self._seen = 0
-
-    def update(self, activations: Float[Tensor, "image width"]) -> None:
-        self.keep.update(activations)
-        rows = self.keep.last
-        self.documents.update(rows, np.arange(self._seen, self._seen + len(rows)))
-        self._seen += len(rows)
-
-    def spectrum(self) -> Spectrum:
-        return Spectrum.of_samples(self.keep.rows)
-
-    def dispersion(self, index_range: tuple[int, int]) -> float:
-        return self.documents.dispersion(np.zeros(self.keep.width), index_range)
 
 
 @dataclass(frozen=True)
@@ -224,68 +172,3 @@ def step_fields(eigenvalues: Float[np.ndarray, " index"], index_range: tuple[int
     within = drops[1 : min(last, positive) - 1]
     largest = int(np.argmax(within))
     return {"residual": residual, "largest_step": float(within[largest]), "largest_step_index": largest + 2}
-
-
-def describe_model(model: ResNetVAE, config: ImagesConfig) -> dict[str, Any]:
-    """Provenance of the network a command looked at."""
-    return {"folder": config.model, "architecture": model.architecture.as_json(), "untrained": config.untrained}
-
-
-def draw_spectra(run: Run, found: Spectra, index_range: tuple[int, int]) -> SavedFigure:
-    """Log-log spectra of every site, shade by depth, with the fitted range marked, and alpha by depth beside."""
-    import matplotlib
-
-    fig, (left, right) = figure(1, 2, width=9.0, height=3.6)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(found.rows)))
-    for row, colour in zip(found.rows, colours, strict=True):
-        values = found.eigenvalues[row["site"]]
-        values = values[values > 1e-9 * max(values[0], 1e-300)]
-        left.loglog(np.arange(1, len(values) + 1), values / values.sum(), color=colour, linewidth=1)
-    left.axvspan(*index_range, color="#dddddd", zorder=0)
-    left.set(xlabel="index", ylabel="share of variance", title="spectra, dark to light with depth")
-    layers = [row["layer"] for row in found.rows]
-    right.plot(layers, [_number(row["alpha"]) for row in found.rows], "o-", color=COLOURS[0], label="as measured")
-    corrected = [_number(row.get("alpha_corrected")) for row in found.rows]
-    right.plot(layers, corrected, "s-", color=COLOURS[1], label="corrected, 95%")
-    for row in found.rows:
-        if row.get("alpha_ci"):
-            right.plot([row["layer"]] * 2, row["alpha_ci"], color=COLOURS[1], linewidth=1)
-    right.axhline(-1, color="black", linewidth=0.8, linestyle=":")
-    right.set(xlabel="ReLU site", ylabel="alpha", title="power-law exponent by depth")
-    right.legend()
-    caption = f"Eigenvalues and alpha over indices {index_range[0]}-{index_range[1]} (shaded)"
-    return save_figure(run, fig, "spectra", caption)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def command(config: SpectraConfig, run: Run) -> str:
-    """`vision_codes spectra`."""
-    model = open_model(config)
-    images, provenance = open_images(config, model)
-    index_range = (config.first, config.last)
-    found = spectra(
-        model,
-        images,
-        config.sites,
-        index_range=index_range,
-        max_units=config.max_units,
-        max_memory_gb=config.max_memory_gb,
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )
-    thin = [row["site"] for row in found.rows if row["images_per_unit"] < 4]
-    if thin:
-        say(f"warning: fewer than 4 images per unit at {len(thin)} sites; read alpha_corrected there, not alpha")
-    run.write_arrays("eigenvalues", **found.eigenvalues)
-    run.write_text("tables/spectra.csv", csv_text(found.rows))
-    page = Page("Eigenspectra by depth", f"{len(images)} images, {len(found.rows)} ReLU sites of {config.model}")
-    section = page.section("Power-law exponent").figure(draw_spectra(run, found, index_range))
-    if thin:
-        section.warning(f"Fewer than 4 images per unit at {len(thin)} sites: read alpha_corrected there, not alpha.")
-    section.table(found.rows, COLUMNS)
-    page.write(run)
-    run.finish({"sites": found.rows}, model=describe_model(model, config), images=provenance)
-    return text_table(found.rows, COLUMNS)

@@ -16,7 +16,7 @@ from vision_codes.lenses.sweep.claims import exponent
 from vision_codes.lenses.sweep.seeds import over_seeds
 
 if TYPE_CHECKING:
-    from vision_codes.lenses.sweep.chapter import Sweep
+    from vision_codes.lenses.sweep.collected import Sweep
 
 
 def by_depth(groups: Sequence[Sequence[dict[str, Any]]], read: Callable[[dict[str, Any]], float | None]) -> list[Score]:

@@ -23,17 +23,14 @@ from torch import Tensor, nn
 from eval.errors import UserError
 from eval.processes import is_main_process, process_group, rank, world_size
 from eval.progress import progress, say
-from eval.report.tables import text_table
 from eval.runs import Run
-from eval.wandb_logging import wandb_log
 from vision_codes import checkpoints
 from vision_codes.checkpoints import Position
-from vision_codes.configs.train import RecipeConfig, TrainConfig
+from vision_codes.configs.train import RecipeConfig
 from vision_codes.data import ImageSet, load_images
 from vision_codes.image_batches import Images, batches, epoch_order, share_of_batches
 from vision_codes.lenses.training.recalibration import recalibrate
 from vision_codes.lenses.training.reconstructions import draw_epoch
-from vision_codes.lenses.training.throughput import throughput
 from vision_codes.resnet_vae import Architecture, ResNetVAE, build, load_imagenet_encoder, vae_loss
 
 TERMS = ("loss", "reconstruction", "kl")
@@ -313,28 +310,3 @@ def load_data(config: RecipeConfig) -> tuple[ImageSet, ImageSet]:
         for split, count in (("train", config.n_images), ("test", config.n_validation))
     )
     return training, validation
-
-
-def command(config: TrainConfig, run: Run) -> str:
-    """`vision_codes train`."""
-    filled = config.filled()
-    checkpoints.resolve_device(filled.device)
-    training, validation = load_data(filled)
-    architecture = architecture_of(filled, training.channels, config.dropout)
-    model, origin = initial_model(filled, architecture, config.seed)
-    with wandb_log(config.wandb, vars(config)) as log:
-        recipe = Recipe.from_config(filled, config.seed)
-        history = train(model, training, validation, recipe, run, on_epoch=log)
-    run.finish(
-        {
-            "architecture": architecture.as_json(),
-            "initial_weights": origin,
-            "history": history,
-            "final": history[-1],
-            "throughput": throughput(model, filled.batch_size, filled.amp, history[-1]["images_per_second"]),
-            "data": {"training": training.provenance, "validation": validation.provenance},
-            "skipped": [*training.skipped, *validation.skipped],
-        }
-    )
-    columns = ["epoch", "training_loss", "validation_loss", "validation_reconstruction", "validation_kl"]
-    return text_table(history[:1] + history[-1:], [*columns, "images_per_second"])

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from eval.claims import Claim, claims_rows
 from eval.measures.dictionaries.dictionary import encode_rows
 from eval.report.figures import SavedFigure, figure, save_figure
-from eval.report.page import Page
 from eval.runs import Run
 
 N_SHOWN = 8
@@ -75,21 +72,3 @@ def maximise(unwrapped: Any, feature: int, steps: int = 60) -> Tensor:
             loss.backward()
             optimizer.step()
     return image.detach()[0]
-
-
-def add_chapter(
-    page: Page, results: Mapping[str, Any], figures: Mapping[str, SavedFigure], claims: Sequence[Claim]
-) -> None:
-    """The chapter: what substitution costs, the claims, the pictures."""
-    section = page.section("What substitution costs", "unwrap")
-    section.text(
-        "Layers 2 and 3 are replaced: features of the first hidden layer go through two sparse connectors, are decoded "
-        "and read out. Intervals are 95% over networks."
-    )
-    section.table(results["summary"])
-    page.section("Statements of the feature-connector post", "claims").table(claims_rows(claims))
-    pictures = page.section("Connectors and features", "pictures")
-    for saved in figures.values():
-        pictures.figure(saved)
-    if not figures:
-        pictures.text("Every seed was read back from an earlier run; the figures are in the run folder.")

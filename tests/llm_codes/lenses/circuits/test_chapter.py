@@ -10,12 +10,13 @@ from eval.report.page import Page
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.chapter import reason_without_dictionaries, report_chapter
 from llm_codes.lenses.circuits.page import add_chapter
-from llm_codes.lenses.connectors.command import SHIPPED, chain_folder, open_chain
+from llm_codes.lenses.connectors.files import SHIPPED, chain_folder, open_chain, save_connector
+from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.connectors.scorecard import ROWS, Branch, connector_writes
-from llm_codes.lenses.connectors.study import harvest_pairs, save_connector, train_connector
-from llm_codes.lenses.saes.command import train_saes
+from llm_codes.lenses.connectors.study import train_connector
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.study import train_saes
 from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site

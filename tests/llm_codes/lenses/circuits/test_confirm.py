@@ -11,11 +11,13 @@ from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from llm_codes.__main__ import main
 from llm_codes.corpus import load_corpus
-from llm_codes.lenses.circuits.confirm import confirm_forms, read_found, summary, unread_windows
-from llm_codes.lenses.connectors.study import harvest_pairs, save_connector
-from llm_codes.lenses.saes.command import train_saes
+from llm_codes.lenses.circuits.command import read_found, unread_windows
+from llm_codes.lenses.circuits.confirm import confirm_forms, summary
+from llm_codes.lenses.connectors.files import save_connector
+from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.study import train_saes
 from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site

@@ -14,25 +14,19 @@ from eval.report.page import Page
 from llm_codes.__main__ import main
 from llm_codes.configs.connectors import ConnectorTrainConfig
 from llm_codes.corpus import load_corpus
+from llm_codes.lenses.circuits.evaluation import evaluate_chain
 from llm_codes.lenses.circuits.graph import graph_json
-from llm_codes.lenses.circuits.page import add_circuit, circuit_data, keep_known_outputs, prompt_view
+from llm_codes.lenses.circuits.page import add_circuit
 from llm_codes.lenses.circuits.reading import decisive_parents, equation, feature_number
-from llm_codes.lenses.connectors.command import Chain, evaluate_chain
+from llm_codes.lenses.circuits.study import circuit_data, keep_known_outputs, prompt_view
+from llm_codes.lenses.connectors.files import Chain, check_connector, load_connector, save_connector
+from llm_codes.lenses.connectors.pairs import harvest_options, harvest_pairs
 from llm_codes.lenses.connectors.scorecard import ROWS, Branch
-from llm_codes.lenses.connectors.study import (
-    check_connector,
-    harvest_options,
-    harvest_pairs,
-    load_connector,
-    mean_jacobian,
-    mlp_function,
-    save_connector,
-    train_connector,
-)
-from llm_codes.lenses.saes.command import train_saes
+from llm_codes.lenses.connectors.study import mean_jacobian, mlp_function, train_connector
 from llm_codes.lenses.saes.evaluation import evaluate_sae
 from llm_codes.lenses.saes.files import check_fits, check_pair, load_sae
 from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.study import train_saes
 from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site

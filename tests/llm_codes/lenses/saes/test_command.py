@@ -15,9 +15,10 @@ from eval.report.page import Page
 from llm_codes.__main__ import main
 from llm_codes.corpus import load_corpus
 from llm_codes.harvest import keep_mask
-from llm_codes.lenses.circuits.page import add_circuit, prompt_view
-from llm_codes.lenses.connectors.command import open_chain
-from llm_codes.lenses.connectors.study import harvest_pairs
+from llm_codes.lenses.circuits.page import add_circuit
+from llm_codes.lenses.circuits.study import prompt_view
+from llm_codes.lenses.connectors.files import open_chain
+from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.dashboards import dashboards
 from llm_codes.lenses.saes.files import check_fits, load_sae
 from llm_codes.models import load_model

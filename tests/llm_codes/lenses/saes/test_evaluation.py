@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from llm_codes.corpus import load_corpus
-from llm_codes.lenses.connectors.command import SHIPPED
-from llm_codes.lenses.saes.command import train_saes
+from llm_codes.lenses.connectors.files import SHIPPED
 from llm_codes.lenses.saes.evaluation import evaluate_sae
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.study import train_saes
 from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site

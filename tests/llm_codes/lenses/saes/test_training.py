@@ -87,7 +87,7 @@ sys.path.insert(0, {root!r})
 import torch
 torch.set_num_threads(1)
 from tests.llm_codes.lenses.saes.test_training import train
-from eval.measures import dictionary_kernels
+from eval.measures.dictionaries import dictionary_kernels
 folder, kills = Path(sys.argv[1]), [float(x) for x in sys.argv[2].split(",")]
 def child(path):
     run = train(path)

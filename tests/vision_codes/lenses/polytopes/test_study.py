@@ -16,11 +16,12 @@ from eval.measures.geometry.tracing import trace
 from vision_codes.__main__ import main
 from vision_codes.configs.polytopes import PolytopesConfig
 from vision_codes.lenses.polytopes.claims import _scaling_claims
+from vision_codes.lenses.polytopes.command import balanced
 from vision_codes.lenses.polytopes.controls import CONTROLS, control
 from vision_codes.lenses.polytopes.density import choose_layers, layer_densities
 from vision_codes.lenses.polytopes.patches import channel_vectors, class_entropy, patch_sites
 from vision_codes.lenses.polytopes.paths import scaling, scaling_summary
-from vision_codes.lenses.polytopes.study import balanced, polytopes
+from vision_codes.lenses.polytopes.study import polytopes
 from vision_codes.models import VisionModel, load_model
 
 

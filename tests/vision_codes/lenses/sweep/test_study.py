@@ -13,8 +13,8 @@ from eval.scores import Score
 from vision_codes.__main__ import main
 from vision_codes.configs.dropout_sweep import DropoutSweepConfig
 from vision_codes.lenses.projections.study import projections
-from vision_codes.lenses.sweep.chapter import collect
 from vision_codes.lenses.sweep.claims import Network, claims
+from vision_codes.lenses.sweep.collected import collect
 from vision_codes.lenses.sweep.seeds import over_seeds, rank_correlation, slope
 from vision_codes.lenses.sweep.study import n_jobs
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.normalised_segments import normalised_crossings
+from eval.measures.geometry.layer_norm_segment import normalised_crossings
 
 
 @pytest.mark.parametrize("centred", [True, False])
