@@ -100,9 +100,19 @@ class Model:
         return bos if bos is not None else getattr(self.tokenizer, "eos_token_id", None)
 
     @cached_property
+    def canonical_hooks(self) -> dict[str, str]:
+        """Every hook name this model answers to, with the name of the hook point behind it.
+
+        Two names are aliases where they reach the same hook point, never because they sound alike: `hook_mlp_out` is
+        `mlp.hook_out` in GPT-2 and `ln2_post.hook_out` in Gemma 2.
+        """
+        points = self.bridge.hook_dict
+        return {name: point.name if point.name in points else name for name, point in points.items()}
+
+    @cached_property
     def hook_names(self) -> frozenset[str]:
         """Every hook name this model answers to."""
-        return frozenset(self.bridge.hook_dict)
+        return frozenset(self.canonical_hooks)
 
     def check_tokens(self, tokens: Int[Tensor, "batch position"]) -> Tensor:
         """Tokens on the model's device; raises `UserError` where they are too long or outside the vocabulary."""

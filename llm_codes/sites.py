@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from llm_codes.models import Model
 
 
-# kind: (meaning, the model's attribute for its width, hook names by preference: TransformerBridge, HookedTransformer)
+# kind: (meaning, the model's attribute for its width, hook names by preference: TransformerBridge, HookedTransformer).
+# What a branch adds is asked for by the name that every norm layout keeps: behind it lies the post-norm, where one is.
 KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "resid_pre": ("residual stream entering the block", "d_model", ("hook_in", "hook_resid_pre")),
-    "attn_out": ("attention output, before it is added", "d_model", ("attn.hook_out", "hook_attn_out")),
+    "attn_out": ("attention output, before it is added", "d_model", ("hook_attn_out", "attn.hook_out")),
     "resid_mid": ("residual stream between attention and MLP", "d_model", ("ln2.hook_in", "hook_resid_mid")),
     "mlp_in": ("what enters the MLP, after its norm", "d_model", ("mlp.hook_in", "ln2.hook_normalized")),
     "mlp_pre": ("MLP hidden units before the nonlinearity", "d_mlp", ("mlp.in.hook_out", "mlp.hook_pre")),
     "mlp_post": ("MLP hidden units after the nonlinearity (and gate)", "d_mlp", ("mlp.out.hook_in", "mlp.hook_post")),
-    "mlp_out": ("MLP output, before it is added", "d_model", ("mlp.hook_out", "hook_mlp_out")),
+    "mlp_out": ("MLP output, before it is added", "d_model", ("hook_mlp_out", "mlp.hook_out")),
     "resid_post": ("residual stream leaving the block", "d_model", ("hook_out", "hook_resid_post")),
 }
 GATED_KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -107,20 +108,25 @@ def resolve_site(model: Model, kind: str, layer: int | None = None) -> Site:
         raise UserError(f"site {kind!r} needs a layer in 0..{model.n_layers - 1}; write {kind}@3 or pass layers")
     (layer,) = parse_layers(str(layer), model.n_layers)
     meaning, width, suffixes = table[kind]
-    for suffix in suffixes:
-        hook = f"blocks.{layer}.{suffix}"
-        if hook in model.hook_names:
-            return Site(hook, kind, layer, int(getattr(model, width)), meaning)
+    hook = _hook_of_kind(model, suffixes, layer)
+    if hook is not None:
+        return Site(hook, kind, layer, int(getattr(model, width)), meaning)
     raise UserError(f"{model.name} has no {kind} in layer {layer} (looked for {', '.join(suffixes)}); see `sites`")
 
 
+def _hook_of_kind(model: Model, suffixes: Sequence[str], layer: int) -> str | None:
+    """The canonical hook name of a kind in a layer, `None` where the model has none."""
+    names = (f"blocks.{layer}.{suffix}" for suffix in suffixes)
+    return next((model.canonical_hooks[name] for name in names if name in model.canonical_hooks), None)
+
+
 def _site_of_hook(model: Model, hook: str) -> Site:
-    """A site for a hook name; a name that belongs to a short kind gets it, any other is probed for its width."""
+    """A site for a hook name; one that reaches a short kind's hook point gets it, any other is probed for its width."""
     parts = hook.split(".")
     layer = int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else -1
     if layer >= 0:
         for kind, (_, _, suffixes) in kinds(model).items():
-            if ".".join(parts[2:]) in suffixes:
+            if _hook_of_kind(model, suffixes, layer) == model.canonical_hooks[hook]:
                 return resolve_site(model, kind, layer)
     import torch
 

@@ -25,14 +25,15 @@ from llm_codes.sites import Site, resolve_site
 
 
 def mlp_function(model: Model, site: Site) -> Callable[[Tensor], Tensor]:
-    """The MLP alone, as a function of what the site holds: activations [token width] to MLP outputs."""
+    """The MLP alone, as a function of what the site holds: activations [token width] to what the MLP adds."""
     block = model.bridge.blocks[site.layer]
 
     def run(x: Float[Tensor, "token width"]) -> Float[Tensor, "token width"]:
         hidden = x[None].to(model.device, model.dtype)
         if site.kind == "resid_mid":
             hidden = block.ln2(hidden)
-        return block.mlp(hidden)[0].float()
+        written = block.mlp(hidden)
+        return (block.ln2_post(written) if hasattr(block, "ln2_post") else written)[0].float()
 
     return run
 

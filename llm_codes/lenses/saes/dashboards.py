@@ -28,6 +28,7 @@ from llm_codes.lenses.saes.logits import logits_effect
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 
+RESIDUAL_KINDS = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")  # what the unembedding can read
 STYLE = "#features details { margin: 16px 0; } #features .bars { display: block; margin: 6px 0; }"
 
 
@@ -94,7 +95,7 @@ def dashboard_entries(
     """
     check_features(sae, features or ())
     chosen = list(features) if features else _spread(index, count)
-    writes = sae.d_out == model.d_model and resolve_site(model, sae.hook_out).kind != "mlp_in"
+    writes = resolve_site(model, sae.hook_out).kind in RESIDUAL_KINDS
     effects = logits_effect(model, sae, chosen) if writes else [{} for _ in chosen]
     return [
         {

@@ -77,7 +77,7 @@ def evaluate_sae(
     Raises:
         UserError: the dictionary does not fit the model.
     """
-    check_fits(sae, model)
+    sae = check_fits(sae, model)
     refuse_above(max_memory_gb, evaluation_bytes(model, corpus, sae, batch_size), "sae eval")
     mean = mean_activation(model, corpus, sae.hook_out, batch_size, exclude_positions=exclude_positions)
     quality = DictionaryQuality(len(corpus.documents), sae.n_features, mean)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +211,9 @@ def _load_published(sae_class: Any, release: str, sae_id: str, device: str) -> A
 
 
 def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
-    """The dictionary belongs to this model: hook, width, weight processing, tokenizer, weights.
+    """The dictionary, if it belongs to this model: hook, width, weight processing, tokenizer, weights.
 
+    What is returned names its hooks as the model does (`blocks.3.hook_mlp_out` becomes `blocks.3.mlp.hook_out`).
     Weights are compared by hash where the dictionary has one (ours do); a published one that only names another model
     is used with a warning on stderr.
 
@@ -249,7 +250,8 @@ def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
             "check that they are the same"
         )
     check_width(sae, sae.hook, site_width(model, sae.hook))
-    return sae
+    own = {"hook": resolve_site(model, sae.hook).hook, "hook_out": resolve_site(model, sae.hook_out).hook}
+    return sae if (sae.hook, sae.hook_out) == tuple(own.values()) else replace(sae, **own)
 
 
 def _plain(name: str) -> str:
