@@ -1,9 +1,14 @@
-"""Exact crossings of one normalise-then-linear block along a residual segment, in closed form.
+"""Exact crossings of one normalise-then-linear block along a residual segment.
 
 On x(t) = (1-t) a + t b the pre-activation of neuron i behind a LayerNorm is
 z_i(t) = u_i(t) / sigma(t) + c_i with u_i(t) = w_i . (gamma * (x - mean x)) linear in t, c_i = w_i . beta + bias_i, and
-sigma^2(t) = var x(t) + epsilon a quadratic. z_i = 0 means u_i = -c_i sigma; squared, a quadratic, so a neuron switches
-at most twice. RMSNorm is the same without the mean.
+sigma^2(t) = var x(t) + epsilon a quadratic. Its sign is that of f_i(t) = u_i(t) + c_i sigma(t). sigma is convex (the
+length of an affine function), so f_i is convex, concave or, where c_i = 0, linear: it has at most one extremum, known
+in closed form, and is monotone on either side of it. Three signs (start, extremum, end) therefore *are* the count: at
+most two switches, none missed, none invented. RMSNorm is the same without the mean.
+
+Why not square f_i = 0 into a quadratic: at c_i = 0 its discriminant vanishes and rounding decides whether the root is
+seen; measured on Gaussian weights of 1536 x 576 without biases, 566 of 767 switches were.
 
 Axis glossary: ``width`` of the residual stream, ``neuron``, ``two`` the roots of a neuron.
 """
@@ -13,7 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
+from scipy.optimize import elementwise
 
 from eval.errors import UserError
 from eval.measures.geometry.segments import Crossings as SegmentCrossings
@@ -22,10 +28,11 @@ from eval.measures.geometry.segments import Crossings as SegmentCrossings
 @dataclass(frozen=True)
 class Crossings:
     """roots: where each neuron switches, t in (0, 1), rising, NaN where it does not `[neuron, two]`; length of the
-    segment. The count is exact for this block."""
+    segment; starts_on: is the neuron on just after the start? The count is exact for this block."""
 
     roots: Float[np.ndarray, "neuron two"]
     length: float
+    starts_on: Bool[np.ndarray, " neuron"]
     kind: str = "exact"
 
     @property
@@ -37,6 +44,39 @@ class Crossings:
     def density(self) -> float:
         """Boundaries crossed per unit length."""
         return self.count / self.length
+
+
+@dataclass(frozen=True)
+class _SignFunction:
+    """f(t) = (1 - t) start + t end + constant sqrt(spread (t - middle)^2 + floor), one per neuron.
+
+    The variance is written around its minimum (floor >= epsilon at t = middle), where nothing cancels.
+    """
+
+    start: Float[np.ndarray, " neuron"]
+    end: Float[np.ndarray, " neuron"]
+    constant: Float[np.ndarray, " neuron"]
+    spread: float
+    middle: float
+    floor: float
+
+    def __call__(self, t: np.ndarray | float, neuron: np.ndarray | slice = slice(None)) -> np.ndarray:
+        sigma = np.hypot(np.sqrt(self.spread) * (t - self.middle), np.sqrt(self.floor))
+        linear = (1 - t) * self.start[neuron] + t * self.end[neuron]
+        return linear + self.constant[neuron] * sigma
+
+    def extremum(self) -> Float[np.ndarray, " neuron"]:
+        """Where f turns, clipped to [0, 1]; 0 for a monotone f.
+
+        f' = q + c spread (t - middle) / sigma is zero at t = middle - r sqrt(floor / (spread (1 - r^2))) with
+        r = q / (c sqrt(spread)), which exists where abs(r) < 1.
+        """
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = (self.end - self.start) / (self.constant * np.sqrt(self.spread))
+            turns = np.abs(ratio) < 1
+            safe = np.where(turns, ratio, 0.0)
+            away = safe * np.sqrt(self.floor / self.spread) / np.sqrt((1 - safe) * (1 + safe))
+        return np.where(turns, np.clip(np.nan_to_num(self.middle - away), 0.0, 1.0), 0.0)
 
 
 def layer_norm_crossings(
@@ -52,6 +92,8 @@ def layer_norm_crossings(
 ) -> Crossings:
     """Which neurons of act(W norm(x) + b) switch between two residual vectors, and where? Exact, float64.
 
+    A switch exactly at an end point is not counted, nor is a neuron that touches zero without switching.
+
     Args:
         start, end: two residual vectors before the normalisation.
         weight, bias: of the linear layer behind it.
@@ -60,55 +102,48 @@ def layer_norm_crossings(
         centre: LayerNorm; `False` for RMSNorm.
 
     Raises:
-        UserError: a segment of length zero (crossings undefined), non-finite values.
+        UserError: a segment of length zero (crossings undefined), non-finite values, an epsilon below 0.
     """
-    a, b, w = (np.asarray(x, dtype=np.float64) for x in (start, end, weight))
-    if not all(np.isfinite(x).all() for x in (a, b, w)):
+    a, b, w, c = (np.asarray(x, dtype=np.float64) for x in (start, end, weight, bias))
+    gamma = None if scale is None else np.asarray(scale, dtype=np.float64)
+    beta = None if offset is None else np.asarray(offset, dtype=np.float64)
+    if not all(np.isfinite(x).all() for x in (a, b, w, c, gamma, beta) if x is not None):
         raise UserError("expected finite vectors and weights; got NaN or infinity; check the activations")
+    if not epsilon >= 0:
+        raise UserError(f"expected an epsilon of at least 0; got {epsilon}; pass the normalisation's own")
     length = float(np.linalg.norm(b - a))
     if length == 0:
         raise UserError("expected two different points; got a segment of length zero; its density is undefined")
-    constant = np.asarray(bias, dtype=np.float64) + (0.0 if offset is None else w @ np.asarray(offset, np.float64))
-    w = w if scale is None else w * np.asarray(scale, np.float64)
+    constant = c if beta is None else c + w @ beta
+    function = _sign_function(a, b, w if gamma is None else w * gamma, constant, epsilon, centre)
+    roots, starts_on = _switches(function)
+    return Crossings(roots, length, starts_on)
+
+
+def _sign_function(
+    a: np.ndarray, b: np.ndarray, w: np.ndarray, constant: np.ndarray, epsilon: float, centre: bool
+) -> _SignFunction:
     if centre:
         a, b = a - a.mean(), b - b.mean()
     step = b - a
-    p, q = w @ a, w @ step
-    s0, s1, s2 = (float(np.mean(x)) for x in (a * a, 2 * a * step, step * step))
-    s0 += epsilon
-
-    def value(t: np.ndarray) -> np.ndarray:
-        return p[:, None] + q[:, None] * t + constant[:, None] * np.sqrt(np.maximum(s0 + s1 * t + s2 * t * t, 0))
-
-    c2 = constant * constant
-    roots = _quadratic_roots(q * q - c2 * s2, 2 * p * q - c2 * s1, p * p - c2 * s0)
-    inside = (roots > 0) & (roots < 1)
-    safe = np.where(inside, roots, 0.5)
-    opposite = (p[:, None] + q[:, None] * safe) * constant[:, None] <= 0  # u = -c sigma, not u = +c sigma
-    roots = np.sort(np.where(inside & opposite, roots, np.nan), axis=1)
-    return Crossings(_only_sign_changes(roots, value), length)
+    spread = float(np.mean(step * step))
+    middle = -float(np.mean(a * step)) / spread if spread > 0 else 0.0
+    nearest = a + middle * step if spread > 0 else a
+    return _SignFunction(w @ a, w @ b, constant, spread, middle, float(np.mean(nearest * nearest)) + epsilon)
 
 
-def _quadratic_roots(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Real roots of a t^2 + b t + c, `[..., two]`, NaN where there is none; stable for small a."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        q = -0.5 * (b + np.where(b >= 0, 1.0, -1.0) * np.sqrt(b * b - 4 * a * c))
-        first, second = q / a, c / q
-    roots = np.stack([np.where(np.isfinite(first), first, np.nan), np.where(np.isfinite(second), second, np.nan)], -1)
-    return roots
-
-
-def _only_sign_changes(roots: np.ndarray, value) -> np.ndarray:
-    """Drop roots at which a neuron touches zero without switching (a double root)."""
-    first, second = roots[:, :1], roots[:, 1:]
-    both = np.isfinite(second)
-    between = np.where(both, (first + second) / 2, np.where(np.isfinite(first), (first + 1) / 2, 0.5))
-    before = value(np.where(np.isfinite(first), first / 2, 0.25)) > 0
-    middle = value(between) > 0
-    after = value(np.where(both, (second + 1) / 2, 1.0)) > 0
-    kept_first = np.where(np.isfinite(first) & (before != middle), first, np.nan)
-    kept_second = np.where(both & (middle != after), second, np.nan)
-    return np.sort(np.concatenate([kept_first, kept_second], axis=1), axis=1)
+def _switches(function: _SignFunction) -> tuple[np.ndarray, np.ndarray]:
+    """Roots `[neuron, two]` (NaN for none) and the sign just after the start, by bracketing on two monotone pieces."""
+    ends = np.stack([np.zeros_like(function.start), function.extremum(), np.ones_like(function.start)])
+    signs = np.sign(np.stack([function(t) for t in ends]))
+    roots = np.full((len(function.start), 2), np.nan)
+    for piece in range(2):
+        neuron = np.flatnonzero(signs[piece] * signs[piece + 1] < 0)
+        if len(neuron):
+            found = elementwise.find_root(function, (ends[piece, neuron], ends[piece + 1, neuron]), args=(neuron,))
+            roots[neuron, piece] = np.clip(found.x, np.nextafter(0, 1), np.nextafter(1, 0))
+    first = np.where(signs[0] != 0, signs[0], np.where(ends[1] > 0, signs[1], 0))
+    return np.sort(roots, axis=1), np.where(first != 0, first, signs[2]) > 0
 
 
 def normalised_crossings(
@@ -153,14 +188,7 @@ def normalised_crossings(
     found = layer_norm_crossings(x0, x1, w, b, scale=gain, offset=shift, epsilon=epsilon, centre=centred)
     units, which = np.nonzero(np.isfinite(found.roots))
     times = found.roots[units, which]
-    c0, c1 = (x0 - x0.mean(), x1 - x1.mean()) if centred else (x0, x1)
-    first = np.where(np.isfinite(found.roots[:, 0]), found.roots[:, 0] / 2, 0.5)
-    scaled = w if gain is None else w * np.asarray(gain, dtype=np.float64)
-    constant = b if shift is None else b + w @ np.asarray(shift, dtype=np.float64)
-    stream = c0 + first[:, None] * (c1 - c0)
-    sigma = np.sqrt(np.mean(stream * stream, axis=1) + epsilon)
-    starts_on = np.einsum("uw,uw->u", scaled, stream) + constant * sigma > 0
-    before = starts_on[units] ^ (which % 2 == 1)
+    before = found.starts_on[units] ^ (which % 2 == 1)
     order = np.argsort(times, kind="stable")
     zero = np.zeros(len(order), dtype=np.int64)
     flips = [np.asarray(v, dtype=np.int64)[order] for v in (units, before, ~before)]
