@@ -1,48 +1,133 @@
-"""The one way in: model, documents and how they are read, opened in one place for every verb."""
+"""The one way in: model, documents and how they are read, opened in one place for every verb.
+
+    inputs = open_inputs(InputsOptions(model="embedded", corpus="sotu", split="held-out"))
+    corpus = inputs.windows(256, n_tokens=40_000)
+
+Every chapter of a report gets the same `Inputs`; how long its windows are and how many tokens it reads is its own view,
+stated beside the inputs in every results file.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
-from llm_codes.corpus import Corpus, Split, load_corpus
+from llm_codes.configs.inputs import InputsOptions, WindowsOptions
+from llm_codes.corpus import Corpus, Split, TokenisedDocuments
 from llm_codes.models import Model, load_model
 
-if TYPE_CHECKING:
-    from llm_codes.configs.spectra import HarvestConfig
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a verb, and every chapter of a report, works on.
+
+    options: as declared (model, dtype, corpus, split, columns, excluded positions, batch size, memory limit).
+    model: the open model. documents: those of the split, tokenised as far as a view has needed, once.
+    seed: the order of documents and windows.
+    """
+
+    options: InputsOptions
+    model: Model
+    documents: TokenisedDocuments
+    seed: int = 0
+
+    @property
+    def prepends_bos(self) -> bool:
+        return self.model.bos_token_id is not None
+
+    def windows(self, length: int | None = None, *, n_tokens: int | None = None) -> Corpus:
+        """A lens's view of the documents: windows of `length` positions (default 256, and at most the model's context),
+        all of them or the fewest that hold `n_tokens` tokens."""
+        wanted = WindowsOptions().context if length is None else length
+        return self.documents.windows(min(wanted, self.model.context), n_tokens, prepend_bos=self.prepends_bos)
+
+    def view(self, windows: WindowsOptions) -> Corpus:
+        """The windows that a verb's options ask for."""
+        return self.windows(windows.context, n_tokens=windows.tokens)
+
+    def of_split(self, split: str) -> Inputs:
+        """The same inputs on the documents of another split."""
+        options = replace(self.options, split=split)
+        return replace(self, options=options, documents=_documents(options, self.model, self.seed))
+
+    def positions(self) -> str:
+        """Which positions of a window count, in words."""
+        return excluded_in_words(self.options.exclude_positions, bos=self.prepends_bos)
+
+    def describe(self) -> str:
+        """Model, text and policies in words, for a page."""
+        model, read = self.model.provenance(), self.documents.describe()
+        documents = "1 document" if read["n_documents"] == 1 else f"{read['n_documents']} documents"
+        return (
+            f"{model['name']}: {model['n_parameters']:,} parameters, {model['n_layers']} layers, width "
+            f"{model['d_model']}, MLP width {model['d_mlp']} ({model['activation_function']}), dtype {model['dtype']}, "
+            f"weights as published. Text: {documents} of {read['source']} (split: {read['split']}), "
+            f"sha256 {read['sha256'][:12]}. {self.positions()}"
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Content of the inputs: model and documents with their hashes, and how they are read."""
+        return {
+            "model": self.model.provenance(),
+            "corpus": self.documents.describe(),
+            "exclude_positions": self.options.exclude_positions,
+            "seed": self.seed,
+        }
+
+
+def excluded_in_words(exclude_positions: int, *, bos: bool) -> str:
+    """Which leading positions of a window are left out of statistics, in words that a reader of a page sees.
+
+    >>> excluded_in_words(1, bos=True)
+    'Position 0 (BOS) is left out of every statistic.'
+    """
+    if exclude_positions == 0:
+        return "No position is left out."
+    if exclude_positions == 1:
+        return f"Position 0{' (BOS)' if bos else ''} is left out of every statistic."
+    return f"Positions 0 to {exclude_positions - 1} of each window are left out of every statistic."
+
+
+def open_inputs(options: InputsOptions | None = None, *, seed: int = 0, device: str = "cpu", **changes: Any) -> Inputs:
+    """Open the model and the documents that the options name: the one place where a verb does.
+
+    Args:
+        options: default `InputsOptions()`; changes: single options by name, e.g. `corpus="speeches.jsonl"`.
+        seed: the order of documents and windows. device: where the model runs.
+
+    Raises:
+        UserError: see `load_model` and `llm_codes.documents.open_source`.
+    """
+    options = replace(options or InputsOptions(), **changes)
+    model = load_model(options.model, device=device, dtype=options.dtype)
+    return Inputs(options, model, _documents(options, model, seed), seed)
+
+
+def _documents(options: InputsOptions, model: Model, seed: int) -> TokenisedDocuments:
+    return TokenisedDocuments(
+        options.corpus,
+        model.tokenizer,
+        split=cast(Split, options.split),
+        seed=seed,
+        document_separator=options.document_separator,
+        text_column=options.text_column,
+    )
+
+
+def _flat_options(config: Any) -> InputsOptions:
+    """The inputs of a configuration that still lists them among its own fields."""
+    names = InputsOptions.__dataclass_fields__
+    return InputsOptions(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 def open_model_and_corpus(config: Any) -> tuple[Model, Corpus]:
-    """The model and corpus of a command's configuration."""
-    model = load_model(config.model, device=config.device, dtype=config.dtype)
-    return model, open_corpus(config, model)
+    """Model and windows of a configuration that is not nested yet."""
+    inputs = open_inputs(_flat_options(config), seed=config.seed, device=config.device)
+    return inputs.model, inputs.windows(config.context, n_tokens=config.tokens)
 
 
 def open_corpus(config: Any, model: Model) -> Corpus:
-    """The corpus of a command's configuration, in windows that fit the model."""
-    return load_corpus(
-        config.corpus,
-        model.tokenizer,
-        context=min(config.context, model.context),
-        n_tokens=config.tokens,
-        split=config.split,
-        seed=config.seed,
-        document_separator=config.document_separator,
-        text_column=config.text_column,
-    )
-
-
-def open_inputs(config: HarvestConfig) -> tuple[Model, Corpus]:
-    """The model and the corpus that a configuration names, in windows this model can read."""
-    model = load_model(config.model, device=config.device, dtype=config.dtype)
-    corpus = load_corpus(
-        config.corpus,
-        model.tokenizer,
-        context=min(config.context, model.context),
-        n_tokens=config.tokens,
-        split=cast(Split, config.split),
-        seed=config.seed,
-        prepend_bos=model.bos_token_id is not None,
-        document_separator=config.document_separator,
-        text_column=config.text_column,
-    )
-    return model, corpus
+    """Windows of such a configuration for a model that is open already."""
+    options = _flat_options(config)
+    inputs = Inputs(options, model, _documents(options, model, config.seed), config.seed)
+    return inputs.windows(config.context, n_tokens=config.tokens)

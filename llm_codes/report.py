@@ -21,7 +21,7 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.report import CHAPTERS
 from llm_codes.corpus import Corpus
-from llm_codes.inputs import open_inputs
+from llm_codes.inputs import open_model_and_corpus
 from llm_codes.lenses.spectra import command as spectra_module
 from llm_codes.lenses.trajectories import chapter as trajectories_page
 from llm_codes.lenses.trajectories import command as trajectories_module
@@ -159,7 +159,7 @@ def add_summary(page: Page, model: Model, corpus: Corpus) -> None:
 def command(config: ReportConfig, run: Run) -> str:
     """`python -m llm_codes report`."""
     names = [known_name(name, CHAPTERS, "chapter") for name in config.chapters]
-    model, corpus = open_inputs(config)
+    model, corpus = open_model_and_corpus(config)
     page = Page(f"The code of {model.name}", "Eigenspectra, trajectories, polytopes, sparse circuits and explanations")
     add_summary(page, model, corpus)
     inputs = Inputs(config, run, model, corpus, page)

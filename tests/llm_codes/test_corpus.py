@@ -151,7 +151,7 @@ def test_copies_of_a_text_fall_on_the_same_side_and_about_a_tenth_is_held_out() 
 def test_windows_hold_consecutive_tokens_of_one_document(lengths: list[int], context: int, prepend_bos: bool) -> None:
     documents = [np.arange(length, dtype=np.int32) + 1000 * number for number, length in enumerate(lengths)]
     room = context - int(prepend_bos)
-    packed = corpus_module._pack(
+    packed = corpus_module.pack(
         documents, [str(n) for n in range(len(lengths))], room, 7777 if prepend_bos else None, 0
     )
     minimum = min(MINIMUM_WINDOW, room)
@@ -216,7 +216,7 @@ def test_a_large_source_is_read_in_part_but_not_from_its_start(folder: Path, mon
     packed = load_corpus(str(folder), TOKENIZER, context=32, split="all", n_tokens=10)
     assert packed.describe()["n_documents_read"] == 32
     names = {document.name for document in list(open_source(str(folder)).documents)[:32]}
-    monkeypatch.setattr(corpus_module, "_sample", lambda corpus, n_tokens, seed: corpus)
+    monkeypatch.setattr(corpus_module, "sample", lambda corpus, n_tokens, seed: corpus)
     assert set(load_corpus(str(folder), TOKENIZER, context=32, split="all", n_tokens=10).documents) != names
 
 

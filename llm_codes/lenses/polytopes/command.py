@@ -8,7 +8,7 @@ from eval.claims import claims_rows
 from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
-from llm_codes.inputs import open_inputs
+from llm_codes.inputs import open_model_and_corpus
 from llm_codes.lenses.polytopes.cards import card_text
 from llm_codes.lenses.polytopes.chapter import add_chapter, tables
 from llm_codes.lenses.polytopes.claims import documented, judge
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def command(config: PolytopesConfig, run: Run) -> str:
     """`python -m llm_codes polytopes`."""
-    model, corpus = open_inputs(config)
+    model, corpus = open_model_and_corpus(config)
     found = polytopes(
         model, corpus, layers=config.layers, min_cluster_size=config.min_cluster_size,
         cluster_method=config.cluster_method, exact_up_to=config.exact_up_to,

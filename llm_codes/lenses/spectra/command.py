@@ -9,7 +9,7 @@ from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint
-from llm_codes.inputs import open_inputs
+from llm_codes.inputs import open_model_and_corpus
 from llm_codes.lenses.spectra.chapter import add_chapter
 from llm_codes.lenses.spectra.claims import claims
 from llm_codes.lenses.spectra.figures import draw
@@ -67,7 +67,7 @@ def results_of(trained: Spectra, control: Spectra | None) -> dict[str, Any]:
 def command(config: SpectraConfig, run: Run) -> str:
     """`python -m llm_codes spectra`."""
 
-    model, corpus = open_inputs(config)
+    model, corpus = open_model_and_corpus(config)
     trained, control = chapter(config, run, model, corpus)
     if run.writes:
         page = Page(f"Eigenspectra of {model.name}", f"{corpus.n_tokens:,} tokens of {config.corpus}")

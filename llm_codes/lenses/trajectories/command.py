@@ -13,7 +13,7 @@ from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint
-from llm_codes.inputs import open_inputs
+from llm_codes.inputs import open_model_and_corpus
 from llm_codes.lenses.trajectories.chapter import add_chapter
 from llm_codes.lenses.trajectories.figures import draw_depth, draw_paths
 from llm_codes.lenses.trajectories.study import COLUMNS, Trajectories, trajectories
@@ -65,7 +65,7 @@ def chapter(
 
 def command(config: TrajectoriesConfig, run: Run) -> str:
     """`python -m llm_codes trajectories`."""
-    model, corpus = open_inputs(config)
+    model, corpus = open_model_and_corpus(config)
     found, figures = chapter(config, run, model, corpus)
     page = Page(f"Trajectories of {model.name}", f"{corpus.n_tokens:,} tokens of {config.corpus}")
     add_chapter(page, found.rows, figures)
