@@ -1,6 +1,6 @@
 """A frozen dataclass *is* a command line: one source of names, defaults and help.
 
-`option(default, help)` declares a field, `Command` binds a verb to a configuration and a function by name (so that
+`eval.options` declares the fields, `Command` binds a verb to a configuration and a function by name (so that
 `--help` imports no torch), and `main` parses, opens the run folder, runs, and turns every foreseeable failure into one
 line on stderr and a non-zero exit status.
 """
@@ -8,18 +8,17 @@ line on stderr and a non-zero exit status.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import errno
 import importlib
 import os
 import sys
-import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eval.errors import UserError, nearest
+from eval.flags import add_options, build
 from eval.options import RunConfig
 from eval.processes import is_main_process, set_threads
 from eval.progress import say
@@ -42,55 +41,6 @@ def load_name(reference: str) -> Any:
     """The object behind `module:name`."""
     module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _base_type(annotation: Any) -> tuple[Any, bool]:
-    """The type without `| None`, and whether `None` was allowed."""
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        members = [member for member in typing.get_args(annotation) if member is not type(None)]
-        return members[0], True
-    return annotation, False
-
-
-def _parse_list(item_type: type) -> Any:
-    def parse(text: str) -> tuple[Any, ...]:
-        return tuple(item_type(part.strip()) for part in text.split(",") if part.strip())
-
-    parse.__name__ = f"comma-separated {item_type.__name__}"
-    return parse
-
-
-def add_options(parser: argparse.ArgumentParser, config: type) -> None:
-    """One flag per field, in kebab-case; tuples are comma-separated; booleans get a `--no-` form."""
-    hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
-        kind, _ = _base_type(hints[field.name])
-        required = field.default is dataclasses.MISSING
-        if field.metadata.get("positional"):
-            optional: dict[str, Any] = {} if required else {"nargs": "?", "default": field.default}
-            text = field.metadata.get("help", "").replace("%", "%%")
-            parser.add_argument(field.name, type=kind, metavar=field.name.upper(), help=text, **optional)
-            continue
-        shown = "" if required or field.default in ((), None, "") else f" (default: {_show(field.default)})"
-        arguments: dict[str, Any] = {"dest": field.name, "help": field.metadata.get("help", "") + shown}
-        if required:
-            arguments["required"] = True
-        else:
-            arguments["default"] = field.default
-        if kind is bool:
-            arguments["action"] = argparse.BooleanOptionalAction
-        elif typing.get_origin(kind) is tuple:
-            arguments["type"] = _parse_list(typing.get_args(kind)[0])
-        else:
-            arguments["type"] = kind
-        if field.metadata.get("choices"):
-            arguments["choices"] = field.metadata["choices"]
-        arguments["help"] = arguments["help"].replace("%", "%%")
-        parser.add_argument(f"--{field.name.rstrip('_').replace('_', '-')}", **arguments)  # from_ -> --from
-
-
-def _show(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -148,7 +98,7 @@ def main(package: str, description: str, commands: Sequence[Command], argv: Sequ
             raise UserError(f"unknown verb {verb!r}: {nearest(verb, known)}")
         values = vars(parser.parse_args(arguments))
         command = commands[known.index(values.pop("verb"))]
-        config = load_name(command.config)(**values)
+        config = build(load_name(command.config), values)
         table = run_command(command, config, [f"python -m {package}", *arguments])
         if table and is_main_process():
             sys.stdout.write(table.rstrip("\n") + "\n")

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from eval.errors import UserError
+from eval.flags import flat_values
 from eval.options import RunConfig
 from eval.processes import is_main_process, usable_cores, world_size
 
@@ -95,8 +96,7 @@ def versions() -> dict[str, str | None]:
 
 def identity(config: Any) -> dict[str, Any]:
     """The fields of a configuration that decide the results."""
-    fields = (field for field in dataclasses.fields(config) if field.metadata.get("identity", True))
-    return json_ready({field.name: getattr(config, field.name) for field in fields})
+    return json_ready(flat_values(config, identity_only=True))
 
 
 class Run:

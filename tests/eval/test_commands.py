@@ -82,7 +82,7 @@ def test_defaults(capsys):
         (["echo", "--fail", "user"], "error: expected a, got b; do c"),
         (["echo", "--fail", "disk"], "no space left on the disk while writing out.npz; free some and run the same"),
         (["echo", "--fail", "memory"], "error: out of memory; lower --batch-size"),
-        (["echo", "--times", "many"], "argument --times: invalid int value: 'many'"),
+        (["echo", "--times", "many"], "expected --times a whole number; got 'many'; give a whole number"),
         (["echo", "--tims", "3"], "unrecognized arguments: --tims 3"),
         (["sae", "train"], "the following arguments are required: --out"),
     ],

@@ -309,10 +309,10 @@ def test_command_trains_and_writes_its_results(tmp_path, capsys):
     [
         (["--dropout", "1"], "expected dropout in [0, 1); got 1"),
         (["--device", "cuda"], "expected a CUDA device for --device cuda; torch sees none"),
-        (["--device", "tpu9"], "expected a torch device"),
+        (["--device", "tpu9"], "expected --device cpu, cuda, cuda:N or mps; got 'tpu9'"),
         (["--data", "cifar"], "unknown data set 'cifar': did you mean cifar10?"),
         (["--wandb", "project"], "expected the package wandb"),
-        (["--loss", "l1"], "invalid choice"),
+        (["--loss", "l1"], "unknown --loss 'l1'"),
     ],
 )
 def test_bad_input_on_the_command_line_is_one_line(tmp_path, capsys, monkeypatch, arguments, text):
