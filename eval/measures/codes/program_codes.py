@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from torch import Tensor
+from torch.nn.functional import hardsigmoid
 from torch.special import ndtr
 
 from eval.errors import UserError
@@ -52,7 +53,8 @@ def site_codes(program: Program, batches: Iterable[Tensor], input_site: str = "i
 
 
 def soft_codes(program: Program, x: Tensor, sharpness: float = 1.0, input_site: str = "input") -> SplineCodes:
-    """The gate of every unit as a probability: GELU Phi(beta z), SiLU sigmoid(beta z), a switch its piece / thresholds.
+    """The gate of every unit as a probability: GELU Phi(beta z), SiLU sigmoid(beta z), Hardswish Hardsigmoid(beta z),
+    a switch its piece / thresholds.
 
     `sharpness` (beta) > 0; as it grows the gates of smooth units become their hard codes.
 
@@ -63,13 +65,20 @@ def soft_codes(program: Program, x: Tensor, sharpness: float = 1.0, input_site: 
     gates: dict[str, Tensor] = {}
     for step, z in walk(program, x):
         if step.smooth:
-            gate = (sharpness * z).sigmoid() if step.smooth == "silu" else ndtr(sharpness * z)
+            gate = smooth_gate(step.smooth, sharpness * z)
         elif step.switch is not None:
             gate = step.switch.pieces(z).float() / len(step.switch.thresholds)
         else:
             raise UserError(f"max-pool at {step.site!r} has no soft gate; use hard codes")
         gates[step.site] = gate.reshape(len(z), *code_part(step).shape)
     return SplineCodes.soft(code_map(program, input_site), gates)
+
+
+def smooth_gate(name: str, z: Tensor) -> Tensor:
+    """The factor of z in a smooth activation, in [0, 1]: SiLU's sigmoid, Hardswish's Hardsigmoid, GELU's Phi."""
+    if name == "silu":
+        return z.sigmoid()
+    return hardsigmoid(z) if name == "hardswish" else ndtr(z)
 
 
 def distances_from(codes: dict[str, SplineCodes], sites: Iterable[str]) -> np.ndarray:

@@ -295,9 +295,11 @@ def own_rule(step: Step, z: Tensor) -> Tensor:
 
 
 def smooth_value(name: str, z: Tensor) -> Tensor:
-    """GELU (`gelu`, `gelu_tanh`) or SiLU (`silu`)."""
+    """GELU (`gelu`, `gelu_tanh`), SiLU (`silu`) or Hardswish (`hardswish`: quadratic between -3 and 3)."""
     if name == "silu":
         return torch.nn.functional.silu(z)
+    if name == "hardswish":
+        return torch.nn.functional.hardswish(z)
     return torch.nn.functional.gelu(z, approximate="tanh" if name == "gelu_tanh" else "none")
 
 

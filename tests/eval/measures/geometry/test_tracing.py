@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from eval.errors import UserError
 from eval.measures.codes.program_codes import code_map, site_codes, soft_codes
 from eval.measures.geometry.piecewise_linear import code_of, walk
+from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.tracing import trace
+from eval.torchvision_operators import declare_missing_operators
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
 
 
@@ -105,6 +108,11 @@ class _Gated(nn.Module):
         return F.silu(self.gate(x)) * self.up(x)
 
 
+def _attention(x: Tensor) -> Tensor:
+    query, key = x.view(1, 4, 1), 2 * x.view(1, 1, 4)
+    return torch.baddbmm(torch.zeros(1, 4, 4), query, key).flatten(1)
+
+
 class _Branching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
@@ -115,7 +123,29 @@ class _Branching(nn.Module):
     [
         (nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()), r"got sigmoid at '1' of Sequential"),
         (nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), r"got LayerNorm at '1'"),
-        (nn.Sequential(nn.Linear(4, 4), nn.PReLU()), r"got PReLU at '1'"),
+        (nn.Sequential(nn.Linear(4, 4), nn.Hardshrink()), r"got Hardshrink \(it jumps\) at '1'"),
+        (lambda x: torch.lerp(x, 2 * x, x), r"got lerp with a weight that depends on the input"),
+        (nn.GLU(), r"got GLU \(a gate: product of two functions of the input\)"),
+        (lambda x: F.dropout(x, 0.5), r"draws random numbers at '<lambda>' \(bernoulli\): dropout or stochastic depth"),
+        (lambda x: x + torch.randn(4), r"draws random numbers at '<lambda>' \(randn\)"),
+        (nn.RReLU().train(), r"RReLU in train mode"),
+        (_attention, r"multiplies two input-dependent tensors at '_attention' \(baddbmm\)"),
+        (lambda x: torch.addmm(x, x.view(1, 4), torch.outer(x[0], x[0])), r"multiplies two input-dependent"),
+        (lambda x: F.linear(x, torch.outer(x[0], x[0]) + torch.eye(4)), r"multiplies two input-dependent"),
+        (lambda x: F.linear(x, torch.eye(4) * x, x[0]), r"multiplies two input-dependent"),
+        (
+            lambda x: torch.div(x, 0.5, rounding_mode="floor"),
+            r"got division with rounding_mode='floor' \(a stair",
+        ),
+        (lambda x: 1 / (x + 9), r"expected affine"),
+        (lambda x: torch.ones(4) / (x + 9), r"multiplies two input-dependent tensors|divides"),
+        (lambda x: x.int().float(), r"to whole numbers \(a staircase\)"),
+        (lambda x: torch.where(x > 0, x, -x), r"got the operation 'gt'"),
+        (lambda x: x.gather(1, x.argmax(1, keepdim=True)), r"got the operation 'argmax' at '<lambda>'"),
+        (
+            lambda x: x + float(np.random.rand()),
+            r"expected \S+ to be a fixed function of its input",
+        ),
         (nn.Softmax(-1), r"got softmax \(attention\)"),
         (_Gated(), r"_Gated multiplies two input-dependent tensors at '_Gated' \(mul\)"),
         (_Branching(), r"_Branching branches on the values of its input"),
@@ -129,7 +159,9 @@ class _Branching(nn.Module):
 )
 def test_what_has_no_code_is_refused_by_name(model, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        trace(model.eval() if isinstance(model, nn.Module) else model, torch.randn(4))
+        trace(
+            model.eval() if isinstance(model, nn.Module) and not isinstance(model, nn.RReLU) else model, torch.randn(4)
+        )
 
 
 def test_train_mode_is_refused_with_the_module_name() -> None:
@@ -145,3 +177,130 @@ def test_bad_inputs_are_named() -> None:
         program(torch.zeros(4))
     with pytest.raises(UserError, match="expected finite inputs"):
         program(torch.full((1, 4), torch.nan))
+
+
+class _Taped(nn.Module):
+    """Fixed while it is traced, another function afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x.relu() * self.calls
+
+
+def test_a_network_that_changes_between_calls_is_refused() -> None:
+    with pytest.raises(UserError, match=r"expected _Taped to be a fixed function of its input"):
+        trace(_Taped().eval(), torch.randn(4))
+
+
+def test_stochastic_depth_is_refused_in_train_mode_and_read_in_eval_mode() -> None:
+    declare_missing_operators()
+    from torchvision.ops import StochasticDepth
+
+    model = nn.Sequential(nn.Linear(4, 4), StochasticDepth(0.5, "row"), nn.ReLU())
+    with pytest.raises(UserError, match=r"draws random numbers at '1' \(bernoulli\).*call model.eval\(\)"):
+        trace(model, torch.randn(4))
+    assert trace(model.eval(), torch.randn(4)).n_units == 4
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_numbers_are_named(value: float) -> None:
+    model = perceptron(4, 5, 2)
+    with torch.no_grad():
+        model[2].weight[1, 3] = value  # type: ignore[operator]
+    with pytest.raises(UserError, match=r"expected finite weights; got NaN or infinity in '2.weight' of Sequential"):
+        trace(model, torch.randn(4))
+    bad = torch.full((4,), value)
+    with pytest.raises(UserError, match=r"expected finite weights|returns NaN or infinity"):
+        trace(lambda x: (x * bad).relu(), torch.randn(4))
+
+
+def _written(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[:, 0] = 0.5
+    y[:, 1] = x[:, 2].relu()
+    y[:, [3, 4]] = x[:, :2]
+    return y
+
+
+PIECEWISE = [  # callable, shape, units
+    (nn.PReLU(), (6,), 6),
+    (nn.PReLU(3), (3, 4, 4), 48),
+    (nn.Hardsigmoid(), (6,), 6),
+    (nn.Hardtanh(-0.5, 0.25), (6,), 6),
+    (nn.RReLU(), (6,), 6),
+    (nn.Softshrink(0.3), (6,), 6),
+    (lambda x: torch.maximum(x, 2 * x.flip(1) - 0.2), (6,), 6),
+    (lambda x: torch.minimum(x, torch.full((6,), 0.1)), (6,), 6),
+    (lambda x: x.clamp(min=torch.linspace(-1, 0, 6), max=torch.tensor(0.5)), (6,), 12),
+    (lambda x: x.view(len(x), 2, 3).amax(1), (6,), 3),
+    (lambda x: x.view(len(x), 2, 3).max(-1)[0], (6,), 2),
+    (lambda x: x.view(len(x), 2, 3).amin((1, 2), keepdim=True).flatten(1), (6,), 1),
+    (nn.AdaptiveMaxPool1d(3), (2, 7), 6),
+    (nn.AdaptiveMaxPool2d((3, 2)), (2, 7, 5), 12),
+    (nn.AdaptiveMaxPool3d(2), (2, 5, 4, 3), 16),
+    (nn.MaxPool1d(3, 2, 1), (2, 8), 8),
+    (nn.MaxPool3d(3, 2, 1), (2, 5, 5, 5), 54),
+    (nn.MaxPool3d((2, 3, 2), (1, 2, 2), ceil_mode=True), (1, 4, 6, 5), 3 * 3 * 3),
+    (lambda x: x[:, [0, 2, 2]].relu(), (6,), 3),
+    (lambda x: x.gather(1, torch.tensor([[5, 0, 1]]).expand(len(x), 3)).relu(), (6,), 3),
+    (lambda x: (x + torch.zeros_like(x) + x.new_ones(6)).relu(), (6,), 6),
+    (_written, (6,), 1),
+]
+
+
+@pytest.mark.parametrize(("function", "shape", "units"), PIECEWISE)
+def test_piecewise_linear_steps_are_what_they_are(function, shape: tuple[int, ...], units: int) -> None:
+    function = function.eval() if isinstance(function, nn.Module) else function
+    program = trace(function, torch.randn(shape))
+    assert program.n_units == units
+    x = torch.randn(9, *shape)
+    with torch.no_grad():
+        torch.testing.assert_close(program(x), function(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("function", "shape", "units"), PIECEWISE)
+def test_crossings_of_every_step_are_those_of_dense_sampling(function, shape: tuple[int, ...], units: int) -> None:
+    function = function.eval() if isinstance(function, nn.Module) else function
+    torch.manual_seed(1)
+    program = trace(function, torch.randn(shape)).to(torch.float64)
+    start, end = torch.randn(2, *shape, dtype=torch.float64)
+    t = torch.linspace(0, 1, 4001, dtype=torch.float64).reshape(-1, *[1] * len(shape))
+    with torch.no_grad():
+        code = code_of(program, start + t * (end - start)).int()
+    assert segment_crossings(program, start, end).count == (code[1:] - code[:-1]).ne(0).sum()
+
+
+def test_hardswish_is_smooth_and_has_hardsigmoid_for_a_gate() -> None:
+    program = trace(nn.Hardswish(), torch.randn(5))
+    assert [step.kind for step in program.sites] == ["smooth"]
+    x = 4 * torch.randn(7, 5)
+    gates = soft_codes(program, x).gates
+    assert gates is not None
+    np.testing.assert_allclose(gates * x.numpy(), F.hardswish(x).numpy(), atol=1e-6)
+    with pytest.raises(UserError, match="expected a piecewise-linear network for exact crossings"):
+        segment_crossings(program, x[0], x[1])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, which users still have
+def test_compiled_scripted_exported_and_parallel_modules_are_unwrapped() -> None:
+    model = perceptron(4, 5, 2).eval()
+    inner = nn.Sequential(torch.compile(perceptron(4, 5, 4)), nn.ReLU()).eval()
+    in_place = perceptron(4, 5, 2).eval()
+    in_place.compile()
+    exported = torch.export.export(model, (torch.zeros(1, 4),))
+    scripted = torch.jit.script(model)
+    x = torch.randn(6, 4)
+    for wrapped in (torch.compile(model), in_place, exported, scripted, nn.DataParallel(model)):
+        program = trace(wrapped, torch.zeros(4))  # type: ignore[arg-type]
+        with torch.no_grad():
+            torch.testing.assert_close(program(x), model(x))
+    assert trace(inner, torch.zeros(4)).n_units == 9
+
+
+def test_a_pool_with_more_places_than_a_symbol_can_name_is_refused() -> None:
+    with pytest.raises(UserError, match="expected max-pool windows of at most 254 places; got 256"):
+        trace(nn.AdaptiveMaxPool2d(1), torch.randn(1, 16, 16))
