@@ -147,7 +147,7 @@ def add_summary(page: Page, model: Model, corpus: Corpus) -> None:
     facts = model.provenance()
     section.text(
         f"{model.name}: {facts['n_parameters']:,} parameters, {model.n_layers} layers, width {model.d_model}, MLP "
-        f"width {model.d_mlp} ({model.activation_function}), dtype {facts['dtype']}, weights as published."
+        f"width {model.d_mlp} ({model.activation}), dtype {facts['dtype']}, weights as published."
     )
     read = corpus.describe()
     section.text(

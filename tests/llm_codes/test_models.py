@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from llm_codes.models import load_model
+from llm_codes.models import load_model, untrained_like
 from llm_codes.sites import kinds, list_sites, parse_layers, resolve_site, resolve_sites
 
 
@@ -103,6 +103,99 @@ def test_untrained_control_is_seeded(tiny_model_folder, tiny):
     assert one.provenance()["untrained"] and not tiny.provenance()["untrained"]
 
 
+def plain(tiny, **changes):
+    """A GPT-2 as transformers makes it, with another activation than the tiny one."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    shape = {"n_layer": 3, "n_embd": 32, "n_head": 2, "vocab_size": 320, "n_positions": 64}
+    return GPT2LMHeadModel(GPT2Config(**(shape | {"activation_function": "relu"} | changes)))
+
+
+def ways_in(tiny, folder):
+    """One model of every way in, with a fresh look at it each."""
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    config = HookedTransformerConfig(n_layers=2, d_model=32, n_ctx=32, d_head=16, n_heads=2, d_vocab=320, act_fn="relu")
+    hooked = HookedTransformer(config, tokenizer=None)
+    return {
+        "folder": load_model(str(folder)),
+        "transformers model": load_model(plain(tiny), tokenizer=tiny.tokenizer),
+        "bridge": load_model(load_model(plain(tiny), tokenizer=tiny.tokenizer).bridge),
+        "HookedTransformer": load_model(hooked, tokenizer=tiny.tokenizer),
+    }
+
+
+def test_untrained_control_has_the_architecture_and_other_weights_for_every_way_in(tiny, tiny_model_folder):
+    for way, model in ways_in(tiny, tiny_model_folder).items():
+        control, other = untrained_like(model, 1), untrained_like(model, 2)
+        same = ("n_layers", "d_model", "d_mlp", "activation", "context", "vocabulary_size", "dtype", "device")
+        assert [getattr(control, name) for name in same] == [getattr(model, name) for name in same], way
+        assert not torch.allclose(control.logits(TOKENS), model.logits(TOKENS)), way
+        assert not torch.allclose(control.logits(TOKENS), other.logits(TOKENS)), way
+        assert torch.equal(untrained_like(control, 1).logits(TOKENS), control.logits(TOKENS)), way
+        assert control.untrained and control.provenance()["init_seed"] == 1 and not model.untrained, way
+
+
+def test_the_control_of_an_object_is_not_looked_up_by_its_name(tiny):
+    control = load_model(hf_model=plain(tiny), tokenizer=tiny.tokenizer, untrained=True, seed=4)
+    assert (control.n_layers, control.activation, control.untrained) == (3, "relu", True)
+    assert not torch.allclose(control.logits(TOKENS), load_model(plain(tiny), tokenizer=tiny.tokenizer).logits(TOKENS))
+    assert control.weights_sha256 == untrained_like(load_model(plain(tiny), tokenizer=tiny.tokenizer), 4).weights_sha256
+
+
+def test_named_and_opened_controls_are_the_same_draw(tiny, tiny_model_folder):
+    named = load_model(str(tiny_model_folder), untrained=True, seed=3)
+    assert named.weights_sha256 == untrained_like(tiny, 3).weights_sha256
+
+
+def test_an_object_of_the_caller_is_never_changed(tiny):
+    mine = plain(tiny, resid_pdrop=0.5).to(torch.bfloat16).train()
+    before, pointer = list(mine.state_dict()), mine.transformer.wte.weight.data_ptr()
+    model = load_model(mine, tokenizer=tiny.tokenizer)
+    assert torch.equal(model.logits(TOKENS), model.logits(TOKENS))  # no dropout
+    assert list(mine.state_dict()) == before and mine.training and mine.dtype == torch.bfloat16 == model.dtype
+    assert mine.transformer.wte.weight.data_ptr() == pointer
+    assert model.bridge.original_model.transformer.wte.weight.data_ptr() == pointer  # shared, not copied
+    wide = load_model(mine, tokenizer=tiny.tokenizer, dtype="float32")
+    assert wide.dtype == torch.float32 and mine.dtype == torch.bfloat16
+
+
+def test_a_bridge_in_training_mode_is_read_without_dropout_and_left_in_it(tiny):
+    bridge = load_model(plain(tiny, resid_pdrop=0.5), tokenizer=tiny.tokenizer).bridge.train()
+    model = load_model(bridge)
+    assert torch.equal(model.logits(TOKENS), model.logits(TOKENS))
+    assert bridge.training and all(module.training for module in bridge.blocks[0].modules())
+
+
+def test_changed_weights_have_another_hash(tiny_model_folder):
+    model = load_model(str(tiny_model_folder))
+    before = model.weights_sha256
+    assert before == load_model(str(tiny_model_folder)).weights_sha256 == model.provenance()["weights_sha256"]
+    with torch.no_grad():
+        next(model.bridge.parameters()).view(-1)[0] += 1
+    assert model.weights_sha256 != before
+
+
+def test_a_class_says_what_a_config_without_architectures_is(tiny):
+    mine = plain(tiny)
+    mine.config.architectures = None
+    assert load_model(mine, tokenizer=tiny.tokenizer).n_layers == 3
+    assert mine.config.architectures is None
+
+
+def test_a_wrapper_around_a_transformers_model_is_opened(tiny):
+    class Wrapper:
+        def __init__(self, model):
+            self._model = model
+
+    assert load_model(Wrapper(plain(tiny)), tokenizer=tiny.tokenizer).activation == "relu"
+
+
+def test_representation_is_one_line(tiny):
+    assert len(repr(tiny)) < 300 and "2 layers, width 64, MLP 256 (gelu_new), context 64, float32 on cpu" in repr(tiny)
+
+
 def test_an_existing_bridge_and_a_hooked_transformer(tiny):
     wrapped = load_model(tiny.bridge)
     assert torch.equal(wrapped.logits(TOKENS), tiny.logits(TOKENS))
@@ -129,7 +222,18 @@ def test_an_existing_bridge_and_a_hooked_transformer(tiny):
         (lambda m: load_model("embedded", device="cuda"), "this machine has none; use --device cpu"),
         (lambda m: load_model("embedded", device="tpu"), "unknown device 'tpu'"),
         (lambda m: load_model("embedded", dtype="float23"), "unknown dtype 'float23': did you mean float32"),
-        (lambda m: load_model(3), "expected a model name, a path, hf_model= or a bridge, got int"),
+        (
+            lambda m: load_model(m, dtype="float64"),
+            "expected an open model's own dtype, torch.float32; got dtype=torch.",
+        ),
+        (lambda m: load_model(m.bridge, dtype="bfloat16"), "move the model before load_model"),
+        (lambda m: load_model(m, hf_model=m), "expected one model, got two"),
+        (lambda m: load_model(plain(m)), "expected tokenizer= beside a transformers model, got none"),
+        (
+            lambda m: load_model(plain(m, vocab_size=300), tokenizer=m.tokenizer),
+            "expected a tokenizer of at most 300 tokens, the rows of hf_model's embedding; got .*is '.*' .300.; pass",
+        ),
+        (lambda m: load_model(3), "expected a model name, a path, a transformers model or a bridge, got int"),
     ],
 )
 def test_error_texts(tiny, call, text):

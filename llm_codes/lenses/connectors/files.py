@@ -12,7 +12,7 @@ from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from eval.runs import atomic_path, json_text
 from llm_codes.lenses.saes.files import SAEFolder, load_sae
-from llm_codes.models import PRETRAINED
+from llm_codes.model_sources import PRETRAINED
 
 
 def save_connector(connector: Connector, folder: Path, *, half: bool = False) -> Path:

@@ -67,7 +67,7 @@ def cluster_readouts(
     out = []
     for site in codes_at:
         z = torch.cat(consumer.kept[site.hook])
-        part = CodePart(site.hook, model.activation_function, (site.width,))
+        part = CodePart(site.hook, model.activation, (site.width,))
         codes = SplineCodes.hard(CodeMap((part,), site.hook, model.name), {site.hook: z.numpy()})
         found = cluster_codes(codes, min_cluster_size=MINIMUM_CLUSTER)
         if not found.n_clusters:

@@ -37,7 +37,7 @@ from llm_codes.lenses.explain.units import (
     sae_folders,
     sae_readout,
 )
-from llm_codes.models import Model, load_model
+from llm_codes.models import Model, untrained_like
 from llm_codes.sites import Site, resolve_sites
 
 CONTROLS = ("shuffled", "untrained")
@@ -176,13 +176,12 @@ def record(
     if control is not None:
         recorded.books["shuffled"] = control.finish(units, columns, sign)
     if "untrained" in controls:
-        fresh = _untrained(model, recorded, seed)
-        if fresh is not None:
-            moments = fit(fresh, explain_part, sites, batch_size, "moments (untrained)")
-            again = recorder()
-            consumer = RecordUnits([centred(r, moments) for r in readouts], again, number)
-            harvest(fresh, corpus, [consumer], batch_size=batch_size, label="records (untrained)")
-            recorded.books["untrained"] = again.finish(units, columns, sign)
+        fresh = untrained_like(model, seed)
+        moments = fit(fresh, explain_part, sites, batch_size, "moments (untrained)")
+        again = recorder()
+        consumer = RecordUnits([centred(r, moments) for r in readouts], again, number)
+        harvest(fresh, corpus, [consumer], batch_size=batch_size, label="records (untrained)")
+        recorded.books["untrained"] = again.finish(units, columns, sign)
     return recorded
 
 
@@ -193,15 +192,6 @@ def _shuffle_within_splits(windows: Windows, seed: int) -> np.ndarray:
         members = np.flatnonzero(windows.split == code)
         out[members] = np.random.default_rng([seed, 3, code]).permutation(members)
     return out
-
-
-def _untrained(model: Model, recorded: Recorded, seed: int) -> Model | None:
-    """The same architecture with fresh weights; `None`, with the reason kept, where it cannot be built by name."""
-    try:
-        return load_model(model.name, device=model.device, dtype=model.dtype, untrained=True, seed=seed)
-    except UserError as error:
-        recorded.skipped["untrained"] = f"no untrained model: {error}"
-        return None
 
 
 def explain(

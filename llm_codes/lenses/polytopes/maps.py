@@ -100,7 +100,7 @@ class Block:
         offset = torch.zeros_like(scale) if bias is None else bias.double().cpu()
         epsilon = float(getattr(norm, "eps", getattr(norm, "variance_epsilon", model.bridge.cfg.eps)))
         centre = "rms" not in type(norm).__name__.lower()
-        act = model.activation_function
+        act = model.activation
         activation(act)
         made = cls(w_in, b_in, w_linear, b_linear, w_out, b_out, scale, offset, epsilon, centre, act)
         x = torch.randn(1, 4, model.d_model, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -128,7 +128,7 @@ def collect(
 def code_map(model: Model, layers: Sequence[int]) -> CodeMap:
     """The map of the MLPs of `layers`; the codes partition what enters the first one's normalisation."""
     pre = [resolve_site(model, "mlp_pre", layer) for layer in layers]
-    parts = tuple(CodePart(site.hook, model.activation_function, (site.width,)) for site in pre)
+    parts = tuple(CodePart(site.hook, model.activation, (site.width,)) for site in pre)
     name = f"{model.name} untrained" if model.untrained and "untrained" not in model.name else model.name
     return CodeMap(parts, resolve_site(model, "resid_mid", layers[0]).hook, name)
 

@@ -1,0 +1,245 @@
+"""A hooked language model as the suite sees it: activations, logits, losses, tokens, provenance."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from eval.errors import UserError, nearest
+
+Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
+
+
+class _EnoughError(Exception):
+    """Raised inside a forward pass once every wanted activation has been seen."""
+
+
+@dataclass(eq=False, repr=False)
+class Model:
+    """A hooked language model: what the suite needs of it and nothing more.
+
+    bridge: the TransformerBridge (or HookedTransformer) itself, for scripts that want everything.
+    name: what the user asked for; source: where the weights came from.
+    """
+
+    bridge: Any
+    tokenizer: Any
+    name: str
+    source: str
+    device: str
+    dtype: torch.dtype
+    untrained: bool = False
+    seed: int = 0
+    n_parameters: int = 0
+    _weights_hashed: tuple[Any, str] | None = field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"Model {self.name} ({self.source}): {self.n_parameters:,} parameters, {self.n_layers} layers, width "
+            f"{self.d_model}, MLP {self.d_mlp} ({self.activation}), context {self.context}, "
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+        )
+
+    @property
+    def n_layers(self) -> int:
+        return int(self.bridge.cfg.n_layers)
+
+    @property
+    def d_model(self) -> int:
+        return int(self.bridge.cfg.d_model)
+
+    @property
+    def d_mlp(self) -> int:
+        return int(self.bridge.cfg.d_mlp or 4 * self.d_model)
+
+    @property
+    def context(self) -> int:
+        return int(self.bridge.cfg.n_ctx)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self.bridge.cfg.d_vocab)
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the MLP has a gate branch (SwiGLU and kin)."""
+        return bool(getattr(self.bridge.cfg, "gated_mlp", False))
+
+    @property
+    def activation(self) -> str:
+        """The nonlinearity of the MLPs, e.g. `relu`, `gelu_new`, `silu`."""
+        return str(self.bridge.cfg.act_fn)
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The token a window starts with: the tokenizer's BOS, else its EOS (as GPT-2 does), else `None`."""
+        bos = getattr(self.tokenizer, "bos_token_id", None)
+        return bos if bos is not None else getattr(self.tokenizer, "eos_token_id", None)
+
+    @cached_property
+    def canonical_hooks(self) -> dict[str, str]:
+        """Every hook name this model answers to, with the name of the hook point behind it.
+
+        Two names are aliases where they reach the same hook point, never because they sound alike: `hook_mlp_out` is
+        `mlp.hook_out` in GPT-2 and `ln2_post.hook_out` in Gemma 2.
+        """
+        points = self.bridge.hook_dict
+        return {name: point.name if point.name in points else name for name, point in points.items()}
+
+    @cached_property
+    def hook_names(self) -> frozenset[str]:
+        """Every hook name this model answers to."""
+        return frozenset(self.canonical_hooks)
+
+    @property
+    def weights_sha256(self) -> str:
+        """The content of the weights: every parameter's name, kind, shape and bytes. Changed weights, another hash."""
+        parameters = list(self.bridge.named_parameters())
+        state = tuple((id(parameter), parameter._version) for _, parameter in parameters)
+        if self._weights_hashed is None or self._weights_hashed[0] != state:
+            self._weights_hashed = (state, parameters_sha256(parameters))
+        return self._weights_hashed[1]
+
+    @cached_property
+    def tokenizer_sha256(self) -> str | None:
+        """The content of the tokenizer, less the truncation and padding of its last call; `None` without vocabulary."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            vocabulary = getattr(self.tokenizer, "get_vocab", lambda: None)()
+            return vocabulary and hashlib.sha256(repr(sorted(vocabulary.items())).encode()).hexdigest()
+        plain = copy.deepcopy(backend)
+        plain.no_truncation()
+        plain.no_padding()
+        return hashlib.sha256(plain.to_str().encode()).hexdigest()
+
+    def check_tokens(self, tokens: Int[Tensor, "batch position"]) -> Tensor:
+        """Tokens on the model's device; raises `UserError` where they are too long or outside the vocabulary."""
+        if tokens.ndim != 2:
+            raise UserError(f"expected tokens of shape (batch, position), got {tuple(tokens.shape)}")
+        if tokens.shape[1] > self.context:
+            raise UserError(
+                f"{tokens.shape[1]} tokens exceed the context of {self.name} ({self.context}); shorten them"
+            )
+        return tokens.to(self.device, torch.long)
+
+    @torch.no_grad()
+    def activations(
+        self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Any]
+    ) -> dict[str, Float[Tensor, "batch position width"]]:
+        """Activations at the given hook names or `Site`s, by hook name; the pass stops at the last one needed."""
+        seen: dict[str, Tensor] = {}
+        self.stream(tokens, hooks, seen.__setitem__)
+        return {name: seen[name] for name in dict.fromkeys(getattr(hook, "hook", hook) for hook in hooks)}
+
+    @torch.no_grad()
+    def stream(
+        self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Any], receive: Callable[[str, Tensor], None]
+    ) -> None:
+        """Call `receive(hook name, activation)` as each site is computed, in the order of the computation.
+
+        Nothing is kept, so that only what `receive` keeps takes memory; the pass stops at the last site needed.
+        """
+        names = list(dict.fromkeys(getattr(hook, "hook", hook) for hook in hooks))
+        self.check_hooks(names)
+        left = set(names)
+
+        def hand_on(activation: Tensor, hook: Any, name: str) -> None:
+            receive(name, activation.detach())
+            left.discard(name)
+            if not left:
+                raise _EnoughError
+
+        fwd: list[Hook] = [
+            (name, lambda activation, hook, name=name: hand_on(activation, hook, name)) for name in names
+        ]
+        self._forward(self.check_tokens(tokens), fwd)
+
+    def logits(
+        self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Hook] = ()
+    ) -> Float[Tensor, "batch position vocabulary"]:
+        """Logits, with interventions `(name, fn)`: `fn(activation, hook)` returns a replacement or `None`."""
+        self.check_hooks([name for name, _ in hooks])
+        return self._forward(self.check_tokens(tokens), list(hooks))
+
+    def cross_entropy(
+        self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Hook] = ()
+    ) -> Float[Tensor, "batch position-1"]:
+        """Loss in nats of each next token (position t predicts t + 1)."""
+        logits = self.logits(tokens, hooks)[:, :-1].float()
+        targets = tokens[:, 1:].to(logits.device, torch.long)
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        return losses.view(targets.shape)
+
+    def check_hooks(self, names: Sequence[str]) -> None:
+        """Unknown hook names are refused here: TransformerLens accepts them in silence."""
+        for name in names:
+            if name not in self.hook_names:
+                raise UserError(f"{self.name} has no hook {name!r}: {nearest(name, self.hook_names)}")
+
+    def _forward(self, tokens: Tensor, fwd_hooks: list[Hook]) -> Any:
+        try:
+            with in_evaluation(self.bridge), self.bridge.hooks(fwd_hooks=fwd_hooks):
+                return self.bridge(tokens, return_type="logits")
+        except _EnoughError:
+            return None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as the text it stands for (half a character shows as the replacement sign)."""
+        return [self.tokenizer.decode([int(token)]) for token in tokens]
+
+    def provenance(self) -> dict[str, Any]:
+        """What goes into `results.json` about the model."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "untrained": self.untrained,
+            "init_seed": self.seed if self.untrained else None,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device,
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "d_mlp": self.d_mlp,
+            "context": self.context,
+            "n_parameters": self.n_parameters,
+            "activation_function": self.activation,
+            "gated_mlp": self.is_gated,
+            "weight_processing": "none",
+            "weights_sha256": self.weights_sha256,
+            "tokenizer_sha256": self.tokenizer_sha256,
+        }
+
+
+@contextmanager
+def in_evaluation(network: torch.nn.Module) -> Iterator[None]:
+    """Dropout off while the block runs; every module then gets its own mode back."""
+    training = [module for module in network.modules() if module.training] if network.training else []
+    try:
+        if training:
+            network.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def parameters_sha256(parameters: Iterable[tuple[str, Tensor]]) -> str:
+    """Content hash of named parameters, in order of their names."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(parameters, key=lambda item: item[0]):
+        values = parameter.detach().contiguous().cpu()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().data if values.numel() else b"")
+    return digest.hexdigest()
