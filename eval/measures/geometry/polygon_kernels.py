@@ -120,41 +120,64 @@ def _flat(polygons):  # noqa: ANN001, ANN202
 
 
 @compiled()
-def split_by_lines(vertices, offsets, lines, starts, epsilon, cap):  # noqa: ANN001, ANN201
-    """Cut every region by its lines: new vertices, offsets, ``parent[region]``, ``chords[cut 4]``, ``whole[region]``.
+def _area(polygon):  # noqa: ANN001, ANN202
+    total = 0.0
+    for k in range(polygon.shape[0]):
+        j = k + 1 if k + 1 < polygon.shape[0] else 0
+        total += polygon[k, 0] * polygon[j, 1] - polygon[k, 1] * polygon[j, 0]
+    return abs(total) / 2
 
-    Where the number of regions would pass `cap` the remaining regions stay uncut and ``whole`` is False for them.
-    """
+
+@compiled()
+def _parts(done, parent, chords):  # noqa: ANN001, ANN202
+    """Lists as arrays: vertices, offsets, ``parent[region]``, ``chords[cut 4]``."""
+    flat, offsets = _flat(done)
+    owners = np.empty(len(parent), np.int64)
+    for i in range(len(parent)):
+        owners[i] = parent[i]
+    segments = np.empty((len(chords), 4), np.float64)
+    for i in range(len(chords)):
+        segments[i] = chords[i]
+    return flat, offsets, owners, segments
+
+
+@compiled()
+def split_by_lines(vertices, offsets, lines, starts, epsilon, most, smallest):  # noqa: ANN001, ANN201
+    """Cut every region by its lines: new vertices, offsets, ``parent[region]``, ``chords[cut 4]``, how many were left
+    out (parts of less than `smallest` area), and whether all this stopped because there are more than `most` parts."""
     done = [np.empty((0, 2), np.float64)]
     done.pop()
     parent = [np.int64(0)]
     parent.pop()
-    whole = [True]
-    whole.pop()
     chords = [np.empty(4, np.float64)]
     chords.pop()
+    left_out = 0
     for r in range(len(offsets) - 1):
         work = [vertices[offsets[r] : offsets[r + 1]].copy()]
-        complete = True
         for i in range(starts[r], starts[r + 1]):
-            if len(done) + len(work) >= cap:
-                complete = False
+            following = [work[0]]
+            following.pop()
+            for polygon in work:
+                low, high = _extent(polygon, lines[i])
+                if not (low < -epsilon and high > epsilon):
+                    following.append(polygon)
+                    continue
+                chords.append(_chord(polygon, lines[i], epsilon))
+                for sign in (-1.0, 1.0):
+                    part = _half(polygon, lines[i], sign, epsilon)
+                    if smallest == 0 or _area(part) >= smallest:
+                        following.append(part)
+                    else:
+                        left_out += 1
+            work = following
+            if len(done) + len(work) > most or len(work) == 0:
                 break
-            for k in range(len(work)):
-                low, high = _extent(work[k], lines[i])
-                if low < -epsilon and high > epsilon:
-                    chords.append(_chord(work[k], lines[i], epsilon))
-                    work.append(_half(work[k], lines[i], 1.0, epsilon))
-                    work[k] = _half(work[k], lines[i], -1.0, epsilon)
         for polygon in work:
             done.append(polygon)
-            parent.append(r)  # pyright: ignore
-            whole.append(complete)
-    flat, new_offsets = _flat(done)
-    segments = np.empty((len(chords), 4), np.float64)
-    for i in range(len(chords)):
-        segments[i] = chords[i]
-    return flat, new_offsets, np.array(parent), segments, np.array(whole)
+            parent.append(np.int64(r))
+        if len(done) > most:
+            return *_parts(done, parent, chords), left_out, True
+    return *_parts(done, parent, chords), left_out, False
 
 
 @compiled()
@@ -222,25 +245,21 @@ def _cells(polygon, values, epsilon):  # noqa: ANN001, ANN202
 
 
 @compiled()
-def split_by_maxima(vertices, offsets, values, epsilon, cap):  # noqa: ANN001, ANN201
-    """Cut every region where the winner of a max-pool window changes; `values` ``[region corner window candidate]``."""
+def split_by_maxima(vertices, offsets, values, epsilon, most, smallest):  # noqa: ANN001, ANN201
+    """Cut every region where the winner of a max-pool window changes; `values` ``[region corner window candidate]``.
+
+    Returns what `split_by_lines` returns.
+    """
     done = [np.empty((0, 2), np.float64)]
     done.pop()
     parent = [np.int64(0)]
     parent.pop()
-    whole = [True]
-    whole.pop()
     chords = [np.empty(4, np.float64)]
     chords.pop()
+    left_out = 0
     for r in range(len(offsets) - 1):
         work = [vertices[offsets[r] : offsets[r + 1]].copy()]
-        complete = True
         for w in range(values.shape[2]):
-            if _settled(work[0], values[r, :, w], epsilon) and len(work) == 1:
-                continue
-            if len(done) + len(work) >= cap:
-                complete = False
-                break
             following = [work[0]]
             following.pop()
             for polygon in work:
@@ -249,19 +268,21 @@ def split_by_maxima(vertices, offsets, values, epsilon, cap):  # noqa: ANN001, A
                     continue
                 cells, cuts = _cells(polygon, values[r, :, w], epsilon)
                 for cell in cells:
-                    following.append(cell)
+                    if smallest == 0 or _area(cell) >= smallest:
+                        following.append(cell)
+                    else:
+                        left_out += 1
                 for cut in cuts:
                     chords.append(cut)
             work = following
+            if len(done) + len(work) > most or len(work) == 0:
+                break
         for polygon in work:
             done.append(polygon)
-            parent.append(r)  # pyright: ignore
-            whole.append(complete)
-    flat, new_offsets = _flat(done)
-    segments = np.empty((len(chords), 4), np.float64)
-    for i in range(len(chords)):
-        segments[i] = chords[i]
-    return flat, new_offsets, np.array(parent), segments, np.array(whole)
+            parent.append(np.int64(r))
+        if len(done) > most:
+            return *_parts(done, parent, chords), left_out, True
+    return *_parts(done, parent, chords), left_out, False
 
 
 @compiled()

@@ -5,98 +5,34 @@ Axis glossary: ``region`` polygons, ``corner`` three points at which a region's 
 Within a polygon every live value is affine in the two plane coordinates, so its values at three corner points say
 everything, and an affine step of the network maps values at corners to values at corners. At a switch, each polygon is
 cut by the lines on which a unit passes a threshold (or on which the winner of a max-pool window changes), and every
-part continues with its own copy. Depth first in chunks, so memory stays bounded; a cap on the number of regions gives
-a partial slice that says so. Areas add up to the window whatever happens.
+part continues with its own copy. Depth first in chunks, so memory stays bounded. Areas add up to the window.
+
+A cap on the number of regions is spent best-first. A part is never larger than what it was cut from, so a polygon too
+small to be among the `max_regions` largest regions can be dropped at once (branch and bound): a capped slice holds
+exactly the largest regions of the window, each of them whole, and says which share of the window they cover.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.errors import UserError
 from eval.measures.geometry import polygon_kernels as kernels
 from eval.measures.geometry.piecewise_linear import Program, Step, code_of
+from eval.measures.geometry.planes import Plane
 
 EPSILON = 1e-10
 """Slivers thinner than this share of the window are rounding, not polytopes."""
 MAXIMUM_CHUNK = 512
 """Regions that descend together; small enough that a capped slice still reaches the output somewhere."""
+WINDOW_AREA = 4.0
+"""Of the window scaled to [-1, 1] x [-1, 1]."""
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-
-
-@dataclass(frozen=True)
-class Plane:
-    """A window of a plane in input space: ``x(u, v) = origin + u first + v second`` with orthonormal directions.
-
-    extent: (low u, high u, low v, high v), Euclidean units of the input.
-    """
-
-    origin: Tensor
-    first: Tensor
-    second: Tensor
-    extent: tuple[float, float, float, float]
-
-    def points(self, coordinates: Float[np.ndarray, "point 2"]) -> Tensor:
-        """Inputs ``[point ...]`` (float64) at plane coordinates."""
-        uv = torch.as_tensor(coordinates, dtype=torch.float64)
-        shape = [-1] + [1] * self.origin.dim()
-        return self.origin + uv[:, 0].reshape(shape) * self.first + uv[:, 1].reshape(shape) * self.second
-
-    @property
-    def area(self) -> float:
-        low_u, high_u, low_v, high_v = self.extent
-        return (high_u - low_u) * (high_v - low_v)
-
-    def zoomed(self, factor: float, centre: tuple[float, float] | None = None) -> Plane:
-        """The same plane, a window `factor` times as wide around `centre` (its own middle by default)."""
-        low_u, high_u, low_v, high_v = self.extent
-        u, v = centre or ((low_u + high_u) / 2, (low_v + high_v) / 2)
-        half_u, half_v = factor * (high_u - low_u) / 2, factor * (high_v - low_v) / 2
-        return Plane(self.origin, self.first, self.second, (u - half_u, u + half_u, v - half_v, v + half_v))
-
-
-def plane_through(points: Sequence[Tensor] | Tensor, margin: float = 0.2) -> tuple[Plane, np.ndarray]:
-    """The plane through three inputs, and their coordinates ``[3 2]``; the window holds them with a margin.
-
-    Raises `UserError` for anything but three points, and for points on one line.
-    """
-    rows = [torch.as_tensor(point, dtype=torch.float64) for point in points]
-    if len(rows) != 3:
-        raise UserError(f"expected three points; got {len(rows)}; a plane needs exactly three")
-    a, b = rows[1] - rows[0], rows[2] - rows[0]
-    length = a.norm()
-    first = a / length if length > 0 else a
-    rest = b - (b * first).sum() * first
-    scale = max(float(length), float(b.norm()))
-    dtype = torch.as_tensor(points[0]).dtype
-    rounding = 4 * torch.finfo(dtype if dtype.is_floating_point else torch.float64).eps
-    if float(length) == 0 or float(rest.norm()) <= max(1e-9 * scale, rounding * max(float(row.norm()) for row in rows)):
-        raise UserError("expected three points that span a plane; they lie on one line; choose another point")
-    second = rest / rest.norm()
-    corners = np.array([[0, 0], [float(length), 0], [float((b * first).sum()), float((b * second).sum())]])
-    low, high = corners.min(0), corners.max(0)
-    side = (high - low).max() * (1 + 2 * margin) / 2
-    middle = (low + high) / 2
-    extent = (middle[0] - side, middle[0] + side, middle[1] - side, middle[1] + side)
-    return Plane(rows[0], first, second, tuple(float(x) for x in extent)), corners  # type: ignore[arg-type]
-
-
-def plane_along(origin: Tensor, first: Tensor, second: Tensor, half_width: float) -> Plane:
-    """A square window around one input, spanned by two directions (made orthonormal).
-
-    Raises `UserError` for parallel or zero directions and a half width that is not positive.
-    """
-    if not half_width > 0:
-        raise UserError(f"expected a positive half width; got {half_width}")
-    plane, _ = plane_through([origin, origin + first, origin + second])
-    half = float(half_width)
-    return Plane(plane.origin, plane.first, plane.second, (-half, half, -half, half))
 
 
 @dataclass(frozen=True)
@@ -106,7 +42,8 @@ class Slice:
     vertices ``[vertex 2]`` and offsets ``[region + 1]``: polygons in plane coordinates; area, centroid.
     values ``[region output]``: the output (or its readout) at each centroid, from the region's own affine map;
     slopes ``[region output 2]``: that map's gradient in plane coordinates.
-    resolved: False for regions that the cap left uncut. complete: all are resolved.
+    complete: nothing of the window is missing; False where the cap left regions out, none of which is larger than any
+    that is here.
     boundaries: per site, the cuts made there as segments ``[cut 4]`` (u1, v1, u2, v2).
     """
 
@@ -117,7 +54,7 @@ class Slice:
     centroid: Float[np.ndarray, "region 2"]
     values: Float[np.ndarray, "region output"]
     slopes: Float[np.ndarray, "region output 2"]
-    resolved: Bool[np.ndarray, " region"]
+    complete: bool
     boundaries: dict[str, Float[np.ndarray, "cut 4"]]
 
     @property
@@ -125,8 +62,9 @@ class Slice:
         return len(self.area)
 
     @property
-    def complete(self) -> bool:
-        return bool(self.resolved.all())
+    def covered(self) -> float:
+        """Share of the window that the regions cover; 1 for a complete slice."""
+        return float(self.area.sum() / self.plane.area)
 
     @property
     def polygons(self) -> list[np.ndarray]:
@@ -143,6 +81,7 @@ class _Chunk:
     live: dict[str, Tensor]
     vertices: np.ndarray
     offsets: np.ndarray
+    areas: np.ndarray
 
 
 def plane_slice(
@@ -159,13 +98,15 @@ def plane_slice(
     Args:
         program: a piecewise-linear traced network or a tail of it (used in float64).
         plane: from `plane_through` (three inputs) or `plane_along` (a point and two directions).
-        max_regions: cap; beyond it polygons stay uncut and `Slice.resolved` says which.
+        max_regions: cap on the regions returned; where the window has more, the largest are returned and
+            `Slice.complete` is False.
         memory_values: float64 values held for the widest step of one chunk.
         epsilon: slivers thinner than this share of the window are not cut.
         readout: ``[readout output]`` linear readout to keep instead of the whole output (a thousand logits a region).
 
     Returns:
-        `Slice`; areas sum to the window's, the centroid codes of resolved regions are pairwise distinct.
+        `Slice`; every region is exact, their centroid codes are pairwise distinct, and the areas of a complete slice
+        sum to the window's.
 
     Raises:
         UserError: smooth activations (named), wrong input shape, a cap below 1.
@@ -180,70 +121,87 @@ def plane_slice(
     live = exact.begin(plane.points(middle + CORNERS * half))
     square = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
     widest = max([int(np.prod(step.shape)) for step in exact.steps] + [1])
+    chunk = min(MAXIMUM_CHUNK, max(1, memory_values // (3 * widest)))
+    smallest = 0.0  # first everything; where that is too much, ever smaller regions until there are enough
     with torch.no_grad():
-        return _Slicer(
-            exact, max_regions, min(MAXIMUM_CHUNK, max(1, memory_values // (3 * widest))), epsilon, readout
-        ).run(_Chunk(0, live, square, np.array([0, 4])), plane, middle, half)
+        while True:
+            slicer = _Slicer(exact, max_regions, chunk, epsilon, smallest, readout)
+            first = _Chunk(0, dict(live), square, np.array([0, 4]), np.array([WINDOW_AREA]))
+            if slicer.run(first):
+                return slicer.collect(plane, middle, half)
+            smallest = WINDOW_AREA / max_regions if smallest == 0 else smallest / 4
 
 
 class _Slicer:
-    """Depth-first over chunks of regions."""
+    """Depth-first over chunks of regions, the largest first; without a smallest area it gives up beyond the cap."""
 
-    def __init__(self, program: Program, cap: int, chunk: int, epsilon: float, readout: Tensor | None) -> None:
+    def __init__(
+        self, program: Program, cap: int, chunk: int, epsilon: float, smallest: float, readout: Tensor | None
+    ) -> None:
         self.program, self.cap, self.chunk, self.epsilon = program, cap, chunk, epsilon
-        self.readout = readout
+        self.smallest, self.floor, self.readout = smallest, smallest, readout
         self.cuts: dict[str, list[np.ndarray]] = {step.site: [] for step in program.sites}
         self.total = 1  # regions finished and pending
-        self.finished: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]] = []
+        self.left_out = 0
+        self.areas = np.empty(0)  # of the finished regions, at most `cap` of them
+        self.finished: list[tuple[np.ndarray, ...]] = []
 
-    def run(self, first: _Chunk, plane: Plane, middle: np.ndarray, half: np.ndarray) -> Slice:
-        pending = [(first, True)]
+    def run(self, first: _Chunk) -> bool:
+        """Whether the answer is found: all regions, or as many as the cap allows (at a vanishing area, fewer)."""
+        pending = [first]
         while pending:
-            chunk, resolved = pending.pop()
-            while True:
+            chunk = self._worthwhile(pending.pop())
+            while len(chunk.areas):
                 chunk.position = self.program.advance(chunk.live, chunk.position)
                 if chunk.position == len(self.program.steps):
+                    self._finish(chunk)
                     break
-                chunk, whole = self._cut(chunk)
-                n = len(chunk.offsets) - 1
-                if not whole.all():
-                    pending.append((self._select(chunk, np.flatnonzero(~whole)), False))
-                    chunk = self._select(chunk, np.flatnonzero(whole))
-                    n = len(chunk.offsets) - 1
-                if n == 0:
-                    break
-                for start in range(self.chunk, n, self.chunk):
-                    pending.append((self._select(chunk, np.arange(start, min(n, start + self.chunk))), resolved))
-                chunk = self._select(chunk, np.arange(self.chunk)) if n > self.chunk else chunk
-            if len(chunk.offsets) > 1:
-                self._finish(chunk, resolved)
-        return self._collect(plane, middle, half)
+                chunk = self._cut(chunk)
+                if self.smallest == 0 and self.total > self.cap:
+                    return False
+                chunk = self._worthwhile(chunk)
+                order = np.argsort(-chunk.areas, kind="stable")
+                for start in reversed(range(self.chunk, len(order), self.chunk)):
+                    pending.append(self._select(chunk, order[start : start + self.chunk]))
+                chunk = self._select(chunk, order[: self.chunk]) if len(order) > self.chunk else chunk
+        return len(self.areas) >= self.cap or self.left_out == 0 or self.smallest < self.epsilon
 
-    def _cut(self, chunk: _Chunk) -> tuple[_Chunk, np.ndarray]:
+    def _worthwhile(self, chunk: _Chunk) -> _Chunk:
+        """The chunk without what is too small to be among the largest regions."""
+        keep = np.flatnonzero(chunk.areas >= self.floor)
+        self.left_out += len(chunk.areas) - len(keep)
+        return chunk if len(keep) == len(chunk.areas) else self._select(chunk, keep)
+
+    def _cut(self, chunk: _Chunk) -> _Chunk:
         """Cut the chunk's regions at its next switch and apply the switch to every part."""
         step = self.program.steps[chunk.position]
-        n = len(chunk.offsets) - 1
+        n = len(chunk.areas)
         z = chunk.live[step.source]
-        allowed = max(1, self.cap - (self.total - n))
-        vertices, offsets, parent, chords, whole = self._split(step, z, chunk, n, allowed)
+        most = self.cap - (self.total - n) if self.smallest == 0 else np.iinfo(np.int64).max
+        vertices, offsets, parent, chords, left_out, stopped = self._split(step, z, chunk, n, most)
         self.cuts[step.site].append(chords)
+        self.left_out += left_out
         self.total += len(parent) - n
+        if stopped:
+            return _Chunk(chunk.position, {}, vertices, offsets, np.empty(0))
         chosen = torch.as_tensor(parent)
         live = {name: value.reshape(n, 3, *value.shape[1:])[chosen].flatten(0, 1) for name, value in chunk.live.items()}
-        centres = kernels.areas_and_centroids(vertices, offsets)[1]
+        areas, centres = kernels.areas_and_centroids(vertices, offsets)
         live[step.name] = _switched(step, live[step.source], torch.as_tensor(centres))
         self.program.release(live, chunk.position)
-        return _Chunk(chunk.position + 1, live, vertices, offsets), whole
+        return _Chunk(chunk.position + 1, live, vertices, offsets, areas)
 
-    def _split(self, step: Step, z: Tensor, chunk: _Chunk, n: int, allowed: int) -> tuple:
+    def _split(self, step: Step, z: Tensor, chunk: _Chunk, n: int, most: int) -> tuple:
         if step.switch is not None:
             values = z.reshape(n, 3, -1).numpy()
             thresholds = np.array(step.switch.thresholds)
             lines, _, starts = kernels.crossing_lines(chunk.vertices, chunk.offsets, values, thresholds, self.epsilon)
-            return kernels.split_by_lines(chunk.vertices, chunk.offsets, lines, starts, self.epsilon, allowed)
+            return kernels.split_by_lines(
+                chunk.vertices, chunk.offsets, lines, starts, self.epsilon, most, float(self.floor)
+            )
         assert step.window is not None
         values = step.window.candidates(z).reshape(n, 3, -1, step.window.places.shape[1]).numpy()
-        return kernels.split_by_maxima(chunk.vertices, chunk.offsets, values, self.epsilon, allowed)
+        return kernels.split_by_maxima(chunk.vertices, chunk.offsets, values, self.epsilon, most, float(self.floor))
 
     def _select(self, chunk: _Chunk, regions: np.ndarray) -> _Chunk:
         n = len(chunk.offsets) - 1
@@ -253,9 +211,9 @@ class _Slicer:
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         rows = [np.arange(chunk.offsets[r], chunk.offsets[r + 1]) for r in regions]  # pyright: ignore
         vertices = chunk.vertices[np.concatenate(rows)] if rows else np.empty((0, 2))
-        return _Chunk(chunk.position, live, vertices, offsets)
+        return _Chunk(chunk.position, live, vertices, offsets, chunk.areas[regions])
 
-    def _finish(self, chunk: _Chunk, resolved: bool) -> None:
+    def _finish(self, chunk: _Chunk) -> None:
         values = chunk.live[self.program.output]
         n = len(chunk.offsets) - 1
         corners = values.reshape(n, 3, -1)
@@ -264,19 +222,27 @@ class _Slicer:
         centres = torch.as_tensor(kernels.areas_and_centroids(chunk.vertices, chunk.offsets)[1])
         slopes = torch.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], dim=-1)
         sizes = np.diff(chunk.offsets)
-        self.finished.append((chunk.vertices, sizes, _at(corners, centres).numpy(), slopes.numpy(), resolved))
+        self.finished.append((chunk.vertices, sizes, _at(corners, centres).numpy(), slopes.numpy()))
+        self.areas = np.concatenate([self.areas, chunk.areas])
+        if len(self.areas) > self.cap:  # the smallest of the largest is what a region has to beat from here on
+            self.left_out += len(self.areas) - self.cap
+            self.areas = -np.partition(-self.areas, self.cap - 1)[: self.cap]
+            self.floor = max(self.floor, float(self.areas.min()))
 
-    def _collect(self, plane: Plane, middle: np.ndarray, half: np.ndarray) -> Slice:
-        vertices = np.concatenate([part[0] for part in self.finished]) * half + middle
-        sizes = np.concatenate([part[1] for part in self.finished])
+    def collect(self, plane: Plane, middle: np.ndarray, half: np.ndarray) -> Slice:
+        """The finished regions in plane coordinates, the largest `cap` of them."""
+        vertices, sizes, values, slopes = (np.concatenate(part) for part in zip(*self.finished, strict=True))
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        area, centroid = kernels.areas_and_centroids(vertices, offsets)
-        values = np.concatenate([part[2] for part in self.finished])
-        slopes = np.concatenate([part[3] for part in self.finished]) / half
-        resolved = np.concatenate([np.full(len(part[1]), part[4]) for part in self.finished])
+        area, centroid = kernels.areas_and_centroids(vertices * half + middle, offsets)
+        if len(sizes) > self.cap:
+            keep = np.sort(np.argsort(-area, kind="stable")[: self.cap])
+            vertices = np.concatenate([vertices[offsets[r] : offsets[r + 1]] for r in keep])
+            offsets = np.concatenate([[0], np.cumsum(sizes[keep])])
+            area, centroid, values, slopes = (v[keep] for v in (area, centroid, values, slopes))
         scale, shift = np.tile(half, 2), np.tile(middle, 2)
         cuts = {site: np.concatenate([*parts, np.empty((0, 4))]) * scale + shift for site, parts in self.cuts.items()}
-        return Slice(plane, vertices, offsets, area, centroid, values, slopes, resolved, cuts)
+        whole = self.left_out == 0
+        return Slice(plane, vertices * half + middle, offsets, area, centroid, values, slopes / half, whole, cuts)
 
 
 def _at(corners: Tensor, places: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from eval.measures.geometry.piecewise_linear import Program, code_of
+from eval.measures.geometry.planes import Plane, plane_through
 from eval.measures.geometry.segments import sampled_crossings
-from eval.measures.geometry.slices import Plane, Slice, plane_slice, plane_through
+from eval.measures.geometry.slices import Slice, plane_slice
 
 
 def fitting_window(program: Program, plane: Plane, centre: np.ndarray, regions: int) -> Plane:
@@ -49,8 +50,7 @@ def image_slice(program: Program, points: Tensor, *, regions: int) -> tuple[Slic
         classes = exact(plane.points(corners)).argmax(1)
     readout = torch.nn.functional.one_hot(classes, int(torch.Size(program.output_shape).numel())).double()
     found = plane_slice(program, window, max_regions=10 * regions, memory_values=2**24, readout=readout)
-    resolved = np.flatnonzero(found.resolved)
-    checked = resolved[:: max(1, len(resolved) // 2000)]
+    checked = np.arange(0, found.n_regions, max(1, found.n_regions // 2000))
     codes = []
     with torch.no_grad():
         for start in range(0, len(checked), 32):
@@ -59,11 +59,11 @@ def image_slice(program: Program, points: Tensor, *, regions: int) -> tuple[Slic
     facts = {
         "n_regions": found.n_regions,
         "complete": found.complete,
-        "unresolved": int((~found.resolved).sum()),
+        "covered_share": found.covered,
         "classes_of_the_three": classes.numpy(),
         "window_share": window.area / plane.area,
         "window_width": window.extent[1] - window.extent[0],
-        "relative_area_error": abs(found.area.sum() / window.area - 1),
+        "relative_area_error": abs(found.covered - 1) if found.complete else None,
         "centroid_codes_checked": len(checked),
         "centroid_codes_distinct": distinct,
         "boundaries": {site: len(cuts) for site, cuts in found.boundaries.items() if len(cuts)},

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from eval.errors import UserError
 from eval.measures.geometry.piecewise_linear import code_of
+from eval.measures.geometry.planes import plane_along, plane_through
 from eval.measures.geometry.segments import segment_crossings
-from eval.measures.geometry.slices import Slice, plane_along, plane_slice, plane_through
+from eval.measures.geometry.slices import Slice, plane_slice
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
 
@@ -75,12 +77,46 @@ def test_crossings_along_a_chord_match_the_regions_it_visits() -> None:
     assert len(torch.unique(visited, dim=0)) > 3 and all(tuple(row) in known for row in visited.tolist())
 
 
-def test_the_cap_gives_a_partial_slice_that_says_so() -> None:
+@pytest.mark.parametrize("cap", [1, 7, 200])
+def test_a_capped_slice_holds_the_largest_regions_each_exact(cap: int) -> None:
     program = trace(perceptron(10, 30, 30, 30, 4), torch.zeros(10))
     plane, _ = plane_through(torch.randn(3, 10))
-    found = plane_slice(program, plane, max_regions=200)
-    assert not found.complete and not found.resolved.all() and found.n_regions < 500
-    assert found.area.sum() == pytest.approx(plane.area, rel=1e-6)
+    whole = plane_slice(program, plane)
+    found = plane_slice(program, plane, max_regions=cap)
+    assert whole.complete and whole.n_regions > 300 and whole.covered == pytest.approx(1, rel=1e-6)
+    assert not found.complete and found.n_regions == cap
+    np.testing.assert_allclose(np.sort(found.area), np.sort(whole.area)[-cap:], rtol=1e-9)
+    assert found.covered == pytest.approx(found.area.sum() / plane.area)
+    known = {tuple(row) for row in whole.centroid_codes(program).tolist()}
+    own = found.centroid_codes(program)
+    assert len(torch.unique(own, dim=0)) == cap and all(tuple(row) in known for row in own.tolist())
+    truth = program.to(torch.float64)(plane.points(found.centroid)).numpy()
+    np.testing.assert_allclose(found.values, truth, atol=1e-9 * abs(truth).max())
+
+
+def test_a_cap_that_is_never_reached_changes_nothing() -> None:
+    program = trace(perceptron(6, 20, 20, 2), torch.zeros(6))
+    plane, _ = plane_through(torch.randn(3, 6))
+    whole = plane_slice(program, plane)
+    found = plane_slice(program, plane, max_regions=whole.n_regions)
+    assert found.complete and found.n_regions == whole.n_regions
+    one_less = plane_slice(program, plane, max_regions=whole.n_regions - 1)
+    assert not one_less.complete and one_less.n_regions == whole.n_regions - 1
+    assert one_less.area.min() >= whole.area.min()
+
+
+def test_the_cap_on_a_window_with_too_many_regions_is_kept() -> None:
+    """A small convolutional network with a max-pool: 8,322 regions came back for a cap of 5,000, none resolved."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+    program = trace(nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 36, 3)).eval(), torch.zeros(1, 12, 12))
+    plane, _ = plane_through(torch.randn(3, 1, 12, 12))
+    found = plane_slice(program, plane, max_regions=300)
+    assert found.n_regions == 300 and not found.complete and 0 < found.covered < 1
+    codes = found.centroid_codes(program)
+    assert len(torch.unique(codes, dim=0)) == 300
+    truth = program.to(torch.float64)(plane.points(found.centroid)).numpy()
+    np.testing.assert_allclose(found.values, truth, atol=1e-9 * abs(truth).max())
 
 
 def test_small_chunks_change_nothing() -> None:
