@@ -38,14 +38,16 @@ class ApproximateMetric:
 
     @classmethod
     def of_points(cls, points: np.ndarray, seed: int = 0) -> ApproximateMetric:
-        """Points under the Euclidean distance."""
+        """Points under the Euclidean distance, centred before the index takes them as float32: at an offset of 1e9
+        float32 has nothing left of a spread of 1."""
+        centred = points - np.sort(points, axis=0).mean(0)  # sorted: independent of row order
 
         def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             from scipy.spatial.distance import cdist
 
-            return cdist(points[a], points[b])
+            return cdist(centred[a], centred[b])
 
-        return cls(points.astype(np.float32), "euclidean", between, seed)
+        return cls(centred.astype(np.float32), "euclidean", between, seed)
 
     def nearest(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Distances `[item, neighbour]` rising (recomputed exactly), indices; `reach` is infinite: all edges count."""

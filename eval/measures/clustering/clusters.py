@@ -90,7 +90,7 @@ def cluster_codes(
         min_samples: the core distance reaches to the `min_samples`-th nearest item, oneself counted (scikit-learn's
             convention); `None`: `min_cluster_size`. Larger is more conservative.
         method: `eom` (excess of mass) or `leaf` (finest clusters).
-        allow_single_cluster: whether "all of it" may be the answer.
+        allow_single_cluster: whether one cluster, and noise around it, may be the answer.
         exact_up_to: above this many items neighbours are approximate (pynndescent) and the result says so.
         max_memory_gb: refuse, before starting, what would need more.
         seed: of the approximate route; the exact one draws nothing.

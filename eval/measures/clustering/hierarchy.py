@@ -186,6 +186,8 @@ def _covered(selected: np.ndarray, parent: np.ndarray, cluster: int) -> bool:
 def assign(tree: Condensed, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Selected cluster of each item (-1 noise) and its membership strength in [0, 1].
 
+    Where the root is the answer its members are what is left of it at its last event, when it splits or dissolves;
+    items that left before are noise (as in `hdbscan` and scikit-learn: else one cluster would be everything).
     strength = min(leave, last) / last, `last` the largest lambda at which an item of the cluster leaves.
     """
     owner = np.full(len(tree.parent), -1, dtype=np.int64)
@@ -195,6 +197,10 @@ def assign(tree: Condensed, selected: np.ndarray) -> tuple[np.ndarray, np.ndarra
         elif tree.parent[cluster] >= 0:
             owner[cluster] = owner[tree.parent[cluster]]
     labels = owner[tree.last_cluster]
+    if selected[0]:
+        own = tree.last_cluster == 0
+        ends = max(tree.leave[own].max(initial=0.0), tree.birth[tree.parent == 0].max(initial=0.0))
+        labels = np.where(own & (tree.leave < ends), -1, labels)
     last = np.zeros(len(tree.parent))
     np.maximum.at(last, labels[labels >= 0], tree.leave[labels >= 0])
     strength = np.zeros(len(labels))

@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from eval.errors import UserError
 from eval.measures.clustering import spanning_tree as trees
+from eval.measures.clustering.approximate_neighbours import ApproximateMetric
 from eval.measures.clustering.clusters import cluster_codes, cluster_points
 from eval.measures.clustering.euclidean_neighbours import EuclideanMetric
 from eval.measures.clustering.hamming_neighbours import HammingMetric, tournament
@@ -332,6 +333,46 @@ def test_degenerate_data_have_defined_answers():
     assert cluster_points(np.zeros((40, 3)), min_cluster_size=5).sizes.tolist() == [40]
     fewer = cluster_codes(codes_of(planted_bits(12, 50, 2)[0]), min_cluster_size=3, min_samples=50)
     assert len(fewer.labels) == 12  # more samples than items: the farthest item stands in
+
+
+def test_an_outlier_of_a_single_cluster_is_noise():
+    points = np.r_[np.random.default_rng(0).normal(size=(8, 2)), [[1e6, 1e6]]]
+    found = cluster_points(points, min_cluster_size=3, min_samples=3, allow_single_cluster=True)
+    assert found.n_clusters == 1 and found.labels[-1] == -1 and (found.labels[:8] == 0).any()
+    assert found.sizes.tolist() == [(found.labels == 0).sum()] and found.strength[-1] == 0
+    assert cluster_points(points, min_cluster_size=3, min_samples=3).labels[-1] == -1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_single_clusters_are_those_of_hdbscan(seed):
+    generator = np.random.default_rng(seed)
+    n_blobs, spread = 1 + seed % 3, (0.5, 3.0)[seed % 2]
+    points = np.concatenate([generator.normal(size=(40, 3)) + spread * 4 * k for k in range(n_blobs)])
+    points = np.r_[points, 1e3 * generator.normal(size=(3, 3))]
+    for size, samples in ((5, 5), (10, 3), (30, 10)):
+        peer = HDBSCAN(min_cluster_size=size, min_samples=samples, allow_single_cluster=True, copy=True).fit(points)
+        found = cluster_points(points, min_cluster_size=size, min_samples=samples, allow_single_cluster=True)
+        assert found.n_clusters == peer.labels_.max() + 1
+        assert adjusted_rand_score(peer.labels_, found.labels) == 1.0
+        assert ((peer.labels_ == -1) == (found.labels == -1)).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, 1e9])
+def test_core_distances_are_exact_at_any_offset(offset):
+    points = np.random.default_rng(0).normal(size=(700, 5)) + offset
+    spread = points - points[0]  # differences of float64 neighbours are exact
+    expected = np.sort(cdist(spread, spread), axis=1)[:, 1:6]
+    np.testing.assert_allclose(EuclideanMetric(points).nearest(5)[0], expected, rtol=1e-9)
+
+
+@pytest.mark.slow  # compiles pynndescent
+def test_approximate_core_distances_do_not_depend_on_the_offset():
+    """float32 at an offset of 1e9 has nothing left of a spread of 1: core distances were up to 7 times too large."""
+    points = np.random.default_rng(0).normal(size=(700, 5)) + 1e9
+    spread = points - points[0]
+    expected = np.sort(cdist(spread, spread), axis=1)[:, 1:6]
+    near = ApproximateMetric.of_points(points).nearest(5)[0]
+    assert (near >= expected * (1 - 1e-6)).all() and np.isclose(near, expected, rtol=1e-6).mean() > 0.95
 
 
 def test_duplicates_do_not_beat_the_cluster_around_them():
