@@ -1,4 +1,9 @@
-"""The one exception that a command turns into a single line, and nearest-name suggestions."""
+"""The exceptions that a command turns into a single line and an exit status, and nearest-name suggestions.
+
+UserError        2    an input that cannot be
+StoppedError     3    stopped on the way: a quota, too many failures, memory, the disk, a lost run folder
+IncompleteError  4    went to the end, and something asked for is missing
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,29 @@ import difflib
 from collections.abc import Iterable
 
 
-class UserError(Exception):
-    """Something the user can mend. The text says *expected, got, do this* in one line.
+class OneLineError(Exception):
+    """A failure whose text says everything in one line. Commands print it as `error: <text>` and exit with
+    `exit_status`; the API raises it as it is."""
 
-    Commands print it as `error: <text>` and exit with status 2; the API raises it as it is.
-    """
+    exit_status = 2
+
+
+class UserError(OneLineError):
+    """Something the user can mend. The text says *expected, got, do this*."""
+
+    exit_status = 2
+
+
+class StoppedError(OneLineError):
+    """The work was stopped before its end; what was finished is kept. The text says why and how to go on."""
+
+    exit_status = 3
+
+
+class IncompleteError(OneLineError):
+    """The work went to its end, and something that was asked for is missing. The text names it."""
+
+    exit_status = 4
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -21,11 +21,11 @@ from eval.explanation.explainers import Reply
 from eval.explanation.local_simulator import PLACEHOLDER
 from eval.explanation.prompts import Message, load_prompt
 from eval.explanation.replies import parse_json_levels, parse_lines, parse_prompt_logprobs, reply_of
+from eval.explanation.servers.transport import CHAT, COMPLETIONS
 from eval.explanation.simulators import Simulation, Task
 from eval.explanation.tokens import visible
 
 MODES = ("auto", "logprobs", "json", "all-at-once")
-CHAT, COMPLETIONS = "/chat/completions", "/completions"
 TOKENS_PER_ANSWER = 8  # of the reply, per token of the window: number, colon, level, newline
 
 
@@ -38,7 +38,12 @@ class ServerChat:
 
     def ask(self, conversations: Sequence[list[Message]], *, maximum_tokens: int) -> list[Reply]:
         def use(place: int, response: Response) -> Reply | None:
-            return None if response.refused and self.logprobs else reply_of(response.body, response.reason)
+            if response.no_logprobs and self.logprobs:
+                return None
+            reply = reply_of(response.body, response.reason)
+            if response.body is not None and reply.reason:
+                self.client.health.unreadable(reply.reason)
+            return reply
 
         replies = self.client.complete([(CHAT, self._request(c, maximum_tokens)) for c in conversations], use)
         refused = [place for place, reply in enumerate(replies) if reply is None]
@@ -85,11 +90,14 @@ class ServerSimulator:
 
         def use(number: int, response: Response) -> None:
             place = places[number]
-            if may_fall_back and response.refused:
+            if may_fall_back and response.no_logprobs:
                 refused.append(place)
                 return
             fell_back = mode == "json" and self.mode == "auto"
-            out[place] = self._parse(tasks[place], mode, response.body, response.reason, fell_back=fell_back)
+            found = self._parse(tasks[place], mode, response.body, response.reason, fell_back=fell_back)
+            if response.body is not None and found.reason:
+                self.client.health.unreadable(found.reason)
+            out[place] = found
 
         self.client.complete([self._request(tasks[place], mode) for place in places], use)
         return refused

@@ -19,6 +19,7 @@ from eval.errors import UserError
 from eval.explanation.explainers import Chat, Explanation, active_tokens, mark
 from eval.explanation.prompts import Message, load_prompt
 from eval.explanation.records import Book, Record
+from eval.explanation.servers.answers import without_thinking, yes_or_no
 from eval.explanation.simulators import lookup
 from eval.explanation.tokens import visible
 from eval.scores import Score
@@ -124,7 +125,7 @@ def conversation(question: Question) -> list[Message]:
 
 def yes_probability(text: str, top_logprobs: Sequence[tuple[str, dict[str, float]]] | None) -> float:
     """P(yes) / (P(yes) + P(no)) of the first answer token; 1 or 0 from the word alone; NaN for anything else."""
-    if top_logprobs:
+    if top_logprobs and without_thinking(text) == text:
         mass = {"yes": 0.0, "no": 0.0}
         for token, logprob in top_logprobs[0][1].items():
             word = token.strip().lower()
@@ -132,8 +133,8 @@ def yes_probability(text: str, top_logprobs: Sequence[tuple[str, dict[str, float
                 mass[word] += float(np.exp(logprob))
         if sum(mass.values()) > 1e-6:
             return mass["yes"] / sum(mass.values())
-    word = text.strip().lower()
-    return 1.0 if word.startswith("yes") else 0.0 if word.startswith("no") else float("nan")
+    answer = yes_or_no(text)
+    return float("nan") if answer is None else float(answer)
 
 
 def classification_scores(

@@ -15,6 +15,7 @@ import numpy as np
 
 from eval.explanation.prompts import Message, load_prompt
 from eval.explanation.records import Book, Record, TokenTable, levels
+from eval.explanation.servers.answers import ONLY_REASONING, phrase_of
 from eval.explanation.tokens import visible
 
 MAXIMUM_EXPLANATION_TOKENS = 40
@@ -181,15 +182,12 @@ REFUSAL = re.compile(r"^(i'?m sorry|i am sorry|sorry|i can(?:'|no)t|i cannot|as 
 
 
 def parse_explanation(reply: Reply) -> Explanation:
-    """The first line of an answer; an empty answer or a refusal is undefined, with the reason."""
+    """The phrase of an answer (`phrase_of`); an empty answer or a refusal is undefined, with the reason."""
     if reply.reason:
         return Explanation("", reason=reply.reason)
-    lines = [line.strip() for line in reply.text.strip().splitlines() if line.strip()]
-    text = (
-        re.sub(r"^(explanation\s*:|this neuron (?:fires|activates) on)\s*", "", lines[0], flags=re.I) if lines else ""
-    )
+    text = phrase_of(reply.text)
     if not text:
-        return Explanation("", reason="the explainer answered with nothing")
+        return Explanation("", reason=ONLY_REASONING if reply.text.strip() else "the explainer answered with nothing")
     if REFUSAL.match(text.replace("\u2019", "'")):
         return Explanation("", reason=f"the explainer refused: {text[:80]}")
     return Explanation(text)

@@ -1,26 +1,22 @@
-"""What a server's reply says: numbers per token from JSON, from lines, from log-probabilities, with every defect kept.
+"""What a server's reply says: numbers per token from JSON, lines or log-probabilities, with every defect kept.
 
-Values are keyed by the token's number (1-based), so a skipped, repeated or extra entry never shifts the others. What
-cannot be read is NaN (missing), and a note says which defect was survived.
+What cannot be read is NaN (missing), and a note says which defect was survived. `servers.levels` lists the forms.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from eval.explanation.explainers import REFUSAL, Reply
 from eval.explanation.records import LEVELS
+from eval.explanation.servers.answers import ONLY_REASONING, without_thinking
+from eval.explanation.servers.levels import levels_in_json, levels_in_lines
 from eval.explanation.simulators import Simulation, expected_value
-
-PAIR = re.compile(r'"?(\d+)"?\s*:\s*("?)([^",}\n]*)("?)')
-NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
-LINE = re.compile(r"^\s*(\d+)\s*[:.\t]\s*(\S+)\s*$")
 
 
 def reply_of(body: dict[str, Any] | None, reason: str | None) -> Reply:
@@ -30,35 +26,34 @@ def reply_of(body: dict[str, Any] | None, reason: str | None) -> Reply:
     try:
         choice = body["choices"][0]
         message = choice["message"]
-        text = message.get("content") or ""
+        content = message.get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
         return Reply(reason="the reply holds no message")
     if message.get("refusal"):
         return Reply(reason=f"refused: {str(message['refusal'])[:80]}")
+    if not content and (message.get("reasoning_content") or message.get("reasoning")):
+        return Reply(reason=ONLY_REASONING)
+    if isinstance(content, list):  # content parts
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
     entries = ((choice.get("logprobs") or {}).get("content")) or []
     top = tuple(
         (str(entry.get("token", "")), {str(t["token"]): float(t["logprob"]) for t in entry.get("top_logprobs") or []})
         for entry in entries
     )
-    return Reply(str(text), None, top or None)
+    return Reply(str(content or ""), None, top or None)
 
 
-def _number(text: str) -> float:
-    """A level 0..10 (clipped), NaN for anything that is not a number."""
-    text = text.strip()
-    return float(min(LEVELS, max(0.0, float(text)))) if NUMBER.match(text) else math.nan
-
-
-def _finish(found: dict[int, float], n_tokens: int, notes: list[str], text: str) -> Simulation:
+def _finish(found: Mapping[int, float], n_tokens: int, notes: list[str], text: str) -> Simulation:
     """Values by token number to a simulation, with notes on too few, too many and unreadable ones."""
     values = np.full(n_tokens, np.nan)
     for number, value in found.items():
         if 1 <= number <= n_tokens:
             values[number - 1] = value
-    if not text.strip():
-        return Simulation.failed(n_tokens, "empty reply")
+    answer = without_thinking(text).strip()
+    if not answer:
+        return Simulation.failed(n_tokens, ONLY_REASONING if text.strip() else "empty reply")
     if not np.isfinite(values).any():
-        refused = REFUSAL.match(text.strip().replace("\u2019", "'"))
+        refused = REFUSAL.match(answer.replace("\u2019", "'"))
         return Simulation.failed(n_tokens, "the simulator refused" if refused else "no number in the reply", *notes)
     if any(number > n_tokens or number < 1 for number in found):
         notes.append("more values than tokens")
@@ -70,44 +65,24 @@ def _finish(found: dict[int, float], n_tokens: int, notes: list[str], text: str)
 
 
 def parse_json_levels(text: str, n_tokens: int) -> Simulation:
-    """A JSON object number -> level, or a bare array in order; of truncated JSON the valid prefix is kept."""
-    notes: list[str] = []
-    start = text.find("{")
-    bare = text.find("[")
-    if start < 0 <= bare or 0 <= bare < start:
-        return _parse_array(text[bare:], n_tokens)
-    body = text[start:] if start >= 0 else text
-    try:
-        whole, _ = json.JSONDecoder().raw_decode(body)
-        found = {int(k): _number(str(v)) for k, v in whole.items() if str(k).isdigit()}
-    except ValueError:
-        notes.append("truncated or invalid JSON: valid prefix kept")
-        # an entry counts only when something follows it: "12": 1 may have been going to be 10
-        found = {
-            int(m[1]): _number(m[3]) for m in PAIR.finditer(body) if body[m.end() :].lstrip()[:1] in (",", "}", "\n")
-        }
-    return _finish(found, n_tokens, notes, text)
-
-
-def _parse_array(body: str, n_tokens: int) -> Simulation:
-    notes: list[str] = []
-    try:
-        whole, _ = json.JSONDecoder().raw_decode(body)
-        items = [str(item) for item in whole]
-    except ValueError:
-        notes.append("truncated or invalid JSON: valid prefix kept")
-        items = body[1:].split(",")[:-1]  # the last one may be cut
-    found = {place: _number(item.strip().strip('"')) for place, item in enumerate(items, start=1)}
-    return _finish(found, n_tokens, notes, body)
+    """An object number -> level, or a list; of a cut one the valid prefix is kept. Lines are read where they came."""
+    answer = without_thinking(text)
+    found, problem = levels_in_json(answer) or ({}, None)
+    if not any(math.isfinite(value) for value in found.values()):
+        lines = {number: level.value for number, level in levels_in_lines(answer).items()}
+        if lines:
+            found, problem = lines, "lines instead of JSON"
+    return _finish(found, n_tokens, [problem] if problem else [], text)
 
 
 def parse_lines(reply: Reply, n_tokens: int) -> Simulation:
-    """Lines ``number: level``; with log-probabilities the expected level, without them the level that was written."""
-    found: dict[int, float] = {}
-    for line in reply.text.splitlines():
-        match = LINE.match(line)
-        if match and int(match[1]) not in found:
-            found[int(match[1])] = _number(match[2])
+    """Lines ``number: level``; with log-probabilities the expected level, without them the level that was written.
+
+    A JSON object or list is read where it came instead.
+    """
+    found = {number: level.value for number, level in levels_in_lines(without_thinking(reply.text)).items()}
+    if not any(math.isfinite(value) for value in found.values()):
+        return parse_json_levels(reply.text, n_tokens)
     simulation = _finish(found, n_tokens, [], reply.text)
     if simulation.reason or not reply.top_logprobs:
         return simulation
@@ -126,20 +101,21 @@ def _line_probabilities(entries: Sequence[tuple[str, dict[str, float]]]) -> dict
     A tokenizer that writes "10" as "1", "0" is recognised where the answer does so: the mass of "1" is then split by
     the log-probabilities of the token that follows. Where the answer does not start with "1", it counts as 1.
     """
+    ends = np.cumsum([len(token) for token, _ in entries])
+    whole = without_thinking("".join(token for token, _ in entries))
     out: dict[int, np.ndarray] = {}
-    text = ""
-    for place, (token, top) in enumerate(entries):
-        line = text.rsplit("\n", 1)[-1]
-        match = re.match(r"^\s*(\d+)\s*[:.\t]\s*$", line)
-        if match and token.strip() and int(match[1]) not in out and top:
-            probability = _level_probability(top)
-            following = entries[place + 1][1] if place + 1 < len(entries) else {}
-            if token.strip() == "1" and following:
-                zero = sum(math.exp(logprob) for word, logprob in following.items() if word == "0")
-                probability[10] += probability[1] * zero
-                probability[1] *= 1 - zero
-            out[int(match[1])] = probability
-        text += token
+    for number, level in levels_in_lines(whole).items():
+        place = int(np.searchsorted(ends, level.start, side="right"))
+        token, top = entries[place]
+        if math.isnan(level.value) or not top:
+            continue
+        probability = _level_probability(top)
+        following = entries[place + 1][1] if place + 1 < len(entries) else {}
+        if token.strip() == "1" and following:
+            zero = sum(math.exp(logprob) for word, logprob in following.items() if word == "0")
+            probability[10] += probability[1] * zero
+            probability[1] *= 1 - zero
+        out[number] = probability
     return out
 
 

@@ -41,7 +41,7 @@ class ExplainConfig(RunConfig):
     questions: int = option(10, "questions per class for detection and fuzzing")
     resamples: int = option(1000, "bootstrap draws behind every interval")
     batch_size: int = option(16, "windows in one forward pass of the subject", identity=False)
-    base_url: str = option("https://api.openai.com/v1", "OpenAI-compatible server of openai:<model>")
+    base_url: str = option("https://api.openai.com/v1", "OpenAI-compatible server of openai:<model>", identity=False)
     mode: str = option(
         "auto",
         "how openai:<model> simulates: logprobs, json, all-at-once (prompt logprobs), or the best it accepts",
@@ -50,6 +50,9 @@ class ExplainConfig(RunConfig):
     concurrency: int = option(16, "requests under way at once", identity=False)
     timeout: float = option(60.0, "seconds until a request counts as hung", identity=False)
     retries: int = option(6, "attempts after the first for 429, 5xx, timeouts and cut connections", identity=False)
+    max_failures: float = option(
+        0.05, "share of requests that may fail or be unreadable before the run stops (exit status 3)", identity=False
+    )
     journal: str = option(
         "", "SQLite journal of requests and replies (default: journal.sqlite in --out)", identity=False
     )

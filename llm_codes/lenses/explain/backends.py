@@ -157,6 +157,7 @@ class _Builder:
                 budget_usd=config.budget_usd or None,
                 price_input=config.price_input,
                 price_output=config.price_output,
+                max_failures=config.max_failures,
             )
             self.client = Client(settings, self.open_journal(), key=os.environ.get(KEY_VARIABLE))
         return self.client

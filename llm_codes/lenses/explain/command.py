@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.explanation.evaluate import Settings
+from eval.errors import IncompleteError
+from eval.explanation.evaluate import Settings, UnitResult
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.explain import dry_run
 from llm_codes.lenses.explain.backends import open_parts
@@ -86,7 +88,7 @@ def command(config: ExplainConfig, run: Run) -> str:
             "skipped_controls": recorded.skipped,
             "readouts": describe_readouts(recorded.readouts),
         }
-    return write_outputs(
+    table = write_outputs(
         run,
         tables,
         results,
@@ -94,3 +96,20 @@ def command(config: ExplainConfig, run: Run) -> str:
         records=config.records,
         provenance={"model": model.provenance(), "corpus": corpus.describe()},
     )
+    require_complete(results, run)
+    return table
+
+
+def require_complete(results: Sequence[UnitResult], run: Run) -> None:
+    """Raise `IncompleteError` (exit status 4) where predictions are missing for want of a reply that could be read.
+
+    A unit that is silent on the explain documents was never asked about, so nothing is missing there.
+    """
+    asked = [result for result in results if result.scale > 0]
+    missing = sum(result.missing for result in asked)
+    if missing:
+        units = sum(result.missing > 0 for result in asked)
+        raise IncompleteError(
+            f"{missing} predictions of {units} of {len(asked)} units are missing; what there is, and every reason, is "
+            f"in {run.path('results.json')}: run the same command to ask again for replies that never came"
+        )
