@@ -24,7 +24,8 @@ class SAETrainConfig(HarvestConfig):
         ("8x",), "features: a multiple of the site's width (8x) or a count; several allowed"
     )
     k: int = option(32, "features active per token (TopK kinds)")
-    sparsity: float = option(1.0, "L1 or L0 coefficient (standard, gated, jumprelu)")
+    target_l0: float = option(32.0, "features active per token (standard, gated, jumprelu); 0: as --sparsity gives")
+    sparsity: float = option(1.0, "L1 or L0 coefficient to start from (standard, gated, jumprelu)")
     tied: bool = option(False, "the decoder is the encoder's transpose")
     learning_rate: float = option(3e-3, "Adam's learning rate")
     train_batch_size: int = option(1024, "tokens per training step")

@@ -8,7 +8,8 @@ appendix A.2] are those of `sae_lens.training.SAETrainer`, which the tests use a
     scores = (x - b) E^T + e,  chosen = the k largest of scores |d|,  x' = relu(scores_chosen) D + b
     loss   = mean over tokens of |x' - y|^2  (+ aux: dead features reconstruct y - x')
 
-y = x for an SAE; for a transcoder y is another site's activation and b is not subtracted from x.
+y = x for an SAE. For a transcoder y is another site's activation, and what is subtracted from x is not b but a fixed
+``center``, the mean input: without it most features start on one side of the data and stay silent.
 
 Axis glossary: ``row`` tokens of a batch, ``active`` chosen features, ``feature``, ``width`` (d_in, d_out).
 """
@@ -89,7 +90,7 @@ class TopKTrainer:
     Attributes:
         encoder, decoder: [feature width]; the same tensor where tied. encoder_bias, decoder_bias.
         since_fired: [feature] steps since each feature last fired; fired: tokens on which it fired.
-        step_count: steps taken.
+        step_count: steps taken. center: [d_in] what a transcoder subtracts from its input (an SAE: its decoder's bias).
     """
 
     def __init__(self, options: StepOptions, device: str = "cpu") -> None:
@@ -106,6 +107,7 @@ class TopKTrainer:
         self.decoder = decoder.to(device)
         self.encoder = self.decoder if options.tied else encoder.to(device)
         self.encoder_bias = torch.zeros(options.n_features, device=device)
+        self.center = torch.zeros(options.d_in, device=device)
         self.decoder_bias = torch.zeros(d_out, device=device)
         self.since_fired = torch.zeros(options.n_features, dtype=torch.int32, device=device)
         self.fired = torch.zeros(options.n_features, dtype=torch.float64, device=device)
@@ -126,8 +128,8 @@ class TopKTrainer:
 
     @property
     def input_bias(self) -> Tensor:
-        """What is subtracted from the input: the decoder's bias in an SAE, nothing in a transcoder."""
-        return torch.zeros_like(self.encoder[0]) if self.options.is_transcoder else self.decoder_bias
+        """What is subtracted from the input: the decoder's bias in an SAE, ``center`` in a transcoder."""
+        return self.center if self.options.is_transcoder else self.decoder_bias
 
     @torch.no_grad()
     def step(self, x: Float[Tensor, "row d_in"], target: Float[Tensor, "row d_out"] | None = None) -> dict[str, float]:
@@ -136,7 +138,7 @@ class TopKTrainer:
         A step whose loss or gradient is not finite changes nothing and returns ``loss = nan``.
         """
         target = x if target is None else target
-        centred = x if self.options.is_transcoder else x - self.decoder_bias
+        centred = x - self.input_bias
         size = self.decoder.norm(dim=1).clamp_min(1e-12)
         scores = torch.addmm(self.encoder_bias, centred, self.encoder.T).mul_(size)
         indices, values = self._choose(scores, size)
@@ -249,7 +251,7 @@ class TopKTrainer:
             out |= {f"adam/{name}/{key}": value for key, value in moments.items()}
         threshold = torch.tensor(self.threshold, dtype=torch.float64)  # all its bits: it is carried on
         counters = {"step_count": torch.tensor(self.step_count), "threshold": threshold}
-        return out | {"since_fired": self.since_fired, "fired": self.fired} | counters
+        return out | {"since_fired": self.since_fired, "fired": self.fired, "center": self.center} | counters
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Continue from ``state()``."""
@@ -261,6 +263,7 @@ class TopKTrainer:
                 self.optimizer.state[parameter] = {key: value.clone() for key, value in found.items()}
         self.since_fired.copy_(state["since_fired"])
         self.fired.copy_(state["fired"])
+        self.center.copy_(state["center"])
         self.step_count, self.threshold = int(state["step_count"]), float(state["threshold"])
 
     def describe(self) -> dict[str, Any]:

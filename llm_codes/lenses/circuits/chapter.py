@@ -18,7 +18,8 @@ from llm_codes.lenses.connectors.files import SHIPPED, Chain, chain_folder, open
 from llm_codes.lenses.connectors.interventions import KINDS, validate_edges
 from llm_codes.lenses.connectors.pairs import FeaturePairs, harvest_pairs
 from llm_codes.lenses.connectors.study import mlp_function
-from llm_codes.lenses.saes.files import check_fits, load_sae, model_hash
+from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.matching import check_fits, model_hash
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 

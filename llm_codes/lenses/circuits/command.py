@@ -35,7 +35,7 @@ from llm_codes.lenses.circuits.study import circuit_data, keep_known_outputs
 from llm_codes.lenses.connectors.files import open_chain
 from llm_codes.lenses.connectors.pairs import harvest_options, harvest_pairs
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.files import check_fits
+from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 

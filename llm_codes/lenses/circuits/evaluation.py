@@ -36,7 +36,7 @@ from llm_codes.lenses.connectors.study import (
     refitted,
 )
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 

@@ -12,7 +12,7 @@ from eval.measures.connectors.connector import Connector, FeatureRows
 from llm_codes.lenses.circuits.reading import equation, interesting_outputs, named_form, read_logic, terms
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.logits import logits_effect
 from llm_codes.models import Model
 

@@ -11,7 +11,8 @@ import torch
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from eval.runs import atomic_path, json_text
-from llm_codes.lenses.saes.files import SAEFolder, load_sae
+from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.model_sources import PRETRAINED
 
 

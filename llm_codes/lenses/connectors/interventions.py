@@ -19,7 +19,7 @@ from torch import Tensor
 from eval.measures.connectors.connector import Connector, FeatureRows
 from eval.measures.connectors.faithfulness import edge_agreement
 from llm_codes.lenses.connectors.pairs import FeaturePairs
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 
 KINDS = {"ablate": -1.0, "boost": 1.0}
 

@@ -16,7 +16,8 @@ from eval.measures.connectors.connector import FeatureRows
 from llm_codes.configs.spectra import HarvestConfig
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import harvest
-from llm_codes.lenses.saes.files import SAEFolder, check_fits, check_pair
+from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.matching import check_fits, check_pair
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 

@@ -22,7 +22,7 @@ from eval.progress import progress
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.connectors.reruns import ComputedOnce
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 

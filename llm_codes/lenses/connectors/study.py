@@ -19,7 +19,7 @@ from torch import Tensor
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector, ConnectorFit, fit_connector
 from llm_codes.lenses.connectors.pairs import FeaturePairs
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 

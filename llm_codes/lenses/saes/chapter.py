@@ -11,7 +11,7 @@ from eval.report.tables import csv_text
 from eval.runs import Run
 from eval.scores import Score
 from llm_codes.lenses.saes.dashboards import add_dashboards
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 
 MEANINGS = {
     "l0": "features active per token",

@@ -12,8 +12,9 @@ from llm_codes.inputs import open_model_and_corpus
 from llm_codes.lenses.saes.chapter import write_evaluation, write_training
 from llm_codes.lenses.saes.dashboards import FeatureConsumer, check_features, dashboard_entries
 from llm_codes.lenses.saes.evaluation import evaluate_sae
-from llm_codes.lenses.saes.files import check_fits, load_sae
-from llm_codes.lenses.saes.study import last_metrics, read_metrics, specs_of, train_saes
+from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.matching import check_fits
+from llm_codes.lenses.saes.study import last_metrics, read_metrics, saved_quality, specs_of, train_saes
 from llm_codes.lenses.saes.training import TrainingOptions
 
 
@@ -43,12 +44,14 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
         max_memory_gb=config.max_memory_gb,
     )
     lines = read_metrics(run.folder)
-    rows = last_metrics(lines, [spec.name for spec in specs])
+    last = last_metrics(lines, [spec.name for spec in specs])
+    rows = [{**row, **saved_quality(folder)} for row, folder in zip(last, folders, strict=True)]
     write_training(run, lines, rows)
     names = [str(folder.relative_to(run.folder)) for folder in folders]
     results = {"saes": [{"folder": name, **spec.as_json()} for name, spec in zip(names, specs, strict=True)]}
     run.finish({**results, "last_metrics": rows}, model=model.provenance(), corpus=corpus.describe())
-    return text_table(rows, ("sae", "step", "loss", "l0", "fvu", "dead_share", "skipped_batches", "tokens_per_second"))
+    columns = ("sae", "step", "loss", "saved_l0", "saved_fvu", "saved_silent_share", "skipped_batches")
+    return text_table(rows, (*columns, "tokens_per_second"))
 
 
 def eval_command(config: SAEEvalConfig, run: Run) -> str:

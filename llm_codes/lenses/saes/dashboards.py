@@ -23,8 +23,9 @@ from eval.report.page import Page
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import harvest
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.files import SAEFolder, check_fits
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.logits import logits_effect
+from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 

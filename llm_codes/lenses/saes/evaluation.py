@@ -23,7 +23,8 @@ from eval.progress import progress
 from eval.scores import Score
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import Consumer, keep_mask
-from llm_codes.lenses.saes.files import SAEFolder, check_fits
+from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.lenses.saes.memory import evaluation_bytes, refuse_above
 from llm_codes.models import Model
 

@@ -3,6 +3,9 @@
 The forward pass and the losses are sae-lens'; Adam, the gradient clip, the warm-up of coefficients and the count of
 dead features are those of `sae_lens.SAETrainer`, kept as plain tensors so that a continuation is bitwise.
 
+With a target L0 the coefficient of the sparsity loss is moved every step by the ratio of the L0 of the batch and the
+target, so that a user asks for a sparsity and not for a number in the units of a loss.
+
 Tied dictionaries: sae-lens has none. The decoder is the only matrix that Adam moves; before each step the encoder is
 set to its transpose, and the encoder's gradient is added to the decoder's: the exact gradient of the tied loss.
 """
@@ -17,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval.torchvision_operators import declare_missing_operators
-from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.specification import PENALISED, SAESpec
 
+INTEGRAL, PROPORTIONAL = 0.03, 1.0  # of the coefficient's logarithm, per unit of log(L0 / target)
 LENS_NAMES = {"matryoshka": "matryoshka_batchtopk"}
 
 
@@ -45,8 +49,9 @@ def training_sae(spec: SAESpec, device: str) -> Any:
 class LensTrainer:
     """One dictionary under training with sae-lens' classes; the interface of `TopKTrainer`."""
 
-    def __init__(self, spec: SAESpec, device: str = "cpu", warmup_steps: int = 0) -> None:
-        self.spec, self.warmup_steps = spec, warmup_steps
+    def __init__(self, spec: SAESpec, device: str = "cpu", warmup_steps: int = 0, dead_after: int = 200) -> None:
+        self.spec, self.warmup_steps, self.dead_after = spec, warmup_steps, dead_after
+        self.steering, self.sparsity_factor = 0.0, 1.0
         self.sae = training_sae(spec, device).train()
         self.since_fired = torch.zeros(spec.n_features, device=device)
         self.fired = torch.zeros(spec.n_features, dtype=torch.float64, device=device)
@@ -68,14 +73,26 @@ class LensTrainer:
         out = {}
         for name, value in self.sae.get_coefficients().items():
             final, steps = (value, 0) if isinstance(value, (int, float)) else (value.value, value.warm_up_steps)
-            out[name] = final * (1.0 if not steps else min(1.0, self.step_count / steps))
+            out[name] = final * self.sparsity_factor * (1.0 if not steps else min(1.0, self.step_count / steps))
         return out
+
+    def _steer(self, l0: float) -> None:
+        """Raise the coefficient while more features are active than asked for, lower it while fewer are.
+
+        A proportional-integral rule on log(L0 / target): the integral finds the coefficient, the proportional part
+        keeps it from overshooting.
+        """
+        if self.spec.architecture not in PENALISED or not self.spec.target_l0:
+            return
+        ratio = max(-1.0, min(1.0, math.log(max(l0, 0.1) / self.spec.target_l0)))
+        self.steering += INTEGRAL * ratio
+        self.sparsity_factor = math.exp(self.steering + PROPORTIONAL * ratio)
 
     def step(self, x: Float[Tensor, "row d_in"], target: Tensor | None = None) -> dict[str, float]:
         """One gradient step; a step whose loss or gradient is not finite changes nothing and returns `loss = nan`."""
         from sae_lens.saes.sae import TrainStepInput
 
-        dead = self.since_fired > self.spec.dead_after
+        dead = self.since_fired > self.dead_after
         threshold = self.sae.topk_threshold.clone() if hasattr(self.sae, "topk_threshold") else None
         output = self.sae.training_forward_pass(TrainStepInput(x, self._coefficients(), dead, self.step_count, False))
         output.loss.backward()
@@ -105,13 +122,14 @@ class LensTrainer:
         self.fired += counts
         self.since_fired += 1
         self.since_fired[counts > 0] = 0
+        self._steer(float(active.sum()) / len(x))
         error = float((output.sae_out - x).square().sum())
         spread = float((x - x.mean(0)).square().sum())
         return {
             "loss": output.loss.item(),
             "l0": float(active.sum()) / len(x),
             "fvu": error / spread if spread else math.nan,
-            "dead_share": float((self.since_fired > self.spec.dead_after).float().mean()),
+            "dead_share": float((self.since_fired > self.dead_after).float().mean()),
             "gradient_norm": norm,
         }
 
@@ -125,6 +143,7 @@ class LensTrainer:
             "since_fired": self.since_fired,
             "fired": self.fired,
             "step_count": torch.tensor(self.step_count),
+            "steering": torch.tensor([self.steering, self.sparsity_factor], dtype=torch.float64),
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -139,3 +158,4 @@ class LensTrainer:
         self.since_fired.copy_(state["since_fired"])
         self.fired.copy_(state["fired"])
         self.step_count = int(state["step_count"])
+        self.steering, self.sparsity_factor = state["steering"].tolist()

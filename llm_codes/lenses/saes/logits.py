@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_codes.lenses.saes.files import SAEFolder
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.models import Model
 
 

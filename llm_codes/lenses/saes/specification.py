@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from eval.errors import UserError, known_name
 
 ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", "transcoder")
 TOP_K = ("topk", "batchtopk", "matryoshka", "transcoder")
+MEAN_K = ("batchtopk", "matryoshka", "transcoder")  # k on average: saved with one threshold
+PENALISED = ("standard", "gated", "jumprelu")  # a coefficient decides how many features are active
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,11 @@ class SAESpec:
 
     hook: where it reads; d_in: how wide that is. hook_out, d_out: where a transcoder writes (its target).
     architecture: see `ARCHITECTURES`; `transcoder` is trained as batch-TopK, saved as `jumprelu_transcoder`.
-    k: active features per token (TopK kinds). sparsity: L1 or L0 coefficient of the other kinds.
+    k: active features per token (TopK kinds). target_l0: the same of the other kinds, whose L1 or L0 coefficient starts
+    at `sparsity` and is moved until it is reached; 0 keeps the coefficient as it is.
     tied: the decoder is the encoder's transpose. learning_rate: Adam's; seed: of the initial weights.
+    auxiliary: weight of the loss that revives dead features. dead_window: share of the run's tokens without firing
+    after which a feature counts as dead, so that short runs revive features too.
     """
 
     hook: str
@@ -28,11 +34,12 @@ class SAESpec:
     k: int = 32
     tied: bool = False
     sparsity: float = 1.0
+    target_l0: float = 32.0
     learning_rate: float = 3e-3
     hook_out: str = ""
     d_out: int = 0
     auxiliary: float = 1.0
-    dead_after: int = 200
+    dead_window: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -44,12 +51,27 @@ class SAESpec:
             )
         if self.n_features < 1:
             raise UserError(f"expected at least 1 feature; got {self.n_features}; set --width, e.g. 8x")
-        if self.architecture in TOP_K and not 1 <= self.k <= self.n_features:
+        if self.architecture in TOP_K and not 1 <= self.k < self.n_features:
+            raise UserError(f"expected 1 <= k < {self.n_features} features; got k={self.k}; lower --k or widen the SAE")
+        if self.architecture in PENALISED:
+            self._check_penalty()
+        if not 0 < self.dead_window <= 1:
             raise UserError(
-                f"expected 1 <= k <= {self.n_features} features; got k={self.k}; lower --k or widen the SAE"
+                f"expected a dead window above 0 and at most 1; got {self.dead_window}; give a share of the run"
             )
         if not self.learning_rate > 0:
             raise UserError(f"expected a learning rate above 0; got {self.learning_rate}; set --learning-rate to 3e-3")
+
+    def _check_penalty(self) -> None:
+        if not (self.sparsity > 0 and math.isfinite(self.sparsity)):
+            raise UserError(
+                f"expected a finite coefficient above 0 (--sparsity); got {self.sparsity}; take 1 and set --target-l0"
+            )
+        if not 0 <= self.target_l0 < self.n_features:
+            raise UserError(
+                f"expected 0 <= target_l0 < {self.n_features} features; got {self.target_l0:g}; lower --target-l0 or "
+                "widen the SAE"
+            )
 
     @property
     def is_transcoder(self) -> bool:

@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from llm_codes.configs.saes import SAETrainConfig
 from llm_codes.corpus import Corpus
-from llm_codes.lenses.saes.files import provenance_of, save_sae
+from llm_codes.lenses.saes.files import CONFIG
+from llm_codes.lenses.saes.matching import provenance_of
 from llm_codes.lenses.saes.memory import refuse_above, training_bytes
+from llm_codes.lenses.saes.saving import save_sae
 from llm_codes.lenses.saes.specification import SAESpec, parse_width
 from llm_codes.lenses.saes.stream import ActivationStream
 from llm_codes.lenses.saes.training import Training, TrainingOptions
@@ -39,6 +44,7 @@ def specs_of(config: SAETrainConfig, model: Model) -> list[SAESpec]:
                     k=config.k,
                     tied=config.tied,
                     sparsity=config.sparsity,
+                    target_l0=config.target_l0,
                     learning_rate=config.learning_rate,
                     hook_out=target.hook if target else "",
                     d_out=target.width if target else 0,
@@ -79,7 +85,23 @@ def train_saes(
     places = [folder if len(trained) == 1 else folder / sae.spec.name for sae in trained]
     read = {key: value for key, value in corpus.describe().items() if key in ("source", "split", "sha256_of_tokens")}
     provenance = {**provenance_of(model), "training_tokens": trained[0].tokens, "training_corpus": read}
-    return [save_sae(sae, place, provenance, half=half) for sae, place in zip(trained, places, strict=True)]
+    text = training_text(stream)
+    return [save_sae(sae, place, provenance, half=half, text=text) for sae, place in zip(trained, places, strict=True)]
+
+
+def training_text(stream: ActivationStream, blocks: int = 2, rows: int = 8192) -> dict[str, Tensor]:
+    """Activations of the text that was trained on, by hook name: the first rows (in shuffled order) of a few blocks."""
+    parts: dict[str, list[Tensor]] = {hook: [] for hook in stream.hooks}
+    for number in range(min(blocks, stream.blocks_per_epoch)):
+        for hook, activations in stream.block(number).items():
+            parts[hook].append(activations[:rows].cpu().clone())  # a view would keep the whole block
+    return {hook: torch.cat(some) for hook, some in parts.items()}
+
+
+def saved_quality(folder: Path) -> dict[str, Any]:
+    """What the metadata of a folder says of the saved dictionary on training text: `saved_l0`, `saved_fvu`, ..."""
+    words = json.loads((folder / CONFIG).read_text("utf-8"))["metadata"].get("saved", {})
+    return {f"saved_{key}": round(value, 6) for key, value in words.items()}
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from llm_codes.lenses.saes.lens_step import LensTrainer
 from llm_codes.lenses.saes.specification import SAESpec
 
 MAXIMUM_SKIPPED_IN_A_ROW = 20
+WARMUP_TOKENS = 102_400
 
 
 @dataclass(frozen=True)
@@ -97,27 +98,32 @@ class _Place:
     skipped_in_a_row: int = 0
 
 
-def make_trainer(spec: SAESpec, total_steps: int, device: str) -> Any:
-    """Our sparse step for TopK kinds and transcoders, sae-lens' classes for the rest."""
-    if spec.architecture in ("topk", "transcoder"):
-        options = StepOptions(
-            spec.d_in,
-            spec.n_features,
-            spec.k,
-            d_out=spec.d_out,
-            tied=spec.tied,
-            batch_topk=spec.is_transcoder,
-            learning_rate=spec.learning_rate,
-            warmup_steps=min(100, total_steps // 10),
-            decay_steps=total_steps // 3,
-            total_steps=total_steps,
-            auxiliary=spec.auxiliary,
-            dead_after=spec.dead_after,
-            seed=spec.seed,
-        )
-        return TopKTrainer(options, device)
+def make_trainer(spec: SAESpec, options: TrainingOptions, device: str) -> Any:
+    """Our sparse step for TopK kinds and transcoders, sae-lens' classes for the rest.
 
-    return LensTrainer(spec, device, warmup_steps=min(100, total_steps // 10))
+    Warm-up, decay and the dead window are shares of the run; warm-up ends after 100,000 tokens at the latest.
+    """
+    total = options.total_steps
+    warmup_steps = min(max(1, WARMUP_TOKENS // options.batch_size), total // 10)
+    dead_after = max(1, round(spec.dead_window * total))
+    if spec.architecture not in ("topk", "transcoder"):
+        return LensTrainer(spec, device, warmup_steps=warmup_steps, dead_after=dead_after)
+    step = StepOptions(
+        spec.d_in,
+        spec.n_features,
+        spec.k,
+        d_out=spec.d_out,
+        tied=spec.tied,
+        batch_topk=spec.is_transcoder,
+        learning_rate=spec.learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=total // 3,
+        total_steps=total,
+        auxiliary=spec.auxiliary,
+        dead_after=dead_after,
+        seed=spec.seed,
+    )
+    return TopKTrainer(step, device)
 
 
 @dataclass
@@ -139,7 +145,7 @@ class Training:
                 under `on_nan="stop"`, too many of them in a row, a checkpoint of another configuration.
         """
         total = self.options.total_steps
-        self.saes = [TrainedSAE(spec, make_trainer(spec, total, self.device)) for spec in self.specs]
+        self.saes = [TrainedSAE(spec, make_trainer(spec, self.options, self.device)) for spec in self.specs]
         self.place = _Place()
         self._terminated = False
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -188,8 +194,9 @@ class Training:
             sae.scale_in = _scale(block[sae.spec.hook])
             target = block[sae.spec.hook_out or sae.spec.hook]
             sae.scale_out = _scale(target)
-            finite = target[torch.isfinite(target).all(1)]
-            sae.trainer.decoder_bias.copy_(finite.mean(0) * sae.scale_out)
+            sae.trainer.decoder_bias.copy_(_mean(target) * sae.scale_out)
+            if sae.spec.is_transcoder:
+                sae.trainer.center.copy_(_mean(block[sae.spec.hook]) * sae.scale_in)
 
     def _train_block(self, block: dict[str, Tensor], bar: Any) -> None:
         size = self.options.batch_size
@@ -336,6 +343,11 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"]
     except (ValueError, KeyError):
         return float("inf")
+
+
+def _mean(activations: Tensor) -> Tensor:
+    """The mean of the finite rows."""
+    return activations[torch.isfinite(activations).all(1)].mean(0)
 
 
 def _scale(activations: Tensor) -> float:

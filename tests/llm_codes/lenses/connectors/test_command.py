@@ -24,7 +24,8 @@ from llm_codes.lenses.connectors.pairs import harvest_options, harvest_pairs
 from llm_codes.lenses.connectors.scorecard import ROWS, Branch
 from llm_codes.lenses.connectors.study import mean_jacobian, mlp_function, train_connector
 from llm_codes.lenses.saes.evaluation import evaluate_sae
-from llm_codes.lenses.saes.files import check_fits, check_pair, load_sae
+from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.matching import check_fits, check_pair
 from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
 from llm_codes.lenses.saes.training import TrainingOptions

@@ -20,7 +20,8 @@ from llm_codes.lenses.circuits.study import prompt_view
 from llm_codes.lenses.connectors.files import open_chain
 from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.dashboards import dashboards
-from llm_codes.lenses.saes.files import check_fits, load_sae
+from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.models import load_model
 
 

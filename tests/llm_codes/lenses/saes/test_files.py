@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 
+from eval.errors import UserError
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.__main__ import main
 from llm_codes.lenses.connectors.study import mlp_function
-from llm_codes.lenses.saes.files import check_fits, load_sae
+from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.matching import check_fits, check_pair
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -112,7 +114,7 @@ def test_what_the_branches_add_up_to_is_the_stream(layout):
     torch.testing.assert_close(alone, value["mlp_out"].flatten(0, 1), atol=2e-5, rtol=1e-4)
 
 
-def lens_folder(folder, hook, d_in=64, **options):
+def lens_folder(folder, hook, d_in=64, broken=(), **options):
     """A folder that sae-lens itself writes, of a random TopK SAE that reads `hook`."""
     from sae_lens import TopKSAE, TopKSAEConfig
     from sae_lens.saes.sae import SAEMetadata
@@ -121,6 +123,8 @@ def lens_folder(folder, hook, d_in=64, **options):
     sae = TopKSAE(TopKSAEConfig(d_in, 96, k=5, metadata=SAEMetadata(hook_name=hook), **options))
     for parameter in sae.parameters():
         parameter.data = torch.randn_like(parameter) * 0.3
+    for tensor, value in broken:
+        getattr(sae, tensor).data.view(-1)[0] = value
     sae.save_model(folder)
     return folder
 
@@ -138,3 +142,18 @@ def test_sae_eval_opens_the_hook_names_that_folders_of_sae_lens_carry(alias, tmp
     assert results["hook"] == check_fits(load_sae(folder), model).hook == resolve_site(model, f"blocks.1.{alias}").hook
     writes = alias != "ln2.hook_normalized"
     assert all(("promotes" in entry) == writes for entry in results["features"]) and results["features"]
+
+
+@pytest.mark.parametrize("kind", ["layer_norm", "constant_norm_rescale"])
+def test_a_dictionary_that_normalises_decodes_with_the_statistics_of_what_it_read(kind, tmp_path, tiny_model_folder):
+    model = load_model(str(tiny_model_folder))
+    sae = load_sae(lens_folder(tmp_path / "sae", "blocks.1.hook_mlp_out", normalize_activations=kind))
+    x = torch.randn(6, 64, generator=torch.Generator().manual_seed(0)) * 5 + 2
+    once, twice = sae.reconstruct(x), sae.reconstruct(x)
+    torch.testing.assert_close(once, twice)
+    torch.testing.assert_close(sae.reconstruct(3 * x), 3 * once, atol=1e-2, rtol=1e-2)  # scale goes in and out again
+    with pytest.raises(UserError, match="expected a dictionary that decodes features alone; sae has normalize_activ"):
+        sae.decode(sae.encode(x))
+    other = load_sae(lens_folder(tmp_path / "in", "blocks.1.mlp.hook_in"))
+    with pytest.raises(UserError, match=f"features write in the model's units; sae has normalize_activations='{kind}'"):
+        check_pair(check_fits(other, model), check_fits(sae, model))

@@ -14,7 +14,7 @@ ARCHITECTURES = ("standard", "batchtopk", "jumprelu", "gated", "matryoshka")
 
 
 def specification(architecture, **options):
-    settings = {"k": 4, "learning_rate": 1e-2, "dead_after": 5, "sparsity": 0.1} | options
+    settings = {"k": 4, "learning_rate": 1e-2, "target_l0": 4.0, "sparsity": 0.1} | options
     return SAESpec("h", 16, 32, architecture=architecture, **settings)
 
 
@@ -38,7 +38,7 @@ def test_twelve_steps_are_those_of_sae_lens_own_trainer(architecture, batches):
     from sae_lens import SAETrainer
     from sae_lens.config import SAETrainerConfig
 
-    mine = LensTrainer(specification(architecture))
+    mine = LensTrainer(specification(architecture, target_l0=0), dead_after=5)  # theirs keeps its coefficient
     start = copied(mine)
     config = SAETrainerConfig(
         total_training_samples=64 * 1000, train_batch_size_samples=64, lr=1e-2, lr_end=1e-2, dead_feature_window=5
@@ -56,12 +56,12 @@ def test_twelve_steps_are_those_of_sae_lens_own_trainer(architecture, batches):
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_continuation_is_bitwise_and_takes_nothing_from_its_own_seed(architecture, tied, batches):
-    whole, first = (LensTrainer(specification(architecture, tied=tied), warmup_steps=5) for _ in range(2))
+    whole, first = (LensTrainer(specification(architecture, tied=tied), warmup_steps=5, dead_after=5) for _ in range(2))
     for batch in batches:
         whole.step(batch)
     for batch in batches[:7]:
         first.step(batch)
-    second = LensTrainer(specification(architecture, tied=tied, seed=9), warmup_steps=5)
+    second = LensTrainer(specification(architecture, tied=tied, seed=9), warmup_steps=5, dead_after=5)
     assert not torch.equal(first.sae.W_dec, second.sae.W_dec)
     second.load_state(copied(first))
     assert different(copied(first), second.state()) == []
@@ -97,3 +97,15 @@ def test_the_tied_gradient_is_that_of_one_matrix(batches):
     trainer.step(x)
     strong = gradient.abs() > 1e-3 * gradient.abs().max()
     assert torch.equal((sae.W_dec.detach() - before).sign()[strong], -gradient.sign()[strong])
+
+
+@pytest.mark.parametrize("architecture", ["standard", "jumprelu", "gated"])
+def test_the_coefficient_is_moved_until_the_target_is_reached(architecture):
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(48, 16, generator=generator)
+    trainer = LensTrainer(specification(architecture, target_l0=6.0, sparsity=1.0, learning_rate=3e-3), dead_after=50)
+    sizes = []
+    for _ in range(600):
+        planted = (torch.rand(256, 48, generator=generator) < 0.1) * torch.rand(256, 48, generator=generator)
+        sizes.append(trainer.step(planted @ mixing)["l0"])
+    assert abs(sum(sizes[-100:]) / 100 - 6.0) < 0.6

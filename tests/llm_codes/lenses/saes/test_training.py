@@ -218,18 +218,25 @@ def test_options_that_mean_nothing_are_refused(options, text):
 
 
 def test_specifications_that_mean_nothing_are_refused():
-    with pytest.raises(UserError, match="expected 1 <= k <= 24 features; got k=25; lower --k or widen the SAE"):
-        SAESpec("in", 12, 24, architecture="batchtopk", k=25)
+    with pytest.raises(UserError, match="expected 1 <= k < 24 features; got k=24; lower --k or widen the SAE"):
+        SAESpec("in", 12, 24, architecture="batchtopk", k=24)  # all of them active is no dictionary
     with pytest.raises(UserError, match="expected a learning rate above 0; got 0.0; set --learning-rate to 3e-3"):
         SAESpec("in", 12, 24, k=3, learning_rate=0.0)
-    assert SAESpec("in", 12, 24, architecture="standard").k == 32  # not used there
+    with pytest.raises(UserError, match="expected 0 <= target_l0 < 24 features; got 32; lower --target-l0 or widen"):
+        SAESpec("in", 12, 24, architecture="standard")
+    for sparsity in (-1.0, 0.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=r"expected a finite coefficient above 0 \(--sparsity\); got .*--target-l0"):
+            SAESpec("in", 12, 24, architecture="gated", target_l0=0, sparsity=sparsity)
+    with pytest.raises(UserError, match="expected a dead window above 0 and at most 1; got 0; give a share of the run"):
+        SAESpec("in", 12, 24, k=3, dead_window=0)
+    assert SAESpec("in", 12, 24, architecture="standard", target_l0=4).k == 32  # not used there
     assert SAETrainConfig(out="x").learning_rate == SAESpec("in", 12, 64).learning_rate == 3e-3
 
 
 @pytest.mark.parametrize("on_nan", ["skip", "stop"])
 @pytest.mark.parametrize("architecture", ["topk", "standard"])
 def test_a_dictionary_that_diverges_is_not_called_a_broken_batch(tmp_path, architecture, on_nan):
-    spec = SAESpec("in", 12, 24, k=3, architecture=architecture, learning_rate=1e30)
+    spec = SAESpec("in", 12, 24, k=3, architecture=architecture, target_l0=3, learning_rate=1e30)
     options = TrainingOptions(tokens=64 * 80, batch_size=64, on_nan=on_nan, checkpoint_every=7)
     text = rf"expected a finite loss and gradient; got NaN or infinity from in-{architecture}-24 on finite activations"
     with pytest.raises(UserError, match=text) as stopped:

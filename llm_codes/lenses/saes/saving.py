@@ -1,0 +1,147 @@
+"""Writing a trained dictionary as an sae-lens folder: what `sae_lens.SAE.load_from_disk` reads.
+
+The scale of the activations is folded into the weights and decoder vectors have unit norm (to the precision written),
+so that a feature's value is how much it writes. A dictionary trained with k features on average is saved with one
+threshold, chosen on training text and on the very weights that are written: what is saved has the L0 that was asked
+for. L0, FVU and the silent share of what is saved stand in its metadata (`saved`). Axes: row, feature.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eval.measures.dictionaries.dictionary_step import TopKTrainer
+from eval.measures.dictionaries.thresholds import threshold_for_mean_active
+from eval.runs import atomic_path, json_text
+from eval.torchvision_operators import declare_missing_operators
+from llm_codes.lenses.saes.files import CONFIG, SPARSITY, WEIGHTS
+from llm_codes.lenses.saes.specification import MEAN_K
+
+ROWS = 4096
+PER_FEATURE = ("b_enc", "b_gate", "b_mag", "threshold")  # what scales with a feature's value, where a kind has it
+
+
+@dataclass(frozen=True)
+class SavedQuality:
+    """What the saved dictionary does on `n_tokens` of training text: features per token, FVU, share never active."""
+
+    l0: float
+    fvu: float
+    silent_share: float
+    n_tokens: int
+
+
+def save_sae(
+    trained: Any,
+    folder: Path,
+    provenance: Mapping[str, Any],
+    *,
+    half: bool = False,
+    text: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Write a trained dictionary as an sae-lens folder, atomically, with the scale folded in.
+
+    trained: a `TrainedSAE`. provenance: model name, tokenizer hash and the like, kept in the metadata.
+    half: weights in float16 (half the size; sae-lens converts on loading). text: activations of training text by hook
+    name, on which the threshold is chosen and the saved dictionary measured; without it the threshold is the running
+    mean of training and nothing is said of the quality.
+    """
+    from safetensors.torch import save_file
+
+    config, weights = _folded(trained)
+    config |= {"device": "cpu", "dtype": "float32"}
+    weights = {name: (value.half() if half else value.float()).cpu().contiguous() for name, value in weights.items()}
+    metadata = {**config.get("metadata", {}), **dict(provenance), "hook_name": trained.spec.hook}
+    metadata |= {"hook_name_out": trained.spec.hook_out} if trained.spec.hook_out else {}
+    if text is not None:
+        _calibrate(trained.spec, config, weights, text)
+        metadata["saved"] = asdict(measured(trained.spec, config, weights, text))
+    config["metadata"] = {**metadata, "neural_codes": trained.spec.as_json()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary)
+    with atomic_path(folder / SPARSITY) as temporary:
+        share = (trained.trainer.fired / max(1, trained.tokens)).float().cpu()
+        save_file({"sparsity": torch.log10(share + 1e-10)}, temporary)
+    with atomic_path(folder / CONFIG) as temporary:
+        temporary.write_text(json_text(config), encoding="utf-8")
+    return folder
+
+
+def _calibrate(spec: Any, config: Mapping[str, Any], weights: dict[str, Tensor], text: Mapping[str, Tensor]) -> None:
+    """Replace the threshold of a dictionary with k features on average by the one that gives k on this text."""
+    if spec.architecture not in MEAN_K:
+        return
+    x, encoder = text[spec.hook].cpu(), weights["W_enc"].float()
+    offset = weights["b_dec"].float() if config.get("apply_b_dec_to_input") else torch.zeros(spec.d_in)
+    scores = ((rows - offset) @ encoder + weights["b_enc"].float() for rows in x.split(ROWS))
+    found = torch.tensor(threshold_for_mean_active(scores, spec.k, len(x)))
+    weights["threshold"] = torch.full_like(weights["threshold"], found.item())
+
+
+@torch.no_grad()
+def measured(
+    spec: Any, config: Mapping[str, Any], weights: Mapping[str, Tensor], text: Mapping[str, Tensor]
+) -> SavedQuality:
+    """L0, FVU and silent share of the dictionary that these weights make in sae-lens' own class."""
+    from sae_lens import SAE
+
+    name = str(config["architecture"])
+    made = SAE.get_sae_config_class_for_architecture(name).from_dict(dict(config, metadata={}))
+    inference_class: Any = SAE.get_sae_class_for_architecture(name)
+    sae = inference_class(made)
+    sae.load_state_dict({key: value.float() for key, value in weights.items()})
+    x, y = text[spec.hook].cpu(), text[spec.hook_out or spec.hook].cpu()
+    fired, active, error = torch.zeros(spec.n_features), 0.0, 0.0
+    for rows, target in zip(x.split(ROWS), y.split(ROWS), strict=True):
+        features = sae.encode(rows)
+        fired += (features > 0).sum(0)
+        active += float((features > 0).sum())
+        error += float((sae.decode(features) - target).square().sum())
+    spread = float((y - y.mean(0)).square().sum())
+    fvu = error / spread if spread else float("nan")
+    return SavedQuality(active / len(x), fvu, float((fired == 0).float().mean()), len(x))
+
+
+def _folded(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and weights in the activations' own units."""
+    declare_missing_operators()
+    from sae_lens import JumpReLUTranscoderConfig, TopKSAEConfig
+
+    spec, trainer = trained.spec, trained.trainer
+    if not isinstance(trainer, TopKTrainer):
+        return _folded_lens(trained)
+    offset = trainer.encoder @ trainer.center if spec.is_transcoder else torch.zeros_like(trainer.encoder_bias)
+    norm = trainer.decoder.norm(dim=1).clamp_min(1e-12)
+    factor = norm / trained.scale_out
+    weights = {
+        "W_enc": (trainer.encoder * (factor * trained.scale_in)[:, None]).T,
+        "b_enc": (trainer.encoder_bias - offset) * factor,
+        "W_dec": trainer.decoder / norm[:, None],
+        "b_dec": trainer.decoder_bias / trained.scale_out,
+    }
+    if not spec.is_transcoder:
+        config = TopKSAEConfig(spec.d_in, spec.n_features, k=spec.k, rescale_acts_by_decoder_norm=False)
+        return config.to_dict(), weights
+    weights["threshold"] = torch.full_like(trainer.encoder_bias, trainer.threshold / trained.scale_out)
+    config = JumpReLUTranscoderConfig(spec.d_in, spec.n_features, d_out=spec.d_out, apply_b_dec_to_input=False)
+    return config.to_dict(), weights
+
+
+def _folded_lens(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """sae-lens' own conversion to its inference class, on a copy, with decoder vectors of unit norm."""
+    sae = copy.deepcopy(trained.trainer.sae)
+    sae.fold_activation_norm_scaling_factor(trained.scale_in)
+    weights = {name: value.clone() for name, value in sae.state_dict().items()}
+    sae.process_state_dict_for_saving_inference(weights)
+    norm = weights["W_dec"].norm(dim=1).clamp_min(1e-8)
+    weights["W_dec"] = weights["W_dec"] / norm[:, None]
+    weights["W_enc"] = weights["W_enc"] * norm
+    weights |= {name: weights[name] * norm for name in PER_FEATURE if name in weights}
+    return sae.cfg.get_inference_sae_cfg_dict(), weights
