@@ -22,13 +22,11 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from eval.errors import UserError, known_name
-from eval.progress import progress, say
 from eval.torchvision_operators import declare_missing_operators
+from vision_codes.image_folders import draw, read_folder
 
 NAMES = ("cifar10", "mnist", "synthetic")
 CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-SPLIT_FOLDERS = {"train": ("train", "training"), "test": ("test", "val", "validation")}
 SPLITS = ("train", "test", "all")
 
 
@@ -61,18 +59,25 @@ class ImageSet:
 
 
 def load_images(
-    name: str, split: str = "train", n: int | None = None, seed: int = 0, *, size: int | None = None
+    name: str,
+    split: str = "train",
+    n: int | None = None,
+    seed: int = 0,
+    *,
+    size: int | None = None,
+    own_size: bool = False,
 ) -> ImageSet:
     """Which images are there? ``n`` of them (all where ``n`` is None), drawn without replacement by ``seed``.
 
     Args:
         name: ``cifar10``, ``mnist``, ``synthetic``, or the path of an ImageNet-style folder (one sub-folder per class,
-            optionally below ``train/`` and ``val/``).
-        split: ``train``, ``test`` or ``all`` (every image present).
+            optionally below ``train/`` and ``val/``; `image_folders`).
+        split: ``train``, ``test`` or ``all`` (every image present). A folder without split folders is divided by seed.
         n: how many; fewer where there are fewer (the provenance says so). Kept in the data set's own order.
         seed: of the draw (and of the synthetic images).
         size: side in pixels for folders (shorter side resized, centre cropped; 224 by default) and synthetic images
             (32 by default); other data sets keep their own size.
+        own_size: read the files of a folder at their own size and with their own channels (grey stays grey).
 
     Raises:
         UserError: unknown name or split, a missing or damaged data set, ``n`` below 1, a folder without images.
@@ -80,8 +85,18 @@ def load_images(
     known_name(split, SPLITS, "split")
     if n is not None and n < 1:
         raise UserError(f"expected at least 1 image; got n={n}; ask for more, or for all with n=None")
+    facts: dict[str, Any] = {}
+    skipped: tuple[str, ...] = ()
     if Path(name).is_dir() and name not in NAMES:
-        images, labels, classes, source, skipped = _read_folder(Path(name), split, n, seed, size or 224)
+        found = read_folder(Path(name), split, n, seed, None if own_size else size or 224)
+        images, labels, classes, skipped, facts = (
+            found.images,
+            found.labels,
+            found.class_names,
+            found.skipped,
+            found.facts,
+        )
+        source, available, keep = facts["source"], found.available, np.arange(len(found.images))
     elif os.sep in name:
         raise UserError(f"expected an image folder; got {name}, which does not exist; check the path")
     else:
@@ -92,9 +107,7 @@ def load_images(
             "synthetic": lambda: _synthetic(n or 1000, size or 32, seed, split),
         }
         images, labels, classes, source = readers[name]()
-        skipped = ()
-    available = len(images)
-    keep = _draw(available, n, seed)
+        available, keep = len(images), draw(len(images), n, seed)
     images, labels = np.ascontiguousarray(images[keep]), labels[keep].astype(np.int64)
     provenance = {
         "name": Path(name).name,
@@ -106,14 +119,9 @@ def load_images(
         "skipped": len(skipped),
         "sha256": hashlib.sha256(images.tobytes()).hexdigest()[:16],
         "seed": seed,
+        **facts,
     }
     return ImageSet(images, labels, tuple(classes), provenance, tuple(skipped))
-
-
-def _draw(available: int, n: int | None, seed: int) -> np.ndarray:
-    if n is None or n >= available:
-        return np.arange(available)
-    return np.sort(np.random.default_rng(seed).permutation(available)[:n])
 
 
 def data_folder() -> Path | None:
@@ -247,45 +255,3 @@ def _synthetic(n: int, size: int, seed: int, split: str) -> tuple:
         mask = (disc, bar, slope)[label].astype(float)
         images[i] = back + (front - back) * mask
     return images.astype(np.uint8), labels, ("disc", "bar", "gradient"), "synthetic"
-
-
-def _read_folder(root: Path, split: str, n: int | None, seed: int, size: int) -> tuple:
-    """ImageNet-style folder: reads only the files that are drawn; unreadable ones are named, skipped and counted."""
-    folders = [root / name for name in SPLIT_FOLDERS.get(split, ()) if (root / name).is_dir()][:1]
-    roots = (
-        folders or [p for p in (root / s for names in SPLIT_FOLDERS.values() for s in names) if p.is_dir()] or [root]
-    )
-    if not folders and split != "all" and roots != [root]:
-        raise UserError(
-            f"expected a {split}/ folder in {root}; it holds {', '.join(p.name for p in roots)}; ask for another split"
-        )
-    classes = sorted({p.name for base in roots for p in base.iterdir() if p.is_dir()})
-    pattern = [(path, path.relative_to(base).parts[0]) for base in roots for path in sorted(base.rglob("*"))]
-    files = [(p, c) for p, c in pattern if p.suffix.lower() in IMAGE_SUFFIXES and c in classes]
-    if not files:
-        raise UserError(f"expected {root}/<class>/<image files>; found no image file; check the path and the suffixes")
-    images, labels, skipped = [], [], []
-    for index in progress(_draw(len(files), n, seed), label=f"reading {root.name}", unit="image"):
-        path, class_name = files[index]
-        try:
-            images.append(_read_image(path, size))
-            labels.append(classes.index(class_name))
-        except (OSError, ValueError, SyntaxError, zlib.error) as error:
-            skipped.append(f"{path.relative_to(root)}: {str(error).splitlines()[0]}")
-    if not images:
-        raise UserError(f"expected readable images in {root}; all {len(skipped)} are damaged (first: {skipped[0]})")
-    if skipped:
-        say(f"warning: skipped {len(skipped)} unreadable of {len(files)} files: {'; '.join(skipped[:3])}")
-    return np.stack(images), np.array(labels), tuple(classes), f"folder {root.name}", tuple(skipped)
-
-
-def _read_image(path: Path, size: int) -> np.ndarray:
-    """One file as ``uint8 [3 size size]``: shorter side resized, centre cropped, grey and palette images as colour."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-        scale = size / min(image.size)
-        image = image.resize((max(size, round(image.width * scale)), max(size, round(image.height * scale))))
-        left, top = (image.width - size) // 2, (image.height - size) // 2
-        return np.asarray(image.crop((left, top, left + size, top + size))).transpose(2, 0, 1)

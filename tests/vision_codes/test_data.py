@@ -176,3 +176,74 @@ def test_prepare_scales_resizes_and_matches_channels():
     assert prepare(grey, 32, 3).shape == (2, 3, 32, 32) and float(prepare(grey, 32, 3).min()) == 1.0
     with pytest.raises(UserError, match="expected 1-channel images; got 3 channels"):
         prepare(np.zeros((1, 3, 8, 8), np.uint8), 8, 1)
+
+
+def test_a_folder_without_splits_is_divided_by_seed(tmp_path):
+    write_folder(tmp_path / "set", sizes=((20, 20),) * 10)
+    parts = [load_images(str(tmp_path / "set"), split, size=8) for split in ("train", "test")]
+    assert [len(part) for part in parts] == [16, 4] and len(load_images(str(tmp_path / "set"), "all", size=8)) == 20
+    assert parts[0].provenance["source"] == "folder set, 80% of it by seed"
+    assert parts[0].class_names == parts[1].class_names
+
+
+def test_hidden_and_empty_folders_are_ignored_and_said(tmp_path, capsys):
+    folder = write_folder(tmp_path / "set")
+    (folder / ".ipynb_checkpoints").mkdir()
+    Image.new("RGB", (9, 9)).save(folder / ".ipynb_checkpoints" / "1.png")
+    (folder / "empty").mkdir()
+    (folder / "cat" / "._0.png").write_bytes(b"resource fork")
+    found = load_images(str(folder), "all", size=8)
+    assert found.class_names == ("cat", "dog") and len(found) == 4 and found.provenance["ignored_folders"] == 2
+    assert "set: ignored 2 folders: .ipynb_checkpoints (hidden); empty (no image)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "Valid"), ("training", "testing")])
+def test_split_folders_are_splits_and_never_classes(tmp_path, names):
+    for name in names:
+        write_folder(tmp_path / "set" / name, sizes=((20, 20),) * (1 + len(name)))
+    train, test = (load_images(str(tmp_path / "set"), split, size=8) for split in ("train", "test"))
+    assert train.class_names == test.class_names == ("cat", "dog")
+    assert len(train) == 2 * (1 + len(names[0])) and len(test) == 2 * (1 + len(names[1]))
+
+
+def test_classes_are_the_same_in_every_split(tmp_path):
+    write_folder(tmp_path / "set" / "train")
+    write_folder(tmp_path / "set" / "val")
+    for path in (tmp_path / "set" / "val" / "cat").iterdir():
+        path.unlink()
+    found = load_images(str(tmp_path / "set"), "test", size=8)
+    assert found.class_names == ("cat", "dog") and set(found.labels) == {1}
+
+
+def test_a_folder_one_level_too_high_is_named(tmp_path):
+    write_folder(tmp_path / "sets" / "one")
+    write_folder(tmp_path / "sets" / "two")
+    with pytest.raises(UserError, match="one/ holds no image but the folders cat, dog: the classes lie one level deep"):
+        load_images(str(tmp_path / "sets"), "all")
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    for name in ("car", "train"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 9)).save(tmp_path / name / "1.png")
+    assert load_images(str(tmp_path), "all", size=8).class_names == ("car", "train")
+
+
+def test_files_are_read_at_their_own_size_where_asked(tmp_path):
+    folder = write_folder(tmp_path / "set", sizes=((28, 28),) * 3, mode="L")
+    assert load_images(str(folder), "all", own_size=True).images.shape == (6, 1, 28, 28)
+    Image.new("L", (30, 28), 0).save(folder / "dog" / "x.png")
+    with pytest.raises(UserError, match=r"expected images of one size in .*; got 1 x 28 x 28 and 1 x 28 x 30 \(dog/x"):
+        load_images(str(folder), "all", own_size=True)
+
+
+def test_a_bomb_is_skipped_and_counted_by_its_reason(tmp_path, capsys):
+    folder = write_folder(tmp_path / "set")
+    Image.new("1", (14_000, 14_000)).save(folder / "cat" / "bomb.png")
+    Image.new("1", (12_000, 9_000)).save(folder / "cat" / "large.png")
+    (folder / "dog" / "broken.png").write_bytes(b"nothing")
+    found = load_images(str(folder), "all", size=8)
+    assert len(found) == 4 and found.provenance["skipped_by_reason"] == {"damaged": 1, "too large": 2}
+    text = capsys.readouterr().err
+    assert "cat/bomb.png: far more megapixels, more than the limit of 100" in text
+    assert "cat/large.png: 108 megapixels, more than the limit of 100" in text and "(1 damaged, 2 too large)" in text

@@ -54,10 +54,10 @@ class Digits:
 def load_digits(dataset: str, seed: int) -> tuple[Digits, dict[str, Any]]:
     """The training and test images of MNIST; where only the test images are at hand, 80% and 20% of those by seed."""
     try:
-        train, test = load_images(dataset, "train"), load_images(dataset, "test")
+        train, test = (load_images(dataset, split, seed=seed, own_size=True) for split in ("train", "test"))
         return _digits(train, train.images, train.labels, test.images, test.labels), train.provenance
     except UserError:
-        found = load_images(dataset, "all")
+        found = load_images(dataset, "all", own_size=True)
     order = np.random.default_rng(seed).permutation(len(found))
     cut = round(0.8 * len(found))
     first, last = order[:cut], order[cut:]

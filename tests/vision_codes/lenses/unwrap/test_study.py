@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from eval.measures.connectors.connector import Connector
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
@@ -150,3 +151,15 @@ def test_the_command_runs_and_continues(data_folder, tmp_path, capsys):
     assert main(arguments) == 0 and "cost in points" in capsys.readouterr().out
     assert main([*arguments[:-1], "8,8", "--overwrite"]) == 2
     assert "expected three numbers in --active" in capsys.readouterr().err
+
+
+def test_a_folder_of_grey_digits_is_read_at_its_own_size(tmp_path):
+    generator = np.random.default_rng(0)
+    for digit in range(3):
+        (tmp_path / str(digit)).mkdir()
+        for number in range(10):
+            pixels = generator.integers(0, 256, (28, 28), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / str(digit) / f"{number}.png")
+    digits, provenance = load_digits(str(tmp_path), 0)
+    assert digits.side == 28 and digits.train.shape == (24, 784) and digits.test.shape == (6, 784)
+    assert provenance["source"] == f"folder {tmp_path.name}, 80% of it by seed"
