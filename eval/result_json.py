@@ -23,13 +23,22 @@ import numpy as np
 from eval.scores import Score
 
 
-def measured(*, key: str = "", ci: str = "", reason: str = "", n: str | None = "") -> Any:
+def measured(
+    default: Any = dataclasses.MISSING,
+    *,
+    key: str = "",
+    ci: str | None = "",
+    reason: str = "",
+    n: str | None = "",
+    when_set: bool = False,
+) -> Any:
     """A `Score` field whose JSON keys are not the derived ones.
 
     key, ci, reason: of value, interval and reason (default: the field's name, `<name>_ci`, `<name>_reason`).
-    n: of the sample size; `None` leaves it out.
+    n: of the sample size; `None` leaves it out, and `ci=None` the interval. when_set: all left out where `None`.
     """
-    return dataclasses.field(metadata={"key": key, "ci": ci, "reason": reason, "n": n, "score": True})
+    metadata = {"key": key, "ci": ci, "reason": reason, "n": n, "score": True, "when_set": when_set}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def noted(default: Any = dataclasses.MISSING, *, key: str = "", inline: bool = False, when_set: bool = False) -> Any:
@@ -72,7 +81,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _score(score: Score, key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {key: score.value, metadata.get("ci") or f"{key}_ci": score.interval}
+    out: dict[str, Any] = {key: score.value}
+    if metadata.get("ci", "") is not None:
+        out[metadata.get("ci") or f"{key}_ci"] = score.interval
     if score.n is not None and metadata.get("n", "") is not None:
         out[metadata.get("n") or f"{key}_n"] = score.n
     if score.reason or score.interval_reason:
@@ -132,9 +143,10 @@ def _from_object(kind: Any, data: Mapping[str, Any]) -> Any:
                 arguments[field.name] = None
                 continue
             n = field.metadata.get("n", "")
-            parts = (field.metadata.get("ci") or f"{key}_ci", field.metadata.get("reason") or f"{key}_reason")
+            ci, reason = field.metadata.get("ci", ""), field.metadata.get("reason") or f"{key}_reason"
             size = None if n is None else data.get(n or f"{key}_n")
-            arguments[field.name] = _score_of(data[key], data.get(parts[0]), size, data.get(parts[1]))
+            interval = None if ci is None else data.get(ci or f"{key}_ci")
+            arguments[field.name] = _score_of(data[key], interval, size, data.get(reason))
         elif field.metadata.get("inline"):
             arguments[field.name] = _from_object(declared, data)
         elif key in data:

@@ -53,7 +53,9 @@ def _object(kind: Any) -> dict[str, Any]:
     for field in dataclasses.fields(kind):
         key, declared = field.metadata.get("key") or field.name, hints[field.name]
         if declared is Score or Score in typing.get_args(declared):
-            properties |= {key: NUMBER_OR_NULL, field.metadata.get("ci") or f"{key}_ci": INTERVAL}
+            properties[key] = NUMBER_OR_NULL
+            if field.metadata.get("ci", "") is not None:
+                properties[field.metadata.get("ci") or f"{key}_ci"] = INTERVAL
             if field.metadata.get("n", "") is not None:
                 properties[field.metadata.get("n") or f"{key}_n"] = {"type": "integer"}
             properties[field.metadata.get("reason") or f"{key}_reason"] = {"type": "string"}

@@ -86,6 +86,21 @@ def test_frame_and_csv_have_the_rows():
     assert a_table().to_csv().splitlines()[1].startswith("resid_post@0,-1.0")
 
 
+@result
+class Fit(Result):
+    """A value as measured and, where there is one, its corrected value with the interval of both."""
+
+    alpha: Score = measured(ci=None, n=None)
+    corrected: Score | None = measured(None, key="alpha_corrected", ci="alpha_ci", when_set=True)
+
+
+def test_an_interval_may_be_left_out_or_belong_to_another_key():
+    plain, whole = Fit(Score(-1.0)), Fit(Score(-1.0), Score(-1.1, -1.2, -1.0))
+    assert plain.to_json() == {"alpha": -1.0} and Fit.from_json(plain.to_json()).corrected is None
+    assert whole.to_json() == {"alpha": -1.0, "alpha_corrected": -1.1, "alpha_ci": [-1.2, -1.0]}
+    assert Fit.from_json(whole.to_json()) == whole and "alpha_ci" in schema_of(Fit)["properties"]
+
+
 def test_schema_names_every_key():
     schema = schema_of(Row)
     assert set(a_row().to_json()) <= set(schema["properties"]) and "beside" not in schema["required"]
