@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Int64, UInt8
 
 from eval.errors import UserError, known_name
@@ -191,7 +192,8 @@ def _torchvision(dataset: str, root: Path, split: str, *, download: bool) -> tup
             "set NEURAL_CODES_DATA to a folder that holds it (cifar10/train.npz, mnist/t10k-images-idx3-ubyte.gz)"
         ) from error
     pixels = np.asarray(data.data)
-    images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    grey = pixels.ndim == 3
+    images = pixels[:, None] if grey else rearrange(pixels, "image height width colour -> image colour height width")
     return np.ascontiguousarray(images), np.asarray(data.targets), tuple(data.classes), f"torchvision {dataset}"
 
 

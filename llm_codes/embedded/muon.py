@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -71,6 +72,6 @@ class Muon(torch.optim.Optimizer):
         """[in, out] to [in, out]; a fused [in, 3 in] matrix is three square ones."""
         n_in, n_out = direction.shape
         parts = 3 if n_out == 3 * n_in else 1
-        stack = direction.reshape(n_in, parts, n_out // parts).transpose(0, 1)
+        stack = rearrange(direction, "input (part output) -> part input output", part=parts)
         scale = max(1.0, n_out / parts / n_in) ** 0.5
-        return scale * orthogonal_factor(stack).transpose(0, 1).reshape(n_in, n_out)
+        return scale * rearrange(orthogonal_factor(stack), "part input output -> input (part output)")

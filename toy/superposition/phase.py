@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
@@ -50,8 +51,8 @@ def phase_diagram(
     grid_importance, grid_active = torch.meshgrid(importances, active, indexing="ij")
     p = grid_active.flatten().repeat_interleave(restarts)[:, None]
     probability = samples[:, 0] * p ** samples[:, 1] * (1 - p) ** samples[:, 2]  # [cell sample]
-    importance = torch.stack([torch.ones_like(grid_importance), grid_importance], -1).reshape(-1, 2)
-    importance = importance.repeat_interleave(restarts, 0)
+    both = torch.stack([torch.ones_like(grid_importance), grid_importance])
+    importance = repeat(both, "feature importance active -> (importance active restart) feature", restart=restarts)
     # Every cell is scaled to a loss of order one, so that AdamW's epsilon plays no part in sparse cells.
     scale = (p[:, 0] * importance.sum(1))[:, None, None]
     weight = probability[:, :, None] * importance[:, None] / scale
@@ -60,7 +61,8 @@ def phase_diagram(
     starts = initial_weights(2, 1, [seed * restarts + k for k in range(restarts)]).repeat(grid_active.numel(), 1, 1)
     weights, bias = descend(starts, setting, [seed] * len(p), lambda w, b: gradient(w, b, repeated, weight))
     output = torch.relu((repeated @ weights.mT) @ weights + bias[:, None])
-    losses = (weight * (output - repeated).square()).sum((1, 2)).reshape(-1, restarts)
-    best = weights.reshape(-1, restarts, 2)[torch.arange(len(losses)), losses.argmin(1)]
+    losses = reduce(weight * (output - repeated).square(), "(cell start) sample x -> cell start", "sum", start=restarts)
+    ends = rearrange(weights, "(cell start) 1 feature -> cell start feature", start=restarts)
+    best = ends[torch.arange(len(losses)), losses.argmin(1)]
     on = best.abs() > 0.3
     return (on[:, 0] + 2 * on[:, 1]).reshape(grid_active.shape)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float, Int, Shaped, UInt8, UInt64
 
 from eval.errors import UserError
@@ -306,7 +307,8 @@ def _one_hot(part: CodePart, values: np.ndarray) -> np.ndarray:
             f"expected integer symbols in 0..{part.symbols - 1} at {part.layer!r}; got {values.dtype}, "
             f"{values.min() if values.size else '-'}..{values.max() if values.size else '-'}"
         )
-    return (values[:, :, None] == np.arange(part.symbols)).reshape(len(values), part.n_bits)
+    chosen = values[:, :, None] == np.arange(part.symbols)
+    return rearrange(chosen, "item unit symbol -> item (unit symbol)")
 
 
 def _count_near(values: np.ndarray, levels: np.ndarray, dtype: str, tolerance: float | None) -> np.ndarray:

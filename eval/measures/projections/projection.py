@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Bool, Float, Real
 from scipy.linalg import eigh
 
@@ -170,9 +171,8 @@ def circle_code(n_frames: int, width: int, exponent: float, n_turns: float = 1.0
     time = np.linspace(0, 2 * np.pi * n_turns, n_frames, endpoint=False)
     frequency = np.arange(1, width // 2 + 1)
     phase = time[:, None] * frequency
-    return np.stack([np.cos(phase), np.sin(phase)], axis=-1).reshape(n_frames, -1) * np.repeat(frequency, 2) ** (
-        exponent / 2
-    )
+    pairs = rearrange([np.cos(phase), np.sin(phase)], "part frame frequency -> frame (frequency part)")
+    return pairs * np.repeat(frequency, 2) ** (exponent / 2)
 
 
 def held_out_arcs(n_frames: int, n_arcs: int = 8, seed: int | np.random.Generator = 0) -> Bool[np.ndarray, " frame"]:

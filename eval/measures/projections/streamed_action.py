@@ -13,6 +13,7 @@ Axis glossary: ``width`` units of the site, ``dimension`` axes of the projection
 from __future__ import annotations
 
 import numpy as np
+from einops import rearrange, reduce
 from jaxtyping import Float
 from scipy.linalg import eigh
 
@@ -30,9 +31,9 @@ def sampled_actions(
     dt: float = 1.0,
 ) -> Float[np.ndarray, " draw"]:
     """Action of each projection, 1/(2 dt) sum_k r_k^T D r_k: what projecting and differencing would give, exactly."""
-    columns = projections.transpose(1, 0, 2).reshape(len(differences), -1)
+    columns = rearrange(projections, "draw width dimension -> width (draw dimension)")
     quadratic = np.einsum("wc,wc->c", columns, differences @ columns)
-    return quadratic.reshape(len(projections), -1).sum(1) / (2 * dt)
+    return reduce(quadratic, "(draw dimension) -> draw", "sum", draw=len(projections)) / (2 * dt)
 
 
 def normalised_actions(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def channel_vectors(
     with torch.no_grad():
         for batch in batches(x, batch_size):
             z = next(z for step, z in walk(program, batch) if step.name == chosen.name)
-            vectors = z.reshape(len(batch), channels, -1).transpose(1, 2).flatten(0, 1)
+            vectors = rearrange(z, "image channel row column -> (image row column) channel")
             mine = keep[(keep >= start) & (keep < start + len(vectors))] - start
             start += len(vectors)
             if len(mine):

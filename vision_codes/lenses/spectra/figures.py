@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from einops import rearrange
 
 from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
 from eval.runs import Run
@@ -55,7 +56,7 @@ def draw_eigenfilters(
     for row, item in enumerate(chosen):
         for column in range(len(item.share)):
             above, below = axes[2 * row, column], axes[2 * row + 1, column]
-            weights = item.pixels[column].transpose(1, 2, 0)
+            weights = rearrange(item.pixels[column], "colour height width -> height width colour")
             above.imshow(0.5 + 0.5 * weights / np.abs(weights).max(), cmap="gray", vmin=0, vmax=1)
             below.imshow(np.linalg.norm(item.vectors[column], axis=0), cmap="magma")
             above.set_title(f"{item.site.name} {column + 1}: {item.share[column]:.1%}", fontsize=6)

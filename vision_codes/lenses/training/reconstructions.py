@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -61,7 +62,8 @@ def tiles(rows: list[Float[Tensor, "image channel height width"]], gap: int = 2)
     canvas = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
-            pixels = (image.clamp(0, 1) * 255).round().byte().cpu().numpy().transpose(1, 2, 0)
+            pixels = (image.clamp(0, 1) * 255).round().byte().cpu().numpy()
+            pixels = rearrange(pixels, "colour height width -> height width colour")
             top, left = i * (height + gap), j * (width + gap)
             canvas[top : top + height, left : left + width] = pixels  # grey repeats over the three channels
     return canvas
