@@ -1,30 +1,28 @@
 """A frozen dataclass *is* a command line: one source of names, defaults and help.
 
 `eval.options` declares the fields, `Command` binds a verb to a configuration and a function by name (so that
-`--help` imports no torch), and `main` parses, opens the run folder, runs, and turns every foreseeable failure into one
-line on stderr and a non-zero exit status.
+`--help` imports no torch), and `main` parses, opens the run folder, runs, and turns every failure into one line on
+stderr and an exit status (`eval.exit_status`).
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
 import sys
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError, nearest
+from eval.exit_status import report, termination_is_an_interrupt
 from eval.flags import add_options, build
 from eval.options import RunConfig
-from eval.processes import is_main_process, set_threads
-from eval.progress import say
-
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
+from eval.processes import check_environment, is_main_process, set_threads
+from eval.progress import set_verbosity, watch
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,17 @@ def build_parser(package: str, description: str, commands: Sequence[Command], ve
         sub = verbs.add_parser(command.verb, help=command.help, description=text, allow_abbrev=False)
         if config is not None:
             add_options(sub, config)
+            _add_common(sub)
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Flags of every verb, about the command and not about its results."""
+    group = parser.add_argument_group("every command")
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("-q", dest="quiet", action="store_true", help="say only warnings and errors")
+    loudness.add_argument("-v", dest="verbose", action="store_true", help="say more, with the time of day")
+    group.add_argument("--debug", action="store_true", help="show the traceback of a failure")
 
 
 def join_verb(arguments: list[str], known: Sequence[str]) -> list[str]:
@@ -78,48 +86,71 @@ def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
         return load_name(command.run)(config)
     from eval.runs import Run  # NumPy is not needed for --help
 
-    with Run.open(config, command=argv) as run:
+    with Run.open(config, command=argv, modules=(command.run.partition(":")[0],)) as run:
         return load_name(command.run)(config, run)
 
 
-def main(package: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
-    """Parse, run, and report: 0 on success, 2 with one line for what the user can mend, 130 after Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+@dataclass(frozen=True)
+class Invocation:
+    """A parsed command line: the verb, its configuration, and how much is to be said."""
+
+    command: Command
+    config: Any
+    quiet: bool
+    verbose: bool
+
+
+def parse(package: str, description: str, commands: Sequence[Command], arguments: list[str]) -> Invocation | None:
+    """The command line as a verb and its configuration; `None` where help was asked for by giving nothing.
+
+    Raises:
+        UserError: an unknown verb or flag, a value that cannot be.
+    """
     known = [command.verb for command in commands]
     arguments = join_verb(arguments, known)
     verb = next((word for word in arguments if not word.startswith("-")), None)
+    parser = build_parser(package, description, commands, verb)
+    if not arguments:
+        parser.print_help()
+        return None
+    if verb is not None and verb not in known:
+        raise UserError(f"unknown verb {verb!r}: {nearest(verb, known)}")
+    values = vars(parser.parse_args(arguments))
+    if values.get("verb") is None:
+        raise UserError(f"expected a verb; got none; known: {', '.join(known)}")
+    command = commands[known.index(values.pop("verb"))]
+    values.pop("debug")
+    quiet, verbose = values.pop("quiet"), values.pop("verbose")
+    return Invocation(command, build(load_name(command.config), values), quiet, verbose)
+
+
+def main(package: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and report; returns the exit status (`eval.exit_status` lists them)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    folder = None
     try:
-        parser = build_parser(package, description, commands, verb)
-        if verb is None:
-            if not arguments:
-                parser.print_help()
+        with termination_is_an_interrupt():
+            check_environment()
+            invocation = parse(package, description, commands, arguments)
+            if invocation is None:
                 return 0
-        elif verb not in known:
-            raise UserError(f"unknown verb {verb!r}: {nearest(verb, known)}")
-        values = vars(parser.parse_args(arguments))
-        command = commands[known.index(values.pop("verb"))]
-        config = build(load_name(command.config), values)
-        table = run_command(command, config, [f"python -m {package}", *arguments])
-        if table and is_main_process():
-            sys.stdout.write(table.rstrip("\n") + "\n")
+            set_verbosity(quiet=invocation.quiet, verbose=invocation.verbose)
+            folder = Path(invocation.config.out) if isinstance(invocation.config, RunConfig) else None
+            watch(invocation.command.verb)
+            table = run_command(invocation.command, invocation.config, [f"python -m {package}", *arguments])
+            if table and is_main_process():
+                _write(table.rstrip("\n") + "\n")
         return 0
-    except UserError as error:
-        say(f"error: {error}")
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        say("interrupted: what was computed is kept; run the same command to continue")
-        return EXIT_INTERRUPTED
-    except (OSError, MemoryError) as error:
-        if os.environ.get("NEURAL_CODES_TRACEBACK"):
-            raise
-        say(f"error: {_system_error(error)}")
-        return EXIT_USER_ERROR
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, folder, debug="--debug" in arguments)
+    finally:
+        watch("")
 
 
-def _system_error(error: OSError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
-        return "out of memory; lower --batch-size or --tokens, or raise --max-memory-gb only if the machine has it"
-    if error.errno == errno.ENOSPC:
-        where = error.filename or "the output folder"
-        return f"no space left on the disk while writing {where}; free some and run the same command to continue"
-    return f"{error.strerror or error}: {error.filename or ''} (set NEURAL_CODES_TRACEBACK=1 for the traceback)"
+def _write(text: str) -> None:
+    """To stdout; a reader that has gone (`| head`) is no failure of the run, whose folder is complete."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -73,7 +73,7 @@ def measure_kept(run: Run, name: str, experiment: Experiment, config: Any) -> di
             say(f"warning: {text}")
         return {**results, "warnings": texts}
 
-    return run.item(name, compute)
+    return run.item(name, compute, of=(experiment.measure.__module__,))
 
 
 def claims_chapter(page: Page, claims: Sequence[Claim]) -> None:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from eval.errors import UserError
+
 
 def rank() -> int:
     """This process's number, 0 where there is only one."""
@@ -21,6 +23,29 @@ def world_size() -> int:
 def is_main_process() -> bool:
     """Whether this process writes files and prints."""
     return rank() == 0
+
+
+def check_environment() -> None:
+    """Raises UserError where the variables that `torchrun` sets contradict each other or are no numbers."""
+    numbers = {}
+    for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")):
+        text = os.environ.get(name, default)
+        if not text.strip().isdecimal():
+            raise UserError(
+                f"expected {name} to be a whole number of at least 0; got {text!r}; unset it, or use torchrun"
+            )
+        numbers[name] = int(text)
+    if numbers["WORLD_SIZE"] < 1 or numbers["RANK"] >= numbers["WORLD_SIZE"]:
+        raise UserError(
+            f"expected RANK below WORLD_SIZE; got RANK={numbers['RANK']} and WORLD_SIZE={numbers['WORLD_SIZE']}; "
+            "unset both, or use torchrun"
+        )
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if numbers["WORLD_SIZE"] > 1 and missing:
+        raise UserError(
+            f"expected {' and '.join(missing)} beside WORLD_SIZE={numbers['WORLD_SIZE']}; got none; "
+            "unset WORLD_SIZE, or use torchrun"
+        )
 
 
 def usable_cores() -> int:

@@ -1,29 +1,24 @@
 """A run folder: configuration, environment, items done so far, results. Writes are atomic; the same command continues.
 
     runs/report/
-      run.json        command line, configuration and its hash, environment, when it started and finished
+      run.json        command line, configuration, inputs, code, environment, status (`eval.run_marker`)
       items/*.json    one finished piece of work each: a run that is killed loses at most the one under way
       arrays/*.npz    arrays of finished pieces
       figures/ tables/
       results.json    the documented keys and `provenance`
+      error.log       the traceback of what went wrong unforeseen
 
-Under `torchrun` only the main process writes.
+Beside every item and every array lies its seal (`eval.files`): content hash and origin (`eval.run_identity`). A damaged
+piece is set aside as `*.damaged`, one made by other code or from other inputs as `*.stale`; both are named on stderr
+and made again. Under `torchrun` only the main process writes.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import importlib.metadata
 import json
-import os
-import platform
-import re
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,167 +26,66 @@ from typing import Any
 import numpy as np
 
 from eval.errors import UserError
-from eval.flags import flat_values
+from eval.files import atomic_path, json_ready, json_text
 from eval.options import RunConfig
 from eval.processes import is_main_process, usable_cores, world_size
+from eval.run_folder import INPUTS, OpenFolder
+from eval.run_identity import Origin, code_of, identity, module_of, platform_name, short_hash, versions
+from eval.run_items import KeptPieces, Missing
+from eval.run_marker import now_text, read_marker
 
-PACKAGES = (
-    "neural-codes torch transformer-lens sae-lens transformers datasets numpy scipy scikit-learn tokenizers safetensors"
-).split()
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def json_ready(value: Any) -> Any:
-    """Plain JSON types; a non-finite number is an error here, because an undefined result needs a reason."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return json_ready(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): json_ready(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return json_ready(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [json_ready(item) for item in value]
-    if isinstance(value, np.generic):
-        return json_ready(value.item())
-    if isinstance(value, Path):
-        return str(value)
-    to_list = getattr(value, "tolist", None)  # a torch tensor, without importing torch
-    if to_list is not None and not isinstance(value, (str, bytes, type)):
-        return json_ready(to_list())
-    return value
-
-
-def json_text(value: Any) -> str:
-    """Strict JSON: refuses NaN and infinity by name."""
-    try:
-        return json.dumps(json_ready(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    except ValueError as error:
-        raise ValueError(f"a result holds NaN or infinity: use null and a reason beside it ({error})") from error
-
-
-def versions() -> dict[str, str | None]:
-    """Installed versions of the packages that decide the numbers."""
-
-    def version(name: str) -> str | None:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
-
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def identity(config: Any) -> dict[str, Any]:
-    """The fields of a configuration that decide the results."""
-    return json_ready(flat_values(config, identity_only=True))
+__all__ = ["Run", "atomic_path", "json_ready", "json_text"]
 
 
 class Run:
-    """An open run folder. Use `Run.open` as a context manager, or `Run(folder)` from a script for a plain folder."""
+    """An open run folder. Use `Run.open` as a context manager, or `Run(folder)` from a script for a plain folder.
 
-    def __init__(self, folder: str | Path, config: Any = None, command: Sequence[str] = ()) -> None:
+    `Run(folder)` on a folder that another process has open (a worker's view) takes configuration, inputs and code from
+    its `run.json`; on a finished one it reads what is there, of whatever origin.
+
+    modules: whose code makes the results, where an item does not say so itself.
+    """
+
+    def __init__(
+        self, folder: str | Path, config: Any = None, command: Sequence[str] = (), modules: Sequence[str] = ()
+    ) -> None:
         self.folder = Path(folder)
         self.config = config
         self.command = list(command)
+        self.modules = tuple(modules)
         self.writes = is_main_process()
         self.started = time.time()
-        self._lock: Any = None
+        reuse = bool(getattr(config, "reuse_stale", False))
+        self.pieces = KeptPieces(self.folder, writes=self.writes, reuse_stale=reuse)
+        self._inputs: dict[str, str] = {}
+        self._config_hash = short_hash(self._identity())
+        self._open = OpenFolder(self.folder)
+        if config is None:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        try:
+            found = read_marker(self.folder) or {}
+        except UserError:  # damaged: a plain view needs none
+            return
+        if isinstance(found.get("identity"), dict):
+            self._config_hash = short_hash(found["identity"])
+            self._inputs = dict(found.get("inputs") or {})
+            self.modules = self.modules or tuple(found.get("modules") or ())
+            self.pieces.reuse_stale = bool(found.get("reuse_stale"))
+            self.pieces.any_origin = found.get("status") != "running"
 
     @classmethod
-    def open(cls, config: RunConfig, command: Sequence[str] = ()) -> Run:
+    def open(cls, config: RunConfig, command: Sequence[str] = (), modules: Sequence[str] = ()) -> Run:
         """Open or continue the run in `config.out`.
 
         Raises `UserError` for a folder with another configuration (the difference is named), a folder that holds
         something else, an unwritable folder, and a run that another process has open.
         """
-        run = cls(config.out, config, command)
-        if not run.writes:
-            return run
-        try:
-            run._prepare(overwrite=config.overwrite)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise UserError(f"cannot write to {run.folder}: {error.strerror}; choose another --out") from error
+        run = cls(config.out, config, command, modules)
+        if run.writes:
+            run._open.open(run._facts(), overwrite=config.overwrite)
         return run
-
-    def _prepare(self, *, overwrite: bool) -> None:
-        marker = self.folder / "run.json"
-        if self.folder.is_dir() and any(self.folder.iterdir()) and not marker.exists():
-            names = sorted(path.name for path in self.folder.iterdir())
-            if names != [".lock"]:
-                raise UserError(f"{self.folder} is not a run folder (it holds {names[0]}); choose another --out")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        if marker.exists():
-            if overwrite:
-                self._clear()
-            else:
-                self._check_same_configuration(marker)
-        self._write_marker(finished=None)
-
-    def _take_lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: no advisory lock
-            return
-        self._lock = (self.folder / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another process is writing to {self.folder}; wait for it or choose another --out"
-            ) from error
-
-    def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.name != ".lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def _check_same_configuration(self, marker: Path) -> None:
-        try:
-            before = json.loads(marker.read_text())["identity"]
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{marker} is damaged; pass --overwrite or choose another --out") from error
-        now = self._identity()
-        names = sorted(set(before) | set(now))
-        changed = [
-            f"{name}={before.get(name)!r} (now {now.get(name)!r})"
-            for name in names
-            if before.get(name) != now.get(name)
-        ]
-        if changed:
-            raise UserError(
-                f"{self.folder} holds a run with {', '.join(changed)}; "
-                "choose another --out, or --overwrite to start again"
-            )
-
-    def _identity(self) -> dict[str, Any]:
-        verb = next((word for word in self.command[1:] if not word.startswith("-")), "")
-        return {"verb": verb, **(identity(self.config) if self.config is not None else {})}
-
-    def _write_marker(self, finished: float | None) -> None:
-        self.write_json(
-            "run.json",
-            {
-                "command": self.command,
-                "identity": self._identity(),
-                "config": self.config,
-                "provenance": self.provenance(),
-                "finished": finished,
-            },
-        )
 
     def __enter__(self) -> Run:
         return self
@@ -199,10 +93,50 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.writes:
-            self._write_marker(finished=time.time())
-        if self._lock is not None:
-            self._lock.close()
+        self._open.close(error)
+
+    def _identity(self) -> dict[str, Any]:
+        verb = next((word for word in self.command[1:] if not word.startswith("-")), "")
+        return {"verb": verb, **(identity(self.config) if self.config is not None else {})}
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "command": self.command,
+            "identity": self._identity(),
+            "config": json_ready(self.config),
+            "inputs": dict(self._inputs),
+            "modules": list(self.modules),
+            "code": code_of(self.modules),
+            "reuse_stale": self.pieces.reuse_stale,
+            "provenance": self.provenance(),
+        }
+
+    def inputs(self, **hashes: str) -> None:
+        """Declare what the results are made from: content hash by name (`model`, `corpus`, `images`, ...).
+
+        Call it before the first item: an item that was made from other content is stale.
+        """
+        self._inputs |= {name: str(value) for name, value in hashes.items()}
+        self._open.state(inputs=dict(self._inputs))
+
+    def require_inputs(self, **hashes: str) -> None:
+        """Declare inputs that a half-finished piece of work cannot change under way (the images of a training run).
+
+        Raises:
+            UserError: the folder was started on other content; the input is named.
+        """
+        try:
+            known = dict(json.loads(self.path(INPUTS).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            known = {}
+        for name, value in hashes.items():
+            if known.get(name, value) != value:
+                raise UserError(
+                    f"expected the {name} that {self.folder} was started on (content {known[name][:12]}); got other "
+                    f"content ({value[:12]}); restore it, choose another --out, or --overwrite to start again"
+                )
+        self.write_json(INPUTS, known | hashes)
+        self.inputs(**hashes)
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -211,6 +145,7 @@ class Run:
         """Write a file of the run atomically (main process only); returns its path."""
         path = self.path(name)
         if self.writes:
+            self._open.check()
             with atomic_path(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         return path
@@ -218,47 +153,56 @@ class Run:
     def write_json(self, name: str, value: Any) -> Path:
         return self.write_text(name, json_text(value))
 
+    def _origin(self, modules: Sequence[str]) -> Origin:
+        return Origin(self._config_hash, dict(self._inputs), code_of(modules), tuple(sorted(set(modules))))
+
     def write_arrays(self, name: str, **arrays: Any) -> Path:
-        """Save arrays as `arrays/<name>.npz`, atomically."""
-        path = self.path(f"arrays/{name}.npz")
+        """Save arrays as `arrays/<name>.npz`, atomically and sealed."""
         if self.writes:
-            with atomic_path(path) as temporary:
-                plain: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
-                np.savez(temporary, **plain)
-        return path
+            self._open.check()
+            self.pieces.write_arrays(name, arrays, self._origin(self.modules))
+        return self.pieces.arrays_path(name)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        """The arrays saved under `name`, or `None`. Never unpickles."""
-        path = self.path(f"arrays/{name}.npz")
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
+        """The arrays saved under `name`; `None` where there are none that are whole and still good. Never unpickles."""
+        found = self.pieces.read_arrays(name, self._origin(self.modules))
+        return None if isinstance(found, Missing) else found
 
-    def item(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The finished piece of work `name`: read back where it was done before, else computed and kept."""
-        slug = re.sub(r"[^\w.=-]+", "_", name)
-        path = self.path(f"items/{slug}.json")
-        if path.exists():
-            return json.loads(path.read_text(encoding="utf-8"))
+    def has_item(self, name: str, *, of: Sequence[str]) -> bool:
+        """Whether the item is there, whole, and still good for the code of the modules `of`."""
+        return self.pieces.is_good(self.pieces.item_path(name), self._origin(of))
+
+    def item(self, name: str, compute: Callable[[], Any], *, of: Sequence[str] = ()) -> Any:
+        """The finished piece of work `name`: read back where it was done before, else computed and kept.
+
+        of: the modules whose code (and whatever of the project they import, drawing left out) decides the value; by
+        default the module that defines `compute`. Edited code, other inputs or damage: computed again.
+        """
+        origin = self._origin(tuple(of) or (module_of(compute),))
+        kept = self.pieces.read_item(name, origin)
+        if not isinstance(kept, Missing):
+            return kept
         value = json_ready(compute())
-        self.write_json(f"items/{slug}.json", value)
+        if self.writes:
+            self._open.check()
+            self.pieces.write_item(name, value, origin)
         return value
 
     def provenance(self) -> dict[str, Any]:
-        """Where a number came from: versions, machine, command, configuration and its hash, seed."""
-        config = self._identity()
+        """Where a number came from: versions, machine, command, configuration and its hash, inputs, code, seed."""
         return {
             "versions": versions(),
-            "platform": f"{platform.system()} {platform.machine()}",
+            "platform": platform_name(),
             "cores": usable_cores(),
             "processes": world_size(),
             "command": self.command or [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "config": config,
-            "config_hash": hashlib.sha256(json_text(config).encode()).hexdigest()[:16],
+            "config": self._identity(),
+            "config_hash": self._config_hash,
+            "inputs": dict(self._inputs),
+            "code": code_of(self.modules),
             "seed": getattr(self.config, "seed", None),
             "device": getattr(self.config, "device", None),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "started": now_text(self.started),
             "seconds": round(time.time() - self.started, 2),
         }
 

@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from eval.errors import UserError
+from eval.errors import StoppedError
 from eval.processes import set_threads
 from eval.progress import hide_bars
 
@@ -31,7 +31,7 @@ def in_workers(
         workers: processes at once, at least 1. threads: cores in all, shared equally, at least one each.
 
     Raises:
-        What ``work`` raised first (the other workers are ended), and UserError for a worker that died.
+        What ``work`` raised first (the other workers are ended), and StoppedError for a worker that died.
     """
     workers = max(1, min(workers, len(arguments)))
     if workers == 1:
@@ -46,7 +46,7 @@ def in_workers(
         for future in as_completed([pool.submit(work, *given) for given in arguments]):
             yield future.result()
     except BrokenProcessPool as error:
-        raise UserError(
+        raise StoppedError(
             f"expected {workers} worker processes to finish; one was killed (out of memory?); what was computed is "
             "kept: run the same command again, with a smaller --jobs"
         ) from error

@@ -118,6 +118,8 @@ def test_arrays_round_trip_without_pickle(tmp_path):
     assert stored["mean"].tolist() == [0.0, 1.0, 2.0]
     assert run.read_arrays("other") is None
     np.savez(tmp_path / "arrays" / "bad.npz", thing=np.array([{"a": 1}], dtype=object))
+    assert run.read_arrays("bad") is None, "a file without a seal is not ours"
+    run.pieces.reuse_stale = True
     with pytest.raises(ValueError, match="allow_pickle"):
         run.read_arrays("bad")
 
@@ -125,7 +127,7 @@ def test_arrays_round_trip_without_pickle(tmp_path):
 KILLED = """
 import sys, time
 from dataclasses import dataclass
-from eval.commands import RunConfig
+from eval.options import RunConfig
 from eval.runs import Run
 with Run.open(RunConfig(out=sys.argv[1]), command=["demo", "slow"]) as run:
     for number in range(100):
@@ -152,3 +154,49 @@ def test_kill_minus_nine_loses_no_finished_item(tmp_path):
     assert all(json.loads(path.read_text()) >= 0 for path in done)
     with Run.open(RunConfig(out=str(tmp_path / "run")), command=["demo", "slow"]) as run:
         assert run.item("item-3", lambda: pytest.fail("was done before the kill")) == 3
+
+
+def test_a_worker_sees_the_items_of_its_run(tmp_path):
+    """`Run(folder)` in another process reads configuration, inputs and code from `run.json`."""
+    with open_run(tmp_path / "run") as run:
+        run.inputs(images="a" * 64)
+        run.item("a", lambda: 1)
+        run.write_arrays("a", x=np.arange(3))
+        worker = Run(tmp_path / "run")
+        assert worker.item("a", lambda: pytest.fail("was done")) == 1
+        assert worker.read_arrays("a") is not None
+
+
+def test_other_images_under_the_same_name_make_items_stale(tmp_path, capsys):
+    for content, value in (("a" * 64, 1), ("b" * 64, 2)):
+        with open_run(tmp_path / "run") as run:
+            run.inputs(images=content)
+            assert run.item("network", lambda value=value: value) == value
+    assert (
+        "warning: items/network.json is stale: other images (aaaaaaaaaaaa, now bbbbbbbbbbbb); computed again "
+        "(--reuse-stale accepts it)"
+    ) in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "items" / "network.json.stale").read_text()) == 1, "the older one is kept"
+
+
+def test_a_training_run_is_not_continued_on_other_images(tmp_path):
+    with open_run(tmp_path / "run") as run:
+        run.require_inputs(images="a" * 64)
+        run.write_text("metrics.jsonl", "{}\n")
+    with (
+        pytest.raises(
+            UserError,
+            match=r"expected the images that .* was started on \(content aaaaaaaaaaaa\); got other content "
+            r"\(bbbbbbbbbbbb\); restore it, choose another --out, or --overwrite to start again",
+        ),
+        open_run(tmp_path / "run") as run,
+    ):
+        run.require_inputs(images="b" * 64)
+
+
+def test_has_item_asks_for_the_code_too(tmp_path):
+    run = Run(tmp_path)
+    run.item("a", lambda: 1, of=("eval.scores",))
+    assert run.has_item("a", of=("eval.scores",))
+    assert not run.has_item("a", of=("eval.claims",))
+    assert not run.has_item("b", of=("eval.scores",))

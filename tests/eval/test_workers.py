@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import UserError
+from eval.errors import StoppedError
 from eval.workers import in_workers
 
 
@@ -20,7 +20,7 @@ def square(number: int, folder: str) -> tuple[int, int, str]:
 
 def fail(number: int, folder: str) -> None:
     if number == 1:
-        raise UserError("expected an even number; got 1; try 2")
+        raise StoppedError("expected an even number; got 1; try 2")
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(60)
 
@@ -40,13 +40,13 @@ def test_two_workers_give_what_one_gives_each_with_its_share_of_cores(tmp_path):
 
 def test_an_error_crosses_over_and_ends_the_others(tmp_path):
     start = time.monotonic()
-    with pytest.raises(UserError, match="expected an even number; got 1; try 2"):
+    with pytest.raises(StoppedError, match="expected an even number; got 1; try 2"):
         list(in_workers(fail, [(number, str(tmp_path)) for number in range(2)], workers=2, threads=2))
     assert time.monotonic() - start < 50  # the sleeping worker was not waited for
 
 
 def test_a_killed_worker_ends_the_work_with_one_line():
-    with pytest.raises(UserError, match=r"one was killed \(out of memory\?\); what was computed is kept"):
+    with pytest.raises(StoppedError, match=r"one was killed \(out of memory\?\); what was computed is kept"):
         list(in_workers(die, [(0,), (1,)], workers=2, threads=2))
 
 

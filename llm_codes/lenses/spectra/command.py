@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 def measure(config: SpectraConfig, run: Run, model: Model, corpus: Corpus, *, name: str) -> Spectra:
     """Spectra of one model, kept in the run folder: a rerun reads them back."""
-    stored = run.read_arrays(f"eigenvalues-{name}")
-    path = run.path(f"items/spectra-{name}.json")
-    if stored is not None and path.exists():
-        rows = run.item(f"spectra-{name}", lambda: [])
+    stored, code = run.read_arrays(f"eigenvalues-{name}"), (spectra.__module__,)
+    if stored is not None and run.has_item(f"spectra-{name}", of=code):
+        rows = run.item(f"spectra-{name}", lambda: [], of=code)
         halves = run.read_arrays(f"split-half-{name}") or {}
         return Spectra(rows, stored, halves)
     found = spectra(
@@ -43,7 +42,7 @@ def measure(config: SpectraConfig, run: Run, model: Model, corpus: Corpus, *, na
     )
     run.write_arrays(f"eigenvalues-{name}", **found.eigenvalues)
     run.write_arrays(f"split-half-{name}", **found.split_half)
-    run.item(f"spectra-{name}", lambda: found.rows)
+    run.item(f"spectra-{name}", lambda: found.rows, of=code)
     return found
 
 

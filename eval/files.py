@@ -1,0 +1,115 @@
+"""Files that can be trusted: written whole or not at all, and sealed, so that a later reader sees every changed byte.
+
+A seal is a small JSON file beside what it seals (`moments.npz` and `moments.npz.seal`): the SHA-256 of the content, and
+where the content came from. What does not match its seal is damaged; it is set aside as `moments.npz.damaged`, never
+read as data and never deleted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SEAL_SUFFIX = ".seal"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def json_ready(value: Any) -> Any:
+    """Plain JSON types; a non-finite number is an error here, because an undefined result needs a reason."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return json_ready(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return json_ready(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_ready(item) for item in value]
+    if isinstance(value, np.generic):
+        return json_ready(value.item())
+    if isinstance(value, Path):
+        return str(value)
+    to_list = getattr(value, "tolist", None)  # a torch tensor, without importing torch
+    if to_list is not None and not isinstance(value, (str, bytes, type)):
+        return json_ready(to_list())
+    return value
+
+
+def json_text(value: Any) -> str:
+    """Strict JSON: refuses NaN and infinity by name."""
+    try:
+        return json.dumps(json_ready(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"a result holds NaN or infinity: use null and a reason beside it ({error})") from error
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal; read in blocks, so that a large file takes no memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def seal_path(path: Path) -> Path:
+    """Where the seal of `path` lies."""
+    return path.with_name(path.name + SEAL_SUFFIX)
+
+
+def seal(path: Path, **origin: Any) -> None:
+    """Write the seal of a finished file: its content hash, and what the caller says of its origin."""
+    with atomic_path(seal_path(path)) as temporary:
+        temporary.write_text(json_text({"sha256": content_hash(path), **origin}), encoding="utf-8")
+
+
+def read_seal(path: Path) -> dict[str, Any] | None:
+    """The seal of `path`; `None` where there is none, or none that can be read."""
+    try:
+        found = json.loads(seal_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("sha256"), str) else None
+
+
+def is_intact(path: Path) -> bool:
+    """Whether `path` is, byte for byte, what its seal was written for (false without a readable seal)."""
+    found = read_seal(path)
+    return found is not None and path.is_file() and content_hash(path) == found["sha256"]
+
+
+@contextmanager
+def sealed_path(path: Path, **origin: Any) -> Iterator[Path]:
+    """`atomic_path`, and a seal beside the file when the block ends well: for checkpoints that are read back."""
+    with atomic_path(path) as temporary:
+        yield temporary
+    seal(path, **origin)
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Rename `path` (with its seal) to `<path><suffix>`, in the place of an older one of that name; the new path."""
+    target = path.with_name(path.name + suffix)
+    path.replace(target)
+    if seal_path(path).exists():
+        seal_path(path).replace(seal_path(target))
+    return target
