@@ -38,6 +38,11 @@ CARRYING = (
     "eval.options",
     "eval.commands",
     "eval.runs",
+    "eval.run_folder",
+    "eval.run_identity",
+    "eval.run_items",
+    "eval.run_marker",
+    "eval.exit_status",
     "eval.code_identity",
     "eval.wandb_logging",
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 from eval.claims import VERDICTS, Claim, Verdict, claims_rows
 from eval.progress import say
-from eval.report.figures import SavedFigure
+from eval.report.figures import SavedFigure, drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
@@ -89,7 +89,7 @@ def run_experiment(experiment: Experiment, name: str, title: str, config: Any, r
     claims = experiment.judge(results)
     page = Page(title, f"seed {config.seed}; every number below is also in results.json")
     claims_chapter(page, claims)
-    experiment.add_chapter(page, results, experiment.draw(run, results))
+    experiment.add_chapter(page, results, drawn(experiment.draw, run, results))
     write_claims(run, claims)
     run.finish({"claims": [claim.as_json() for claim in claims], "results": results})
     page.write(run)

@@ -13,6 +13,7 @@ from eval.claims import Claim
 from eval.errors import known_name
 from eval.experiment import Experiment, claims_chapter, claims_table, measure_kept, write_claims
 from eval.progress import say
+from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.runs import Run
 from toy.configs.claims import ClaimsConfig
@@ -64,7 +65,7 @@ def command(config: ClaimsConfig, run: Run) -> str:
     claims_chapter(page, claims)
     for name, measured in results.items():
         experiment = experiment_of(name)
-        experiment.add_chapter(page, measured, experiment.draw(run, measured))
+        experiment.add_chapter(page, measured, drawn(experiment.draw, run, measured))
     write_claims(run, claims)
     run.finish({"claims": [claim.as_json() for claim in claims], "experiments": results})
     page.write(run)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from eval.runs import Run, atomic_path
+from eval.files import atomic_path
+from eval.progress import say
+from eval.report.undrawn import NOT_OF_THE_FIGURE, Undrawn, empty_panel, empty_what_cannot_be_drawn, reason_of
+from eval.runs import Run
 
 # Okabe-Ito: distinguishable with every common form of colour blindness, and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A", "#000000")
@@ -83,7 +86,40 @@ def interval_line(
 
 
 def save_figure(run: Run, fig: Figure, name: str, caption: str = "") -> SavedFigure:
-    """Write `figures/<name>.pdf` and `.png` (200 dpi), return the figure with its inline markup."""
+    """Write `figures/<name>.pdf` and `.png` (200 dpi), return the figure with its inline markup.
+
+    A panel that cannot be drawn is left empty with its reason (`eval.report.undrawn`); a figure of which nothing can be
+    drawn is empty. Neither ends the run.
+    """
+    empty_what_cannot_be_drawn(fig, name)
+    try:
+        return _save(run, fig, name, caption)
+    except NOT_OF_THE_FIGURE:
+        raise
+    except Exception as error:
+        return undrawn_figure(run, name, caption, reason_of(error))
+
+
+def undrawn_figure(run: Run, name: str, caption: str, reason: str) -> SavedFigure:
+    """An empty figure that says why it is empty, in the place of one that could not be drawn."""
+    say(f"warning: figure {name} was left empty: {reason}")
+    fig, axis = figure(height=1.2)
+    empty_panel(axis, reason)
+    return _save(run, fig, name, caption)
+
+
+def drawn(draw: Callable[..., Mapping[str, SavedFigure]], run: Run, *arguments: Any) -> Mapping[str, SavedFigure]:
+    """`draw(run, *arguments)`; where it raises, every figure that is asked for is an empty one with the reason."""
+    try:
+        return draw(run, *arguments)
+    except NOT_OF_THE_FIGURE:
+        raise
+    except Exception as error:
+        reason = reason_of(error)
+        return Undrawn({}, lambda name: undrawn_figure(run, name, "", reason))
+
+
+def _save(run: Run, fig: Figure, name: str, caption: str) -> SavedFigure:
     paths = []
     with matplotlib.rc_context(STYLE):
         formats: dict[str, Any] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"dpi": 200}}
