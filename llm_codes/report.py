@@ -7,11 +7,10 @@ returns its part of `results.json`. A chapter that fails is reported as failed, 
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from eval.commands import load_name
 from eval.errors import UserError, known_name
@@ -19,8 +18,11 @@ from eval.progress import say
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
+from llm_codes.configs.explain import ExplainOptions
+from llm_codes.configs.inputs import InputsOptions
 from llm_codes.configs.report import CHAPTERS
-from llm_codes.corpus import Corpus
+from llm_codes.corpus import Corpus, Split, TokenisedDocuments
+from llm_codes.inputs import Inputs as OpenInputs
 from llm_codes.inputs import open_model_and_corpus
 from llm_codes.lenses.spectra import command as spectra_module
 from llm_codes.lenses.trajectories import chapter as trajectories_page
@@ -75,19 +77,23 @@ def trajectories_chapter(inputs: Inputs) -> dict[str, Any]:
 
 
 def explain_chapter(inputs: Inputs) -> dict[str, Any]:
-    """Neurons, random projections and PCA directions, explained and scored by token lookup; a run folder of its own."""
-    from eval.explanation.page import depth_figure
-    from llm_codes.lenses.explain.chapter import add_chapter
-    from llm_codes.lenses.explain.command import command as explain
+    """Neurons, random projections and PCA directions of the report's text, explained and scored by token lookup."""
+    from llm_codes.lenses.explain.chapter import chapter
 
-    reference = "llm_codes.configs.explain:ExplainConfig"
-    config = derive(inputs.config, reference, layers=":", split="all", scorers=(), per_layer=8, batch_size=16)
-    run = Run(inputs.run.path("explain"), config, inputs.run.command)
-    if not run.path("results.json").exists():
-        explain(config, run)
-    results = json.loads(run.path("results.json").read_text(encoding="utf-8"))
-    add_chapter(inputs.page, results, {"score_by_depth": depth_figure(inputs.run, results["by_layer"])})
-    return {"explain": {key: results[key] for key in ("by_layer", "paired", "leakage")}}
+    config = inputs.config
+    options = InputsOptions(**{name: getattr(config, name) for name in InputsOptions.__dataclass_fields__})
+    documents = TokenisedDocuments(
+        options.corpus,
+        inputs.model.tokenizer,
+        split=cast(Split, options.split),
+        seed=config.seed,
+        document_separator=options.document_separator,
+        text_column=options.text_column,
+    )
+    read = OpenInputs(options, inputs.model, documents, config.seed)
+    explained = ExplainOptions(tokens=config.tokens, per_layer=8, scorers=())
+    found = chapter(read, explained, inputs.run, inputs.page).to_json()
+    return {"explain": {key: found[key] for key in ("by_layer", "paired", "leakage")}}
 
 
 def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:

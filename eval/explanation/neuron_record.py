@@ -4,13 +4,15 @@
      "random_sample": [...], "random_sample_by_quantile": null, "quantile_boundaries": null,
      "mean", "variance", "skewness", "kurtosis", "most_positive_activation_records": [...]}
 
-Every activation record is ``{"dataclass_name": "ActivationRecord", "tokens": [...], "activations": [...]}``. Fields of
-ours stand beside them under ``neural_codes`` (kind, site, document and window numbers), which other readers ignore.
+Every activation record is ``{"dataclass_name": "ActivationRecord", "tokens": [...], "activations": [...]}``. A record
+file holds these keys and no others, because the published readers refuse a key they do not know; what else there is to
+say (which unit, window numbers, the explanation) stands in ``records/index.json``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from eval.errors import UserError
-from eval.explanation.evaluate import UnitResult
 from eval.explanation.records import Book, Record
 from eval.explanation.units import Unit
+from eval.results import Result, result
 from eval.runs import Run
 
 
@@ -44,39 +46,92 @@ def _activation_record(record: Record) -> dict[str, Any]:
     }
 
 
-def as_json(unit: Unit, random: Sequence[Record], top: Sequence[Record]) -> dict[str, Any]:
-    """One unit as a NeuronRecord object; the moments are those of the random records (``None`` where constant)."""
+@result
+class RecordFile(Result):
+    """The keys of a NeuronRecord file, in their order; the moments are ``None`` where the activations are constant."""
+
+    dataclass_name: str
+    neuron_id: Mapping[str, Any]
+    random_sample: tuple[Mapping[str, Any], ...]
+    random_sample_by_quantile: None
+    quantile_boundaries: None
+    mean: float | None
+    variance: float | None
+    skewness: float | None
+    kurtosis: float | None
+    most_positive_activation_records: tuple[Mapping[str, Any], ...]
+
+
+@result
+class IndexEntry(Result):
+    """What ``records/index.json`` says about one file."""
+
+    file: str
+    unit: str
+    kind: str
+    site: str
+    source: str
+    random_windows: tuple[int, ...]
+    top_windows: tuple[int, ...]
+    explanation: str | None
+
+
+def record_file(unit: Unit, random: Sequence[Record], top: Sequence[Record]) -> RecordFile:
+    """One unit as a NeuronRecord; the moments are those of the random records."""
     values = np.concatenate([record.values for record in random]) if random else np.zeros(0)
     deviation = values - values.mean() if len(values) else values
     variance = float(np.mean(deviation**2)) if len(values) else None
     standard = deviation / np.sqrt(variance) if variance else None
-    return {
-        "dataclass_name": "NeuronRecord",
-        "neuron_id": {"dataclass_name": "NeuronId", "layer_index": unit.layer, "neuron_index": unit.index},
-        "random_sample": [_activation_record(record) for record in random],
-        "random_sample_by_quantile": None,
-        "quantile_boundaries": None,
-        "mean": float(values.mean()) if len(values) else None,
-        "variance": variance,
-        "skewness": None if standard is None else float(np.mean(standard**3)),
-        "kurtosis": None if standard is None else float(np.mean(standard**4)),
-        "most_positive_activation_records": [_activation_record(record) for record in top],
-        "neural_codes": {
-            "kind": unit.kind,
-            "site": unit.site,
-            "random_windows": [record.window for record in random],
-            "top_windows": [record.window for record in top],
-        },
-    }
+    return RecordFile(
+        dataclass_name="NeuronRecord",
+        neuron_id={"dataclass_name": "NeuronId", "layer_index": unit.layer, "neuron_index": unit.index},
+        random_sample=tuple(_activation_record(record) for record in random),
+        random_sample_by_quantile=None,
+        quantile_boundaries=None,
+        mean=float(values.mean()) if len(values) else None,
+        variance=variance,
+        skewness=None if standard is None else float(np.mean(standard**3)),
+        kurtosis=None if standard is None else float(np.mean(standard**4)),
+        most_positive_activation_records=tuple(_activation_record(record) for record in top),
+    )
 
 
-def write_neuron_records(run: Run, book: Book, results: Sequence[UnitResult]) -> None:
-    """``records/<kind>_L<layer>_<index>.json`` for every unit of a book: its score windows, random and top."""
-    for unit in range(len(book)):
-        name = book.units[unit].name.replace("/", "_")
-        whole = as_json(book.units[unit], book.random(unit, "score"), book.top(unit, "score"))
-        whole["neural_codes"]["explanation"] = results[unit].explanation.text if unit < len(results) else None
-        run.write_json(f"records/{name}.json", whole)
+def write_neuron_records(run: Run, book: Book, explanations: Sequence[str | None]) -> None:
+    """``records/<kind>_L<layer>_<index>.json`` for every unit of a book (its score windows, random and top), and
+    ``records/index.json``. explanations: of the units, in order; ``None`` where there is none."""
+    names = file_names([unit.name for unit in book.units])
+    index = []
+    for place, unit in enumerate(book.units):
+        random, top = book.random(place, "score"), book.top(place, "score")
+        run.write_json(f"records/{names[place]}.json", record_file(unit, random, top).to_json())
+        index.append(
+            IndexEntry(
+                file=f"{names[place]}.json",
+                unit=unit.name,
+                kind=unit.kind,
+                site=unit.site,
+                source=unit.source,
+                random_windows=tuple(record.window for record in random),
+                top_windows=tuple(record.window for record in top),
+                explanation=explanations[place],
+            )
+        )
+    run.write_json("records/index.json", [entry.to_json() for entry in index])
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """A file name for each unit, no two alike (also where the file system ignores case)."""
+    out: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        plain = re.sub(r"[^\w.=-]+", "_", name)
+        number, chosen = 1, plain
+        while chosen.lower() in taken:
+            number += 1
+            chosen = f"{plain}~{number}"
+        taken.add(chosen.lower())
+        out.append(chosen)
+    return out
 
 
 def read_neuron_record(path: str | Path) -> NeuronRecord:

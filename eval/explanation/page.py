@@ -5,58 +5,45 @@ Tokens and explanations travel as JSON and are set with ``textContent`` only, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
-from eval.explanation.evaluate import UnitResult
-from eval.explanation.records import LEVELS, Record
-from eval.explanation.simulators import Simulation
-from eval.explanation.statistics import label
-from eval.explanation.tokens import visible
+from eval.explanation.drafts import level_string
+from eval.explanation.results import Explained, LayerMean, UnitResult
+from eval.explanation.scorers import SCORES
 from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
 from eval.report.page import ASSETS, Page, Section
+from eval.result_json import noted
+from eval.results import Result, result
 from eval.runs import Run
-from eval.scores import Score
 
-SHOWN_WINDOWS = 4  # of each mix
-_SCALE = "0123456789a"  # one character per level; "-" where there is no prediction
+__all__ = ["UnitEntry", "add_chapter", "add_units", "depth_figure", "level_string", "unit_entry", "write_page"]
 
 
-def score_of_row(row: Mapping[str, Any]) -> Score:
-    """A row of ``by_layer`` back as a ``Score``."""
-    if row["mean"] is None:
-        return Score.undefined(row.get("reason") or "undefined")
-    low, high = row["ci"] or (None, None)
-    return Score(row["mean"], low, high, row["n"])
-
-
-def depth_figure(
-    run: Run, rows: Sequence[Mapping[str, Any]], name: str = "score_by_depth", title: str = ""
-) -> SavedFigure:
+def depth_figure(run: Run, rows: Sequence[LayerMean], name: str = "score_by_depth", title: str = "") -> SavedFigure:
     """Score by depth, one line per kind of unit with intervals; controls dashed in the colour of their kind."""
     fig, axis = figure(width=7.2, height=3.6)
-    kinds = list(dict.fromkeys(str(row["kind"]).split(" (")[0] for row in rows))
-    labels = list(dict.fromkeys(str(row["kind"]) for row in rows))
+    kinds = list(dict.fromkeys(row.kind.split(" (")[0] for row in rows))
+    labels = list(dict.fromkeys(row.kind for row in rows))
     for place, kind in enumerate(labels):
         base, _, condition = kind.partition(" (")
-        mine = [row for row in rows if row["kind"] == kind]
+        mine = [row for row in rows if row.kind == kind]
         style = {"": "-", "shuffled)": ":", "untrained)": "--"}[condition]
         offset = (place / max(1, len(labels) - 1) - 0.5) * 0.16
         interval_line(
             axis,
-            [row["layer"] + offset for row in mine],
-            [score_of_row(row) for row in mine],
+            [row.layer + offset for row in mine],
+            [row.mean for row in mine],
             label=kind,
             colour=COLOURS[kinds.index(base) % len(COLOURS)],
             linestyle=style,
             alpha=1.0 if not condition else 0.75,
         )
     axis.axhline(0, color="#888888", linewidth=0.8)
-    axis.set_xticks(sorted({row["layer"] for row in rows}))
+    axis.set_xticks(sorted({row.layer for row in rows}))
     axis.set_xlabel("layer")
     axis.set_ylabel("correlation, shared random windows")
     axis.set_title(title)
@@ -68,78 +55,96 @@ def depth_figure(
     return save_figure(run, fig, name, caption)
 
 
-def add_chapter(page: Page, results: Mapping[str, Any], figures: Mapping[str, SavedFigure]) -> None:
+def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]) -> None:
     """The chapter of an explanation run, for its own page and for the report of the whole suite."""
     section = page.section("Can anyone say in words what a direction does?", "explain")
-    section.text(results["setting"])
+    section.text(found.setting)
     for saved in figures.values():
         section.figure(saved)
-    leak = results["leakage"]
+    leak = found.leakage
     audit = (
         f"Leakage audit: {leak['shared_documents']} shared documents, {leak['near_duplicates']} near-duplicate windows "
         f"between the explain set ({leak['explain_windows']} windows) and the score set ({leak['score_windows']})."
     )
     clean = leak["shared_documents"] == leak["near_duplicates"] == 0
     (section.text if clean else section.warning)(audit)
+    if found.missing_predictions:
+        section.warning(
+            f"{found.missing_predictions} predictions are missing for want of a reply that could be read; coverage "
+            "says which share is there."
+        )
     section.table(
-        results["by_layer"], caption="Mean correlation on the shared random windows, 95% interval over units."
+        _rows(found.by_layer),
+        caption="Mean correlation on the shared random windows, 95% interval over units. "
+        "An explanation that predicts a constant counts as 0.",
     )
     section.table(
-        results["paired"],
+        _rows(found.paired),
         caption="Differences of kinds by layer; interval over units and documents; p permuted, Holm over layers.",
     )
-    section.table(results["null"], caption="Score minus that of other units' explanations (shuffled-explanation null).")
-    for name, rows in results["baselines"].items():
-        section.table(rows, caption=f"Score minus the baseline {name} on the same windows.")
-    if results["claims"]:
-        section.table(results["claims"], caption="Statements of the source.")
-    undefined = results["undefined"]
-    if undefined:
-        section.warning("Undefined scores: " + "; ".join(f"{count} x {reason}" for reason, count in undefined.items()))
-    if results["notes"]:
+    section.table(
+        _rows(found.null), caption="Score minus that of other units' explanations (shuffled-explanation null)."
+    )
+    for name, rows in found.baselines.items():
+        section.table(_rows(rows), caption=f"Score minus the baseline {name} on the same windows.")
+    if found.claims:
+        section.table([claim.as_json() for claim in found.claims], caption="Statements of the source.")
+    if found.undefined:
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in found.undefined.items())
+        section.warning("Undefined scores: " + reasons)
+    if found.notes:
         section.table(
-            [{"fault survived": note, "windows": count} for note, count in results["notes"].items()],
+            [{"fault survived": note, "windows": count} for note, count in found.notes.items()],
             caption="Faults of the simulator, counted.",
         )
 
 
-def level_string(values: np.ndarray) -> str:
-    """Levels 0..10 as one character each, ``-`` for NaN."""
-    clipped = np.clip(np.nan_to_num(values), 0, LEVELS)
-    return "".join("-" if np.isnan(v) else _SCALE[int(c)] for v, c in zip(values, clipped, strict=True))
+def _rows(rows: Iterable[Result]) -> list[dict[str, Any]]:
+    return [row.to_json() for row in rows]
 
 
-def _window(mix: str, record: Record, simulation: Simulation, scale: float) -> list[Any]:
-    truth = LEVELS * record.values / (scale if scale > 0 else 1.0)
-    return [mix, record.window, level_string(truth + 1e-9), level_string(simulation.values)]
-
-
-def unit_entry(result: UnitResult) -> dict[str, Any]:
+@result
+class UnitEntry(Result):
     """One unit as the page's script wants it: words, scores, and windows as level strings."""
-    chosen = {mix: [item for item in result.shown if item[0] == mix][:SHOWN_WINDOWS] for mix in ("top", "random")}
-    scores = [[mix, name, str(score)] for mix, by_name in result.scores.items() for name, score in by_name.items()]
+
+    name: str
+    kind: str
+    score: float | None
+    reason: str | None
+    words: str = noted(key="text")
+    scale: float
+    sign: int
+    null: str
+    scores: tuple[tuple[str, str, str], ...]
+    histogram: tuple[int, ...]
+    windows: tuple[tuple[str, int, str, str], ...]
+
+
+def unit_entry(unit: UnitResult) -> UnitEntry:
+    """A unit's entry on the page."""
+    scores = [(mix, name, str(found[name])) for mix, found in unit.scores.items() for name in SCORES]
     scores += [
-        [f"{mix}, {baseline}", name, str(score)]
-        for baseline, by_mix in result.baselines.items()
-        for mix, by_name in by_mix.items()
-        for name, score in by_name.items()
+        (f"{mix}, {baseline}", name, str(found[name]))
+        for baseline, by_mix in unit.baselines.items()
+        for mix, found in by_mix.items()
+        for name in SCORES
     ]
-    scores += [[task, name, str(score)] for task, by_name in result.tasks.items() for name, score in by_name.items()]
-    values = result.truth[np.isfinite(result.truth)]
-    counts = np.histogram(np.clip(values, 0, LEVELS), bins=np.arange(LEVELS + 2) - 1e-9)[0]
-    return {
-        "name": result.unit.name,
-        "kind": label(result),
-        "score": None if result.primary.value is None else round(result.primary.value, 4),
-        "reason": result.primary.reason,
-        "text": result.explanation.text or f"no explanation: {result.explanation.reason}",
-        "scale": float(result.scale),
-        "sign": result.sign,
-        "null": str(result.null),
-        "scores": scores,
-        "histogram": counts.tolist(),
-        "windows": [_window(mix, r, s, result.scale) for items in chosen.values() for mix, r, s in items],
-    }
+    scores += [
+        (task, name, str(found[name])) for task, found in unit.tasks.items() for name in ("balanced_accuracy", "auroc")
+    ]
+    return UnitEntry(
+        name=unit.unit.name,
+        kind=unit.label,
+        score=None if unit.primary.value is None else round(unit.primary.value, 4),
+        reason=unit.primary.reason,
+        words=unit.explanation.text or f"no explanation: {unit.explanation.reason}",
+        scale=unit.scale,
+        sign=unit.sign,
+        null=str(unit.null),
+        scores=tuple(scores),
+        histogram=unit.histogram,
+        windows=tuple((window.mix, window.window, window.truth, window.predicted) for window in unit.shown),
+    )
 
 
 def add_units(page: Page, results: Sequence[UnitResult]) -> Section:
@@ -149,13 +154,9 @@ def add_units(page: Page, results: Sequence[UnitResult]) -> Section:
         "Tokens are shaded by the true activation (upper line) and by the predicted one (lower line), 0 to 10 of the "
         "unit's largest activation on the explain documents. Top windows and shared random windows are marked as such."
     )
-    strings: dict[int, list[str]] = {}
-    for result in results:
-        for _, record, _ in result.shown:
-            strings.setdefault(record.window, [visible(token) for token in record.strings])
-    entries = [unit_entry(result) for result in results]
-    needed = {window[1] for entry in entries for window in entry["windows"]}
-    page.embed("explained-units", {"units": entries, "windows": {n: s for n, s in strings.items() if n in needed}})
+    strings = {window.window: window.tokens for unit in results for window in unit.shown}
+    entries = [unit_entry(unit).to_json() for unit in results]
+    page.embed("explained-units", {"units": entries, "windows": strings})
     section.markup(Markup('<div id="explained-units-controls"></div><div id="explained-units-list"></div>'))
     page.script((ASSETS / "explained_units.js").read_text(encoding="utf-8"))
     page.style((ASSETS / "explained_units.css").read_text(encoding="utf-8"))
@@ -163,10 +164,14 @@ def add_units(page: Page, results: Sequence[UnitResult]) -> Section:
 
 
 def write_page(
-    run: Run, results: Mapping[str, Any], units: Sequence[UnitResult], figures: Mapping[str, SavedFigure]
+    run: Run,
+    found: Explained,
+    units: Sequence[UnitResult],
+    figures: Mapping[str, SavedFigure],
+    provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """The run's own page, ``report.html``."""
-    page = Page("Explain, simulate, score", results["setting"])
-    add_chapter(page, results, figures)
+    page = Page("Explain, simulate, score", found.setting)
+    add_chapter(page, found, figures)
     add_units(page, units)
-    return page.write(run, provenance=results.get("provenance"))
+    return page.write(run, provenance=provenance)

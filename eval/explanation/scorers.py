@@ -29,6 +29,7 @@ SCORES = ("correlation", "r_squared_uncentred", "r_squared", "absolute_deviation
 N_STATISTICS = 11
 _N, _A, _P, _AA, _PP, _AP, _SQUARED, _ABSOLUTE, _RAW_A, _RAW_AA, _RAW_PP = range(N_STATISTICS)
 _RELATIVE_ZERO = 1e-12
+CONSTANT_PREDICTION = "the prediction is constant on the scored tokens"
 
 
 def document_sums(
@@ -48,8 +49,13 @@ def document_sums(
     return np.stack(sums, axis=1) if len(documents) else np.zeros((0, N_STATISTICS)), documents
 
 
-def score_sums(name: str, sums: Float[np.ndarray, "*axes statistic"]) -> Float[np.ndarray, "*axes"]:
-    """A score from (weighted) sums over the last axis; NaN where it is undefined."""
+def score_sums(
+    name: str, sums: Float[np.ndarray, "*axes statistic"], *, constant: float = np.nan
+) -> Float[np.ndarray, "*axes"]:
+    """A score from (weighted) sums over the last axis; NaN where it is undefined.
+
+    constant: the correlation of a constant prediction with a truth that varies.
+    """
     s = [sums[..., i] for i in range(N_STATISTICS)]
     with np.errstate(invalid="ignore", divide="ignore"):
         n = s[_N]
@@ -58,14 +64,15 @@ def score_sums(name: str, sums: Float[np.ndarray, "*axes statistic"]) -> Float[n
         variance_a = np.where(variance_a > _RELATIVE_ZERO * s[_RAW_AA] / n, variance_a, np.nan)
         variance_p = np.where(variance_p > _RELATIVE_ZERO * s[_RAW_PP] / n, variance_p, np.nan)
         if name == "correlation":
-            return (s[_AP] / n - s[_A] * s[_P] / n**2) / np.sqrt(variance_a * variance_p)
+            found = (s[_AP] / n - s[_A] * s[_P] / n**2) / np.sqrt(variance_a * variance_p)
+            return np.where(np.isfinite(variance_a) & np.isnan(variance_p), constant, found)
         if name == "r_squared":
             return 1 - s[_SQUARED] / n / variance_a
-        constant = np.isnan(variance_a)
+        flat_truth = np.isnan(variance_a)
         if name == "r_squared_uncentred":
-            return np.where(constant, np.nan, 1 - s[_SQUARED] / s[_RAW_AA])
+            return np.where(flat_truth, np.nan, 1 - s[_SQUARED] / s[_RAW_AA])
         if name == "absolute_deviation_explained":
-            return np.where(constant, np.nan, 1 - s[_ABSOLUTE] / s[_RAW_A])
+            return np.where(flat_truth, np.nan, 1 - s[_ABSOLUTE] / s[_RAW_A])
     raise ValueError(f"expected one of {SCORES}, got {name!r}")
 
 
@@ -80,7 +87,7 @@ def why_undefined(name: str, sums: Float[np.ndarray, "document statistic"]) -> s
         return "the unit is zero on every scored token"
     if np.isnan(score_sums("r_squared", total)):
         return "the unit is constant on the scored tokens"
-    return "the prediction is constant on the scored tokens"
+    return CONSTANT_PREDICTION
 
 
 @lru_cache(maxsize=64)

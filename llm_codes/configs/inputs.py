@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from eval.options import option
+from eval.errors import UserError, nearest
+from eval.options import Options, chosen, option
 
 MODEL_HELP = "embedded, smollm2, a Hub name, a local folder or a .gguf file"
 CORPUS_HELP = "sotu (embedded), wikitext-2, a text file or folder, JSONL, Parquet, or a Hub data set name"
+SITES_HELP = "short names, or hook names; see the verb `sites`"
+LAYERS_HELP = "layers, e.g. 4:6, 0,3,5 or : for all"
 SPLITS = ("train", "held-out", "all")
 DTYPE_NAMES = ("float32", "float64", "bfloat16", "float16")
+Lens = TypeVar("Lens", bound=Options)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HarvestOptions:
+class HarvestOptions(Options):
     """How a lens walks windows of text through a model."""
 
-    exclude_positions: int = option(1, "leading positions of each window to leave out of statistics (0: keep all)")
-    batch_size: int = option(8, "windows per forward pass", identity=False)
-    max_memory_gb: float = option(8.0, "refuse to start where more would be needed beyond the model", identity=False)
+    exclude_positions: int = option(
+        1, "leading positions of each window to leave out of statistics (0: keep all)", at_least=0
+    )
+    batch_size: int = option(8, "windows per forward pass", at_least=1, identity=False)
+    max_memory_gb: float | None = option(
+        8.0, "refuse to start where more would be needed beyond the model (none: no limit)", above=0, identity=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +38,34 @@ class InputsOptions(HarvestOptions):
     model: str = option("embedded", MODEL_HELP)
     dtype: str = option("float32", "dtype of the weights", choices=DTYPE_NAMES)
     corpus: str = option("sotu", CORPUS_HELP)
-    split: str = option("all", "documents to read: held-out (every tenth), train (the others), all", choices=SPLITS)
+    split: str = option("all", "documents to read; held-out is every tenth, train the others", choices=SPLITS)
     document_separator: str | None = option(None, "regular expression that separates the documents of a single file")
     text_column: str = option("text", "column of the text in JSONL, Parquet and Hub data sets")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowsOptions:
+class WindowsOptions(Options):
     """A lens's view of the documents: how long its windows are, and how many tokens it reads."""
 
-    tokens: int = option(100_000, "tokens to read, spread over the documents")
-    context: int = option(256, "tokens per window, BOS included (at most the model's context)")
+    tokens: int = option(100_000, "tokens to read, spread over the documents", at_least=1)
+    context: int = option(256, "tokens per window, BOS included (at most the model's context)", at_least=2)
+
+
+def lens_options(
+    kind: type[Lens], options: Lens | None, harvest_options: HarvestOptions | None, changes: dict[str, Any]
+) -> tuple[Lens, HarvestOptions]:
+    """The options of `lens(model, corpus, options=None, harvest_options=None, **changes)`: every flag by its name.
+
+    A change is one of the lens's own options (`fit_first=5`) or says how the text is walked (`batch_size=4`).
+
+    Raises:
+        UserError: a name that is neither, with the nearest ones; a value out of its range.
+    """
+    own = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    walk = {field.name for field in dataclasses.fields(HarvestOptions)}
+    for name in changes:
+        if name not in own | walk:
+            raise UserError(f"unknown option {name!r} of {kind.__name__}: {nearest(name, own | walk)}")
+    mine = {name: value for name, value in changes.items() if name in own}
+    rest = {name: value for name, value in changes.items() if name not in own}
+    return chosen(kind, options, mine), chosen(HarvestOptions, harvest_options, rest)

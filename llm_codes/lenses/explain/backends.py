@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
 from eval.explanation.chat_simulators import ServerChat, ServerSimulator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from eval.explanation.client import Client
     from eval.explanation.journal import Journal
     from eval.runs import Run
-    from llm_codes.configs.explain import ExplainConfig
+    from llm_codes.configs.explain import ExplainOptions, ServerOptions
     from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
     from llm_codes.models import Model
 
@@ -48,13 +48,15 @@ class Parts:
     local: dict[str, LocalLanguageModel] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
-    @property
-    def needs_no_language_model(self) -> bool:
-        return isinstance(self.explainer, TokenLookupExplainer) and isinstance(self.simulator, TokenLookupSimulator)
-
-    def cost(self) -> dict[str, Any]:
+    def cost(self) -> dict[str, float]:
         """Requests, tokens, dollars, forward passes and seconds of this invocation; a continued run pays the rest."""
-        out: dict[str, Any] = {"requests": 0, "from_journal": 0, "prompt_tokens": 0, "completion_tokens": 0, "usd": 0.0}
+        out: dict[str, float] = {
+            "requests": 0,
+            "from_journal": 0,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "usd": 0.0,
+        }
         if self.client is not None:
             out.update(self.client.cost())
         out["local_forward_passes"] = sum(model.passes for model in self.local.values())
@@ -79,23 +81,24 @@ def parse_backend(text: str, flag: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_parts(config: ExplainConfig, run: Run, subject: Model) -> Iterator[Parts]:
-    """Build what the configuration names; closes the journal at the end.
+def open_parts(
+    options: ExplainOptions, subject: Model, run: Run | None = None, *, dry_run: bool = False
+) -> Iterator[Parts]:
+    """Build what the options name; closes the journal at the end. Without a run folder the journal is in memory.
 
     Raises `UserError` for an unknown backend, token lookup reading an LLM's words, a missing key.
     """
-    explains, simulates = parse_backend(config.explainer, "--explainer"), parse_backend(config.simulator, "--simulator")
+    explains = parse_backend(options.explainer, "--explainer")
+    simulates = parse_backend(options.simulator, "--simulator")
     if simulates[0] == "token-lookup" and explains[0] != "token-lookup":
         raise UserError(
-            f"the simulator token-lookup cannot read the words of {config.explainer}; "
+            f"the simulator token-lookup cannot read the words of {options.explainer}; "
             "use --simulator local:<model> or openai:<model>, or --explainer token-lookup"
         )
-    if config.budget_usd > 0 and not (config.price_input > 0 or config.price_output > 0):
-        raise UserError("--budget-usd needs prices; pass --price-input and --price-output (USD per million tokens)")
     with ExitStack() as stack:
-        builder = _Builder(config, run, subject, stack)
+        builder = _Builder(options.server, run, subject, stack, dry_run=dry_run)
         simulator, judge = builder.simulator(*simulates)
-        parts = Parts(builder.explainer(*explains), simulator, judge if config.scorers else None, builder.client)
+        parts = Parts(builder.explainer(*explains), simulator, judge if options.scorers else None, builder.client)
         parts.local = builder.models
         yield parts
 
@@ -103,8 +106,10 @@ def open_parts(config: ExplainConfig, run: Run, subject: Model) -> Iterator[Part
 class _Builder:
     """Opens the journal, the client and local models once, however many parts use them."""
 
-    def __init__(self, config: ExplainConfig, run: Run, subject: Model, stack: ExitStack) -> None:
-        self.config, self.run, self.subject, self.stack = config, run, subject, stack
+    def __init__(
+        self, server: ServerOptions, run: Run | None, subject: Model, stack: ExitStack, *, dry_run: bool
+    ) -> None:
+        self.server, self.run, self.subject, self.stack, self.dry_run = server, run, subject, stack, dry_run
         self.client: Client | None = None
         self.models: dict[str, LocalLanguageModel] = {}
         self._journal: Journal | None = None
@@ -122,42 +127,39 @@ class _Builder:
             return TokenLookupSimulator(), TokenLookupJudge()
         if backend == "openai":
             client = self.open_client()
-            return ServerSimulator(client, model, self.config.mode), ChatJudge(ServerChat(client, model, logprobs=True))
+            return ServerSimulator(client, model, self.server.mode), ChatJudge(ServerChat(client, model, logprobs=True))
 
         local, journal = self.local(model), self.open_journal()
         simulator = JournaledSimulator(LocalSimulator(local), journal, local.identity)
         return simulator, ChatJudge(JournaledChat(local, journal, local.identity))
 
     def local(self, name: str) -> LocalLanguageModel:
-
         if name not in self.models:
-            same = name == self.config.model and self.config.dtype == "float32"
-            model = self.subject if same else load_model(name, device=self.config.device)
-            self.models[name] = LocalLanguageModel(model)
+            subject = self.subject
+            same = name == subject.name and str(subject.dtype) == "torch.float32" and not subject.untrained
+            self.models[name] = LocalLanguageModel(subject if same else load_model(name, device=str(subject.device)))
         return self.models[name]
 
     def open_journal(self) -> Journal:
-
         if self._journal is None:
-            path = self.config.journal or self.run.path("journal.sqlite")
+            path = self.server.journal or (":memory:" if self.run is None else self.run.path("journal.sqlite"))
             self._journal = self.stack.enter_context(Journal(path))
         return self._journal
 
     def open_client(self) -> Client:
-
         if self.client is None:
-            config = self.config
+            server = self.server
             settings = ClientSettings(
-                base_url=config.base_url,
-                concurrency=config.concurrency,
-                timeout=config.timeout,
-                retries=config.retries,
-                replay=config.replay,
-                dry_run=config.dry_run,
-                budget_usd=config.budget_usd or None,
-                price_input=config.price_input,
-                price_output=config.price_output,
-                max_failures=config.max_failures,
+                base_url=server.base_url,
+                concurrency=server.concurrency,
+                timeout=server.timeout,
+                retries=server.retries,
+                replay=server.replay,
+                dry_run=self.dry_run,
+                budget_usd=server.budget_usd or None,
+                price_input=server.price_input,
+                price_output=server.price_output,
+                max_failures=server.max_failures,
             )
             self.client = Client(settings, self.open_journal(), key=os.environ.get(KEY_VARIABLE))
         return self.client

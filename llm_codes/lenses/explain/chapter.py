@@ -1,4 +1,4 @@
-"""What `python -m llm_codes explain` writes: scores.jsonl, results.json, the figure, the page, the short table."""
+"""The explain chapter: every file of an explanation run, its page, and its part of a report."""
 
 from __future__ import annotations
 
@@ -6,23 +6,44 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eval.explanation import page
-from eval.explanation.evaluate import UnitResult
+from eval.explanation import page as pages
 from eval.explanation.neuron_record import write_neuron_records
+from eval.explanation.results import Explained, UnitResult
 from eval.report.tables import csv_text, text_table
-from eval.runs import json_ready
-from llm_codes.lenses.explain.rows import scores_row
+from eval.runs import Run, json_ready
+from llm_codes.lenses.explain.backends import open_parts
+from llm_codes.lenses.explain.study import Study, explain_units
 
 if TYPE_CHECKING:
-    from eval.report.figures import SavedFigure
     from eval.report.page import Page
-    from eval.runs import Run
-    from llm_codes.lenses.explain.study import Recorded
+    from llm_codes.configs.explain import ExplainOptions
+    from llm_codes.inputs import Inputs
+    from llm_codes.lenses.explain.backends import Parts
+
+SHORT = ("kind", "layer", "n", "undefined", "coverage", "mean", "ci")
+SHORT_PAIRS = ("layer", "a", "b", "difference", "ci", "p", "n")
 
 
-def add_chapter(report: Page, results: Mapping[str, Any], figures: Mapping[str, SavedFigure]) -> None:
-    """The explanation chapter of `llm_codes report`."""
-    page.add_chapter(report, results, figures)
+def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts) -> Study:
+    """The run's own view of the inputs (windows of `window` tokens after the left-out positions), explained."""
+    reading = inputs.options
+    length = options.window + reading.exclude_positions
+    corpus = inputs.windows(length, n_tokens=options.tokens)
+    text = f"{reading.corpus} (documents: {reading.split})"
+    return explain_units(inputs.model, corpus, options, parts, reading=reading, seed=inputs.seed, run=run, text=text)
+
+
+def chapter(inputs: Inputs, options: ExplainOptions, run: Run, page: Page) -> Explained:
+    """The explain chapter of a report, on the report's own inputs.
+
+    run: the report's; the items, files and page of the explanations lie in its folder `explain`.
+    """
+    own = Run(run.path("explain"), run.config, run.command, run.modules)
+    with open_parts(options, inputs.model, own) as parts:
+        done = study(inputs, options, own, parts)
+    write_outputs(own, done, records=False, provenance=inputs.provenance())
+    pages.add_chapter(page, done.found, {"score_by_depth": pages.depth_figure(run, done.found.by_layer)})
+    return done.found
 
 
 def jsonl_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -30,39 +51,32 @@ def jsonl_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(json_ready(row), allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
 
 
-def write_outputs(
-    run: Run,
-    tables: dict[str, Any],
-    results: Sequence[UnitResult],
-    recorded: Recorded,
-    *,
-    records: bool,
-    provenance: Mapping[str, Any],
-) -> str:
+def write_tables(run: Run, found: Explained, units: Sequence[UnitResult]) -> None:
+    """`scores.jsonl` and the CSV tables."""
+    run.write_text("scores.jsonl", jsonl_text([unit.row().to_json() for unit in units]))
+    for name, rows in (("by_layer", found.by_layer), ("by_score", found.by_score), ("paired", found.paired)):
+        run.write_text(f"tables/{name}.csv", csv_text([row.to_json() for row in rows]))
+
+
+def write_outputs(run: Run, done: Study, *, records: bool, provenance: Mapping[str, Any]) -> str:
     """Write every file of the run; returns the table for stdout."""
-
-    run.write_text("scores.jsonl", jsonl_text([scores_row(result) for result in results]))
-    run.write_text("tables/by_layer.csv", csv_text(tables["by_layer"]))
-    run.write_text("tables/by_score.csv", csv_text(tables["by_score"]))
-    run.write_text("tables/paired.csv", csv_text(tables["paired"]))
+    write_tables(run, done.found, done.units)
     if records:
-        write_neuron_records(run, recorded.books["trained"], results)
-    saved = page.depth_figure(run, tables["by_layer"])
-    whole = run.finish(tables, **provenance)
-    page.write_page(run, whole, results, {"score_by_depth": saved})
-    return short_table(whole, run)
+        trained = [unit for unit in done.units if unit.condition == "trained"]
+        words = {unit.unit.name: unit.explanation.text or None for unit in trained}
+        book = done.recorded().books["trained"]
+        write_neuron_records(run, book, [words.get(unit.name) for unit in book.units])
+    saved = pages.depth_figure(run, done.found.by_layer)
+    whole = run.finish(done.found.to_json(), **provenance)
+    pages.write_page(run, done.found, done.units, {"score_by_depth": saved}, whole["provenance"])
+    return short_table(done.found, run)
 
 
-def short_table(results: Mapping[str, Any], run: Run) -> str:
-    """Means by layer and the neuron comparison, as text."""
-    rows = [
-        {key: row.get(key) for key in ("kind", "layer", "n", "undefined", "mean", "ci")} for row in results["by_layer"]
-    ]
-    pairs = [
-        {key: row.get(key) for key in ("layer", "a", "b", "difference", "ci", "p", "n")}
-        for row in results["paired"]
-        if "(" not in row["b"]
-    ]
-    leak = results["leakage"]
+def short_table(found: Explained, run: Run) -> str:
+    """Means by layer and the comparison of kinds, as text."""
+    controls = {row.b for row in found.paired if row.b.endswith(("(shuffled)", "(untrained)"))}
+    pairs = [row.to_json() for row in found.paired if row.b not in controls]
+    leak = found.leakage
     audit = f"leakage: {leak['shared_documents']} shared documents, {leak['near_duplicates']} near-duplicates"
-    return "\n\n".join([text_table(rows), text_table(pairs), f"{audit}\n{run.path('report.html')}"])
+    table = text_table(found.rows(), SHORT)
+    return "\n\n".join([table, text_table(pairs, SHORT_PAIRS), f"{audit}\n{run.path('report.html')}"])

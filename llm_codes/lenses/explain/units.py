@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from eval.errors import UserError, nearest
+from eval.errors import UserError
 from eval.explanation.records import Recorder
+from eval.explanation.results import UnitSource
 from eval.explanation.units import Unit
 from llm_codes.corpus import Batch
-from llm_codes.models import Model
-from llm_codes.sites import Site, resolve_site
+from llm_codes.sites import Site
 
 Read = Callable[[Tensor], Tensor]
 
@@ -149,49 +147,6 @@ def centred(readout: Readout, moments: SiteMoments) -> Readout:
     return Readout(readout.site, readout.units, read, readout.vectors)
 
 
-def sae_folders(folder: str) -> list[Path]:
-    """The SAELens folders under a path: itself, or every folder below it that holds a ``cfg.json``."""
-    path = Path(folder)
-    found = [path] if (path / "cfg.json").is_file() else sorted(config.parent for config in path.glob("**/cfg.json"))
-    if not found:
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(
-            f"expected an SAELens folder (cfg.json, sae_weights.safetensors) at {folder}, found none; "
-            f"{nearest(path.name, beside) or 'check the path'}"
-        )
-    return found
-
-
-def sae_readout(model: Model, folder: Path, count: int, seed: int) -> Readout:
-    """Features of a sparse autoencoder in SAELens' format: a random sample of ``count``, dead ones included.
-
-    Raises ``UserError`` for an SAE of another width, an unknown hook, or one that expects processed weights.
-    """
-    from sae_lens import SAE
-
-    sae = SAE.load_from_disk(folder, device=model.device)
-    metadata = sae.cfg.metadata
-    site = resolve_site(model, str(getattr(metadata, "hook_name", None)))
-    if sae.cfg.d_in != site.width:
-        raise UserError(
-            f"sae.d_in={sae.cfg.d_in} but activations at {site.hook} are {site.width} wide; "
-            "was this SAE trained on another model?"
-        )
-    processed = {k: v for k, v in (getattr(metadata, "model_from_pretrained_kwargs", None) or {}).items() if v}
-    if processed.keys() & {"center_writing_weights", "center_unembed", "fold_ln"}:
-        raise UserError(f"the SAE in {folder} expects processed weights ({processed}); this suite reads raw ones")
-    count = min(count, sae.cfg.d_sae)
-    index = np.sort(np.random.default_rng([seed, 2, site.layer]).permutation(sae.cfg.d_sae)[:count])
-    units = tuple(Unit("sae", site.layer, int(i), site.hook, folder.name) for i in index)
-    chosen = torch.as_tensor(index)
-
-    @torch.no_grad()
-    def read(x: Tensor) -> Tensor:
-        return sae.encode(x.to(sae.W_enc.dtype))[..., chosen].float().relu()
-
-    return Readout(site, units, read)
-
-
 class RecordUnits:
     """A consumer for `harvest` that fills a recorder, and a second one in which windows are shuffled within a split.
 
@@ -244,10 +199,17 @@ def columns_of(readouts: Sequence[Readout]) -> tuple[list[Unit], list[tuple[int,
     return units, columns
 
 
-def describe_readouts(readouts: Sequence[Readout]) -> list[dict[str, Any]]:
+def describe_readouts(readouts: Sequence[Readout]) -> list[UnitSource]:
     """Kinds and sites of a run, for its provenance."""
     return [
-        {"kind": readout.units[0].kind, "site": readout.site.name, "hook": readout.site.hook, "n": len(readout.units)}
+        UnitSource(
+            kind=readout.units[0].kind,
+            site=readout.site.name,
+            hook=readout.site.hook,
+            n=len(readout.units),
+            source=readout.units[0].source,
+            content=readout.units[0].content,
+        )
         for readout in readouts
         if readout.units
     ]

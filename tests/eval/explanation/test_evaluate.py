@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from eval.explanation.classification import TokenLookupJudge
 from eval.explanation.evaluate import Settings, baseline_only, explain_and_score
 from eval.explanation.explainers import TokenLookupExplainer
-from eval.explanation.simulators import TokenLookupSimulator
+from eval.explanation.simulators import Simulation, TokenLookupSimulator
 from eval.explanation.statistics import by_layer, differences
 from eval.explanation.units import Unit
+from eval.results import load_result
 from tests.eval.explanation.planted import Saying, fires_on, make_book, make_windows, says
 
 X, Y, Z = 5, 11, 23
@@ -45,10 +48,12 @@ def test_token_lookup_recovers_a_planted_unit_and_scores_zero_on_shuffled_truth(
     assert max(abs(result.null.value) for result in neurons) < 0.1
     assert results[0].tasks["detection"]["auroc"].value > 0.9
     assert results[0].tasks["fuzzing"]["balanced_accuracy"].value > 0.9
-    rows = {row["kind"]: row for row in by_layer(results, lambda result: result.primary)}
+    rows = {row.kind: row.to_json() for row in by_layer(results, lambda result: result.primary)}
     assert rows["neuron"]["ci"][0] > 0.9 and rows["neuron"]["n"] == 10 and rows["neuron"]["undefined"] == 0
-    (pair,) = differences(results, [("neuron", "random")], n_resamples=200)
+    assert rows["neuron"]["coverage"] == 1
+    pair = differences(results, [("neuron", "random")], n_resamples=200)[0].to_json()
     assert pair["ci"][0] > 0.8 and pair["p"] < 0.02 and pair["n"] == 20
+    assert pair["coverage_a"] == pair["coverage_b"] == 1
 
 
 def test_the_constant_baseline_has_no_correlation_and_about_zero_r_squared() -> None:
@@ -67,8 +72,9 @@ def test_a_silent_unit_is_undefined_counted_and_not_dropped() -> None:
     results = baseline_only(book, FAST)
     assert results[1].primary.reason == "the unit is zero on every token of the explain documents"
     (row,) = by_layer(results, lambda result: result.primary)
-    assert (row["n"], row["undefined"]) == (1, 1)
-    assert row["mean"] == pytest.approx(results[0].primary.value)
+    assert (row.mean.n, row.undefined) == (1, 1)
+    assert row.mean.value == pytest.approx(results[0].primary.value)
+    assert results[1].asked == results[1].missing == 0 and row.coverage == 1  # it was never asked about
 
 
 @pytest.mark.parametrize("calibration", ["linear", "percentile"])
@@ -82,3 +88,65 @@ def test_calibration_is_fitted_on_its_own_split_and_mends_the_scale(calibration:
     (mended,) = explain_and_score(book, Saying(faint), TokenLookupSimulator(), settings=settings)
     assert raw.scores["random"]["r_squared"].value < 0.2
     assert mended.scores["random"]["r_squared"].value > 0.8
+
+
+class Failing:
+    """A simulator whose reply for one explanation never comes, and predicts a constant for another."""
+
+    name = "failing"
+
+    def simulate(self, tasks):
+        lookup = TokenLookupSimulator()
+        return [
+            Simulation.failed(len(task.strings), "gave up")
+            if "w23" in task.explanation.text
+            else Simulation(np.full(len(task.strings), 3.0))
+            if "w11" in task.explanation.text
+            else lookup.simulate([task])[0]
+            for task in tasks
+        ]
+
+
+def test_a_given_explanation_that_predicts_a_constant_counts_as_0_and_a_reply_that_failed_lowers_coverage() -> None:
+    units = {Unit("neuron", 0, i): fires_on(X) for i in range(4)} | {Unit("random", 0, 0): fires_on(X)}
+    book = make_book(make_windows(), units)
+    words = Saying(says(X), says(X), says(Y), says(Z), says(X))
+    results = explain_and_score(book, words, Failing(), settings=FAST)
+    constant, failed = results[2], results[3]
+    assert constant.primary.value == 0 and constant.primary.interval is None and constant.coverage == 1
+    assert constant.primary.interval_reason == "the explanation predicts a constant: counted as 0"
+    assert failed.primary.reason == "no token has a prediction" and failed.coverage == 0 and failed.missing > 0
+    row = by_layer(results, lambda result: result.primary)[0].to_json()
+    good = np.mean([result.scores["random"].correlation.value for result in results[:2]])
+    assert (row["n"], row["undefined"], row["constant"], row["coverage"]) == (3, 1, 1, 0.75)
+    assert row["mean"] == pytest.approx(2 * good / 3) and row["mean_of_others"] == pytest.approx(good)
+    (pair,) = differences(results, [("neuron", "random")], n_resamples=200)
+    assert pair.difference.value == pytest.approx(2 * good / 3 - results[4].primary.value)
+    assert (pair.coverage_a, pair.coverage_b) == (0.75, 1)
+
+
+def test_the_null_counts_a_constant_prediction_as_the_units_own_score_does() -> None:
+    units = {Unit("neuron", 0, i): fires_on(X) for i in range(3)}
+    book = make_book(make_windows(), units)
+    first, *_ = explain_and_score(book, Saying(says(X), says(Y), says(Y)), Failing(), settings=FAST)
+    assert first.null.value == 0 and first.null.n == 2
+
+
+def test_two_dictionaries_at_one_layer_are_two_rows() -> None:
+    units = {Unit("sae", 3, 16, "hook", source, content): fires_on(X) for source, content in (("A", "1"), ("B", "2"))}
+    results = baseline_only(make_book(make_windows(), units), FAST)
+    assert [row.kind for row in by_layer(results, lambda result: result.primary)] == ["sae:A", "sae:B"]
+    assert [result.unit.name for result in results] == ["sae:A/L3/16", "sae:B/L3/16"]
+    assert [result.row().to_json()["content"] for result in results] == ["1", "2"]
+
+
+def test_a_units_result_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    book = make_book(make_windows(), {Unit("neuron", 0, i): fires_on(X, X + i) for i in range(9)})
+    results = explain_and_score(
+        book, TokenLookupExplainer(), TokenLookupSimulator(), judge=TokenLookupJudge(), settings=FAST
+    )
+    again = [load_result(result.save(tmp_path / f"{i}.json")) for i, result in enumerate(results)]
+    assert again == results and again[0].row().to_json() == results[0].row().to_json()
+    assert differences(again, [("neuron", "neuron")], n_resamples=50) == differences(
+        results, [("neuron", "neuron")], n_resamples=50
+    )

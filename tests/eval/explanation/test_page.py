@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from eval.explanation.units import Unit
 from eval.explanation.windows import Windows
 from eval.report.page import Page
 from eval.runs import Run
+from eval.scores import Score
 from tests.eval.explanation.planted import fires_on, make_book, make_windows
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"
@@ -78,14 +80,14 @@ def test_a_hostile_token_does_not_run_in_a_browser(tmp_path: Path) -> None:
 def test_the_figure_is_written_with_undefined_points_marked(tmp_path: Path) -> None:
     _, results = hostile_results()
     rows = by_layer(results, lambda result: result.primary)
-    rows.append({**rows[0], "layer": 2, "mean": None, "ci": None, "n": 0, "undefined": 1, "reason": "silent"})
+    rows.append(replace(rows[0], layer=2, mean=Score.undefined("silent", 0), undefined=1))
     saved = depth_figure(Run(tmp_path), rows)
     assert "undefined" in saved.markup and all(path.exists() for path in saved.paths)
 
 
 def test_neuron_records_round_trip(tmp_path: Path) -> None:
     book, results = hostile_results()
-    write_neuron_records(Run(tmp_path), book, results)
+    write_neuron_records(Run(tmp_path), book, [result.explanation.text for result in results])
     read = read_neuron_record(tmp_path / "records" / "neuron_L1_1.json")
     assert (read.layer, read.index) == (1, 1)
     original = book.top(1, "score")

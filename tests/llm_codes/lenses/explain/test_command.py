@@ -12,7 +12,7 @@ import torch
 from eval.errors import UserError
 from eval.explanation.units import Unit
 from llm_codes.__main__ import main
-from llm_codes.configs.explain import ExplainConfig
+from llm_codes.configs.explain import ExplainConfig, ExplainOptions, ServerOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.explain.backends import parse_backend
 from llm_codes.lenses.explain.study import record
@@ -27,7 +27,7 @@ def recorded(tiny_model_folder: Path, text_folder: Path):
     model = load_model(str(tiny_model_folder))
     corpus = load_corpus(str(text_folder), model.tokenizer, context=33, split="all")
     kinds = ("neuron", "random", "pca", "action", "cluster")
-    found = record(model, corpus, kinds=kinds, per_layer=3, random_windows=20, top_windows=2, controls=("shuffled",))
+    found = record(model, corpus, units=kinds, per_layer=3, random_windows=20, top_windows=2, controls=("shuffled",))
     return model, corpus, found
 
 
@@ -129,7 +129,7 @@ def test_words_cannot_be_read_by_token_lookup(tiny_model_folder: Path, tmp_path:
 def test_a_missing_sae_folder_is_named(recorded) -> None:
     model, corpus, _ = recorded
     with pytest.raises(UserError, match="expected an SAELens folder"):
-        record(model, corpus, kinds=("sae:/nowhere",), controls=())
+        record(model, corpus, units=("sae:/nowhere",), controls=())
     with pytest.raises(UserError, match="unknown control 'shufled': did you mean shuffled"):
         record(model, corpus, controls=("shufled",))
 
@@ -137,7 +137,9 @@ def test_a_missing_sae_folder_is_named(recorded) -> None:
 def test_the_configuration_explains_every_field() -> None:
     import dataclasses
 
-    assert all(field.metadata["help"] for field in dataclasses.fields(ExplainConfig))
+    for kind in (ExplainConfig, ExplainOptions, ServerOptions):
+        fields = [field for field in dataclasses.fields(kind) if not field.metadata.get("nested")]
+        assert all(field.metadata["help"] for field in fields)
 
 
 @pytest.fixture

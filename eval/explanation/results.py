@@ -1,0 +1,245 @@
+"""What an explanation run found, with types: scores of a unit, means by layer, differences of kinds, and all of it.
+
+Axes: ``unit``, ``document``, ``statistic`` (the sums of `scorers`). The JSON keys are those documented for
+``results.json``, ``scores.jsonl`` and the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from eval.claims import Claim
+from eval.explanation.explainers import Explanation
+from eval.explanation.units import Unit
+from eval.result_json import measured, noted
+from eval.results import Result, result
+from eval.scores import Score
+
+PRIMARY = ("random", "correlation")
+CONSTANT = "the explanation predicts a constant: counted as 0"
+
+
+def is_constant(score: Score) -> bool:
+    """Whether a score of 0 stands for an explanation that was given and predicts one value everywhere."""
+    return score.interval_reason == CONSTANT
+
+
+@result
+class PooledScores(Result):
+    """The scores of one unit on one mix of windows, pooled over tokens; see `scorers` for ranges and formulas."""
+
+    correlation: Score
+    r_squared_uncentred: Score
+    r_squared: Score
+    absolute_deviation_explained: Score
+
+    def __getitem__(self, name: str) -> Score:
+        return getattr(self, name)
+
+
+@result
+class TaskScores(Result):
+    """Detection or fuzzing: both 0 to 1, chance 0.5."""
+
+    balanced_accuracy: Score
+    auroc: Score
+
+    def __getitem__(self, name: str) -> Score:
+        return getattr(self, name)
+
+
+@result
+class ShownWindow(Result):
+    """A window as the page shows it: levels 0..10 as one character a token (``a`` is 10, ``-`` no prediction)."""
+
+    mix: str
+    window: int
+    tokens: tuple[str, ...]
+    truth: str
+    predicted: str
+
+
+@result
+class DocumentSums(Result):
+    """The sums behind every score, by document: what the statistics resample."""
+
+    sums: Float[np.ndarray, "document statistic"]
+    documents: Int[np.ndarray, " document"]
+
+
+@result
+class UnitResult(Result):
+    """Everything about one unit in one condition.
+
+    scores, baselines, sums: by mix of windows (baselines: by name first). null: mean correlation with the *other*
+    units' predictions. asked: tokens on the primary windows for which a prediction was wanted (0 for a unit that is
+    silent on the explain documents); missing: predictions wanted and not there, on all windows, and unanswered
+    questions. unpredicted: those of them on the primary windows. notes: survived faults and how often.
+    outside: mean probability on answers that are no number 0..10.
+    """
+
+    unit: Unit
+    condition: str
+    explanation: Explanation
+    scale: float
+    sign: int
+    scores: Mapping[str, PooledScores]
+    sums: Mapping[str, DocumentSums]
+    baselines: Mapping[str, Mapping[str, PooledScores]]
+    tasks: Mapping[str, TaskScores]
+    null: Score
+    shown: tuple[ShownWindow, ...]
+    histogram: tuple[int, ...]
+    outside: float | None
+    asked: int
+    unpredicted: int
+    missing: int
+    notes: Mapping[str, int]
+
+    @property
+    def primary(self) -> Score:
+        """The score that is compared: correlation on the shared random windows."""
+        return self.scores[PRIMARY[0]][PRIMARY[1]]
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the wanted predictions that are there, on the primary windows; ``None`` where none was wanted."""
+        return 1 - self.unpredicted / self.asked if self.asked else None
+
+    @property
+    def label(self) -> str:
+        """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae:DIR`` ..."""
+        return self.unit.family if self.condition == "trained" else f"{self.unit.family} ({self.condition})"
+
+    def row(self) -> UnitRow:
+        """Its line of ``scores.jsonl``."""
+        return UnitRow(
+            unit=self.unit.name,
+            kind=self.label,
+            layer=self.unit.layer,
+            index=self.unit.index,
+            site=self.unit.site,
+            source=self.unit.source,
+            content=self.unit.content,
+            condition=self.condition,
+            sign=self.sign,
+            scale=self.scale,
+            explanation=self.explanation.text,
+            explanation_reason=self.explanation.reason,
+            scores=self.scores,
+            baselines=self.baselines,
+            tasks=self.tasks,
+            other_units_explanations=self.null,
+            mass_outside_0_to_10=self.outside,
+            coverage=self.coverage,
+            missing_predictions=self.missing,
+            notes=self.notes,
+        )
+
+
+@result
+class UnitRow(Result):
+    """One line of ``scores.jsonl``: the unit, its words, every score with its interval or reason."""
+
+    unit: str
+    kind: str
+    layer: int
+    index: int
+    site: str
+    source: str
+    content: str
+    condition: str
+    sign: int
+    scale: float
+    explanation: str
+    explanation_reason: str | None
+    scores: Mapping[str, PooledScores]
+    baselines: Mapping[str, Mapping[str, PooledScores]]
+    tasks: Mapping[str, TaskScores]
+    other_units_explanations: Score
+    mass_outside_0_to_10: float | None
+    coverage: float | None
+    missing_predictions: int
+    notes: Mapping[str, int]
+
+
+@result
+class LayerMean(Result):
+    """The mean of one score over the units of a kind in a layer, with a BCa interval over units; ``n`` with a score.
+
+    undefined: units without one. constant: explanations that predict one value everywhere, counted as 0;
+    mean_of_others: the mean without them. coverage: mean share of the wanted predictions that are there.
+    """
+
+    kind: str
+    layer: int
+    undefined: int
+    mean: Score = measured(ci="ci", reason="reason", n="n")
+    coverage: float | None = None
+    constant: int = 0
+    mean_of_others: float | None = noted(default=None, when_set=True)
+
+
+@result
+class ScoreMean(Result):
+    """`LayerMean` of any score. source: simulation, a baseline, a null or a task. mix: of windows."""
+
+    by_layer: LayerMean = noted(inline=True)
+    source: str = ""
+    mix: str = ""
+    score: str = ""
+
+
+@result
+class KindDifference(Result):
+    """Mean score of kind ``a`` minus that of kind ``b`` in a layer; p permutes the labels, Holm over layers."""
+
+    layer: int
+    a: str
+    b: str
+    difference: Score = measured(ci="ci", reason="reason", n="n")
+    p: float | None = None
+    p_uncorrected: float | None = None
+    coverage_a: float | None = None
+    coverage_b: float | None = None
+
+
+@result
+class UnitSource(Result):
+    """Where units of a kind were read: how many, at which site; source and content of a dictionary."""
+
+    kind: str
+    site: str
+    hook: str
+    n: int
+    source: str = ""
+    content: str = ""
+
+
+@result
+class Explained(Result):
+    """An explanation run: ``results.json``."""
+
+    setting: str
+    by_layer: tuple[LayerMean, ...]
+    paired: tuple[KindDifference, ...]
+    null: tuple[LayerMean, ...]
+    baselines: Mapping[str, tuple[LayerMean, ...]]
+    by_score: tuple[ScoreMean, ...]
+    claims: tuple[Claim, ...]
+    undefined: Mapping[str, int]
+    notes: Mapping[str, int]
+    missing_predictions: int
+    coverage: float | None
+    mean_mass_outside_0_to_10: float | None
+    primary: Mapping[str, str]
+    leakage: Mapping[str, int]
+    cost: Mapping[str, float]
+    skipped_controls: Mapping[str, str]
+    readouts: tuple[UnitSource, ...]
+
+    table = "by_layer"
+    columns = ("kind", "layer", "n", "undefined", "coverage", "mean", "ci")

@@ -1,0 +1,114 @@
+"""Features of sparse autoencoders as units: which dictionaries a source holds, and what tells them apart.
+
+A source is what the user named (`sae:DIR`). One dictionary a layer makes one family, averaged by layer. Where a source
+holds more (two sites, or two dictionaries at one site), each is a family of its own: its site, or its folder, follows
+the source's name. The content of a dictionary is the hash of its weights file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.errors import UserError, nearest
+from eval.explanation.units import Unit
+from llm_codes.lenses.explain.units import Readout
+from llm_codes.models import Model
+from llm_codes.sites import Site, resolve_site
+
+CONTENT_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Found:
+    """An open dictionary: its folder, the SAELens object, the site it reads."""
+
+    folder: Path
+    sae: Any
+    site: Site
+
+
+def sae_folders(folder: str) -> list[Path]:
+    """The SAELens folders under a path: itself, or every folder below it that holds a ``cfg.json``."""
+    path = Path(folder)
+    found = [path] if (path / "cfg.json").is_file() else sorted(config.parent for config in path.glob("**/cfg.json"))
+    if not found:
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(
+            f"expected an SAELens folder (cfg.json, sae_weights.safetensors) at {folder}, found none; "
+            f"{nearest(path.name, beside) or 'check the path'}"
+        )
+    return found
+
+
+def dictionary_readouts(model: Model, source: str, count: int, seed: int) -> list[Readout]:
+    """Features of every dictionary of a source: a random sample of ``count`` of each, dead ones included.
+
+    Raises ``UserError`` for a folder without one, an SAE of another width, an unknown hook, or one that expects
+    processed weights.
+    """
+    found = [open_dictionary(model, folder) for folder in sae_folders(source)]
+    names = source_names(source, found)
+    return [_readout(model, one, name, count, seed) for one, name in zip(found, names, strict=True)]
+
+
+def open_dictionary(model: Model, folder: Path) -> Found:
+    """An SAELens folder, checked against the model."""
+    from sae_lens import SAE
+
+    sae = SAE.load_from_disk(folder, device=model.device)
+    metadata = sae.cfg.metadata
+    site = resolve_site(model, str(getattr(metadata, "hook_name", None)))
+    if sae.cfg.d_in != site.width:
+        raise UserError(
+            f"sae.d_in={sae.cfg.d_in} but activations at {site.hook} are {site.width} wide; "
+            "was this SAE trained on another model?"
+        )
+    processed = {k: v for k, v in (getattr(metadata, "model_from_pretrained_kwargs", None) or {}).items() if v}
+    if processed.keys() & {"center_writing_weights", "center_unembed", "fold_ln"}:
+        raise UserError(f"the SAE in {folder} expects processed weights ({processed}); this suite reads raw ones")
+    return Found(folder, sae, site)
+
+
+def source_names(source: str, found: Sequence[Found]) -> list[str]:
+    """The name of each dictionary's family: the source, with its site or folder where the source alone is no name."""
+    sites = {one.site.name for one in found}
+    places = Counter((one.site.name, one.site.layer) for one in found)
+    names = []
+    for one in found:
+        name = source if len(sites) == 1 else f"{source}@{one.site.name}"
+        if places[one.site.name, one.site.layer] > 1:
+            name = f"{name}/{one.folder.relative_to(source).as_posix()}"
+        names.append(name)
+    return names
+
+
+def content_of(folder: Path) -> str:
+    """Hash of a dictionary's weights and configuration: two folders with one content hold the same units."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), folder / "cfg.json"]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:CONTENT_DIGITS]
+
+
+def _readout(model: Model, found: Found, source: str, count: int, seed: int) -> Readout:
+    sae, site = found.sae, found.site
+    count = min(count, sae.cfg.d_sae)
+    index = np.sort(np.random.default_rng([seed, 2, site.layer]).permutation(sae.cfg.d_sae)[:count])
+    content = content_of(found.folder)
+    units = tuple(Unit("sae", site.layer, int(i), site.hook, source, content) for i in index)
+    chosen = torch.as_tensor(index)
+
+    @torch.no_grad()
+    def read(x: Tensor) -> Tensor:
+        return sae.encode(x.to(sae.W_enc.dtype))[..., chosen].float().relu()
+
+    return Readout(site, units, read)

@@ -1,0 +1,196 @@
+"""Units of a hooked model on windows of text: which windows may be used for what, and what every unit did on them.
+
+recorded = record(load_model("embedded"), corpus, units=("neuron", "random"), per_layer=20)
+recorded.books["trained"].random(0, "score")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from eval.errors import UserError, known_name
+from eval.explanation.records import Book, Recorder
+from eval.explanation.units import parse_kinds
+from eval.explanation.windows import SPLITS, Windows, leakage, remove_near_duplicates, split_documents
+from llm_codes.configs.explain import ExplainOptions
+from llm_codes.configs.inputs import HarvestOptions, lens_options
+from llm_codes.corpus import Corpus
+from llm_codes.harvest import harvest
+from llm_codes.lenses.explain.cluster_units import cluster_readouts
+from llm_codes.lenses.explain.dictionary_units import dictionary_readouts
+from llm_codes.lenses.explain.units import (
+    Readout,
+    RecordUnits,
+    SiteMoments,
+    centred,
+    columns_of,
+    coordinate_readout,
+    direction_readout,
+)
+from llm_codes.models import Model, load_model, untrained_like
+from llm_codes.sites import Site, resolve_sites
+
+CONTROLS = ("shuffled", "untrained")
+READING = HarvestOptions(batch_size=16)
+"""How the text is walked where nothing else is said: as the command does."""
+
+
+@dataclass(eq=False)
+class Recorded:
+    """One book per condition, the windows they share, and which controls were left out, with the reason."""
+
+    books: dict[str, Book]
+    windows: Windows
+    readouts: list[Readout]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def audit(self) -> dict[str, int]:
+        """The leakage audit over every window any unit was explained or scored on."""
+        used = {
+            split: np.unique(np.concatenate([book.windows_used(split) for book in self.books.values()]))
+            for split in SPLITS
+        }
+        return leakage(self.windows, {split: numbers.tolist() for split, numbers in used.items()})
+
+
+def choose_windows(
+    model: Model, corpus: Corpus, *, exclude_positions: int = 1, calibrate: bool = False, seed: int = 0
+) -> tuple[Corpus, Windows, dict[int, int]]:
+    """Full windows without near-duplicates, split by document; and corpus window number -> row.
+
+    Raises `UserError` where fewer than 20 windows are left.
+    """
+    corpus = corpus.select(np.flatnonzero(corpus.mask.all(1)))
+    keep = corpus.mask.copy()
+    keep[:, :exclude_positions] = False
+    if len(corpus) < 20:
+        raise UserError(
+            f"expected at least 20 full windows of {corpus.context} tokens, got {len(corpus)}; "
+            "use a longer corpus, more --tokens or a shorter --window"
+        )
+    corpus = corpus.select(remove_near_duplicates(corpus.tokens, keep))
+    keep = keep[: len(corpus)]
+    strings = {int(t): text for t, text in _strings(model, np.unique(corpus.tokens))}
+    split = split_documents(corpus.document, calibrate=calibrate, seed=seed)
+    windows = Windows(corpus.tokens.astype(np.int64), keep, corpus.document, split, strings)
+    return corpus, windows, {int(number): row for row, number in enumerate(corpus.window)}
+
+
+def _strings(model: Model, tokens: np.ndarray) -> list[tuple[int, str]]:
+    ids = [int(token) for token in tokens]
+    return list(zip(ids, model.token_strings(ids), strict=True))
+
+
+class _Passes:
+    """Passes over the corpus with one set of harvest options."""
+
+    def __init__(self, model: Model, options: HarvestOptions) -> None:
+        self.model = model
+        self.how = {name: getattr(options, name) for name in ("batch_size", "exclude_positions", "max_memory_gb")}
+
+    def fit(self, corpus: Corpus, sites: Sequence[Site], label: str, kinds: Iterable[str] = ()) -> SiteMoments:
+        """Moments of the sites on the explain windows: means, mean maxima, what the directions of `kinds` need."""
+        wanted = set(kinds)
+        moments = SiteMoments(sites, covariance=bool(wanted & {"pca", "action"}), steps="action" in wanted)
+        harvest(self.model, corpus, [moments], label=label, **self.how)
+        return moments
+
+    def record(self, corpus: Corpus, consumer: RecordUnits, label: str) -> None:
+        harvest(self.model, corpus, [consumer], label=label, **self.how)
+
+
+def build_readouts(
+    model: Model, explain_part: Corpus, sites: Sequence[Site], moments: SiteMoments, options: ExplainOptions,
+    batch_size: int, seed: int,
+) -> list[Readout]:  # fmt: skip
+    """The readouts of every kind of unit at every site (an SAE brings its own site)."""
+    out: list[Readout] = []
+    count = options.per_layer
+    for kind, source in parse_kinds(options.units):
+        if kind == "sae":
+            out += dictionary_readouts(model, source, count, seed)
+        elif kind == "cluster":
+            out += cluster_readouts(model, explain_part, sites, count, batch_size)
+        elif kind == "neuron":
+            ranked = options.neurons == "top"
+            out += [coordinate_readout(site, moments, count, ranked=ranked, seed=seed) for site in sites]
+        else:
+            out += [direction_readout(kind, site, moments, count, seed) for site in sites]
+    return out
+
+
+def record(
+    model: Any,
+    corpus: Corpus,
+    options: ExplainOptions | None = None,
+    harvest_options: HarvestOptions | None = None,
+    *,
+    seed: int = 0,
+    **changes: Any,
+) -> Recorded:
+    """Choose units and windows and record every unit on them, trained and in the control conditions.
+
+    Two passes over the corpus: the explain documents first (means, principal directions), then everything, feeding the
+    units and their shuffled controls at once; a third and fourth on the untrained model where that control is wanted.
+
+    Args:
+        model: a `Model`, a name, or an existing bridge. corpus: windows, with the left-out positions at their head.
+        options: units, layers, windows, controls (see `ExplainOptions`).
+        harvest_options: excluded positions, batch size, memory limit. changes: single ones of either by name.
+
+    Raises:
+        UserError: unknown kinds, sites, layers and controls, too few documents or windows.
+    """
+    options, reading = lens_options(ExplainOptions, options, harvest_options or READING, changes)
+    for control in options.controls:
+        known_name(control, CONTROLS, "control")
+    wanted = [kind for kind, _ in parse_kinds(options.units)]
+    model = load_model(model)
+    corpus, windows, number = choose_windows(
+        model,
+        corpus,
+        exclude_positions=reading.exclude_positions,
+        calibrate=options.calibration != "none",
+        seed=seed,
+    )
+    explain_part = corpus.select(windows.of("explain"))
+    sites = resolve_sites(model, (options.site,), options.layers)
+    passes = _Passes(model, reading)
+    moments = passes.fit(explain_part, sites, "moments", wanted)
+    readouts = build_readouts(model, explain_part, sites, moments, options, reading.batch_size, seed)
+    recorded = Recorded({}, windows, readouts)
+    units, columns = columns_of(readouts)
+    most = options.n_random_windows
+    shared = {split: windows.sample(split, min(most, len(windows.of(split)) // 2), seed) for split in SPLITS}
+
+    def recorder() -> Recorder:
+        return Recorder(windows, sum(map(len, columns)), shared, max(options.n_top_windows, 5))
+
+    trained, control = recorder(), recorder() if "shuffled" in options.controls else None
+    shuffled = _shuffle_within_splits(windows, seed) if control is not None else None
+    passes.record(corpus, RecordUnits(readouts, trained, number, control, shuffled), "records")
+    recorded.books["trained"] = trained.finish(units, columns, options.sign)
+    if control is not None:
+        recorded.books["shuffled"] = control.finish(units, columns, options.sign)
+    if "untrained" in options.controls and model.untrained:
+        recorded.skipped["untrained"] = "the model is untrained itself"
+    elif "untrained" in options.controls:
+        fresh, again = _Passes(untrained_like(model, seed), reading), recorder()
+        moments = fresh.fit(explain_part, sites, "moments (untrained)")
+        consumer = RecordUnits([centred(r, moments) for r in readouts], again, number)
+        fresh.record(corpus, consumer, "records (untrained)")
+        recorded.books["untrained"] = again.finish(units, columns, options.sign)
+    return recorded
+
+
+def _shuffle_within_splits(windows: Windows, seed: int) -> np.ndarray:
+    """A permutation of the windows that keeps every split in itself."""
+    out = np.arange(len(windows))
+    for code in range(len(SPLITS)):
+        members = np.flatnonzero(windows.split == code)
+        out[members] = np.random.default_rng([seed, 3, code]).permutation(members)
+    return out
