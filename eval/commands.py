@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import os
+import platform
 import sys
 import typing
 from collections.abc import Sequence
@@ -17,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.config_files import expanded, toml_text
 from eval.errors import UserError, nearest
 from eval.exit_status import report, termination_is_an_interrupt
-from eval.flags import add_options, build
+from eval.flags import add_options, build, leaves
 from eval.options import RunConfig
-from eval.processes import check_environment, is_main_process, set_threads
+from eval.processes import check_device, check_environment, is_main_process, set_threads
 from eval.progress import set_verbosity, watch
 
 
@@ -41,6 +44,13 @@ def load_name(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def version_line() -> str:
+    """The suite, Python, and the package that computes; nothing is imported for it."""
+    names = ("neural-codes", "torch")
+    found = [f"{name} {importlib.metadata.version(name)}" for name in names]
+    return f"{found[0]}, Python {platform.python_version()}, {found[1]}"
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse with one-line errors, without the usage dump."""
 
@@ -51,6 +61,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser(package: str, description: str, commands: Sequence[Command], verb: str | None) -> _Parser:
     """The parser of a wing; only the chosen verb's configuration is imported."""
     parser = _Parser(prog=f"python -m {package}", description=description, allow_abbrev=False)
+    parser.add_argument("--version", action="store_true", default=argparse.SUPPRESS, help="say the versions and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
     for command in commands:
         chosen = verb == command.verb
@@ -66,6 +77,8 @@ def build_parser(package: str, description: str, commands: Sequence[Command], ve
 def _add_common(parser: argparse.ArgumentParser) -> None:
     """Flags of every verb, about the command and not about its results."""
     group = parser.add_argument_group("every command")
+    group.add_argument("--config", metavar="FILE.toml", help="options from a file (a run writes its own: config.toml)")
+    group.add_argument("--set", metavar="KEY=VALUE", action="append", help="one option as in the file; may be repeated")
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", dest="quiet", action="store_true", help="say only warnings and errors")
     loudness.add_argument("-v", dest="verbose", action="store_true", help="say more, with the time of day")
@@ -82,11 +95,15 @@ def join_verb(arguments: list[str], known: Sequence[str]) -> list[str]:
 def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
     """Open the run folder where the configuration has one, and run the verb; returns its short table."""
     set_threads(getattr(config, "threads", 0))
+    for flag, leaf in leaves(type(config), config):
+        if leaf.field.metadata.get("kind") == "device":
+            check_device(flag, leaf.default)
     if not isinstance(config, RunConfig):
         return load_name(command.run)(config)
     from eval.runs import Run  # NumPy is not needed for --help
 
     with Run.open(config, command=argv, modules=(command.run.partition(":")[0],)) as run:
+        run.write_text("config.toml", toml_text(config, argv))
         return load_name(command.run)(config, run)
 
 
@@ -107,11 +124,17 @@ def parse(package: str, description: str, commands: Sequence[Command], arguments
         UserError: an unknown verb or flag, a value that cannot be.
     """
     known = [command.verb for command in commands]
-    arguments = join_verb(arguments, known)
     verb = next((word for word in arguments if not word.startswith("-")), None)
+    if verb in known:
+        place = arguments.index(verb) + 1
+        config = load_name(commands[known.index(verb)].config)
+        arguments = [*arguments[:place], *expanded(arguments[place:], config)]
     parser = build_parser(package, description, commands, verb)
     if not arguments:
         parser.print_help()
+        return None
+    if "--version" in arguments[:1]:
+        _write(f"{version_line()}\n")
         return None
     if verb is not None and verb not in known:
         raise UserError(f"unknown verb {verb!r}: {nearest(verb, known)}")
@@ -119,14 +142,16 @@ def parse(package: str, description: str, commands: Sequence[Command], arguments
     if values.get("verb") is None:
         raise UserError(f"expected a verb; got none; known: {', '.join(known)}")
     command = commands[known.index(values.pop("verb"))]
-    values.pop("debug")
     quiet, verbose = values.pop("quiet"), values.pop("verbose")
+    for name in ("debug", "config", "set"):
+        values.pop(name)
     return Invocation(command, build(load_name(command.config), values), quiet, verbose)
 
 
 def main(package: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
     """Parse, run, and report; returns the exit status (`eval.exit_status` lists them)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = join_verb(arguments, [command.verb for command in commands])
     folder = None
     try:
         with termination_is_an_interrupt():

@@ -113,3 +113,6 @@ class RunConfig(Options):
     device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps", kind="device")
     threads: int = option(0, "CPU threads (0: all usable cores)", at_least=0, identity=False)
     overwrite: bool = option(False, "start again in a folder that holds a run", identity=False)
+    reuse_stale: bool = option(
+        False, "accept finished pieces that other code made, or from other inputs, as they are", identity=False
+    )

@@ -48,6 +48,22 @@ def check_environment() -> None:
         )
 
 
+def check_device(flag: str, device: str) -> None:
+    """Raises UserError where this machine has no such device (torch is imported only for one that is no `cpu`)."""
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return
+    import torch
+
+    if kind == "mps":
+        count = int(torch.backends.mps.is_available())
+    else:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        there = f"{count} of kind {kind}" if count else f"no {kind} device"
+        raise UserError(f"expected {flag} {device} to be there; this machine has {there}; use cpu, or another number")
+
+
 def usable_cores() -> int:
     """Cores this process may run on (respects CPU affinity; at least 1)."""
     if hasattr(os, "sched_getaffinity"):

@@ -1,1 +1,7 @@
 """Toy models and coding theory: every claim a prediction, a measurement and a verdict."""
+
+import runpy
+from pathlib import Path
+
+# before the first import of `eval`: a file eval.py in the user's folder would be run in its place
+runpy.run_path(str(Path(__file__).parents[1] / "eval" / "shadowing.py"), run_name="__shadowing__")
