@@ -1,48 +1,96 @@
-"""Configurations of `sae train` and `sae eval`."""
+"""Options and configurations of `sae train` and `sae eval`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import option
-from llm_codes.configs.spectra import HarvestConfig
+from eval.errors import UserError
+from eval.options import Options, RunConfig, nested, option
+from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 
 ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", "transcoder")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SAETrainConfig(HarvestConfig):
-    """Train SAEs or a transcoder on one forward pass; the folder loads with sae_lens.SAE.load_from_disk."""
+class DictionaryOptions(Options):
+    """Which dictionaries are trained: where they read and write, of which kind, how wide, how sparse."""
 
-    split: str = option("train", "documents to read", choices=("held-out", "train", "all"))
-    tokens: int = option(1_000_000, "activations to train on (a corpus with fewer is read again)")
-    site: tuple[str, ...] = option(("mlp_out",), "where it reads; several sites train together on the same pass")
-    site_out: str = option("", "where a transcoder writes, e.g. mlp_out (with --architecture transcoder)")
-    layer: int = option(-1, "layer of the sites (-1: the middle one)")
+    sites: tuple[str, ...] = option(
+        ("mlp_out",), "where they read, e.g. mlp_in,mlp_out@2; all train on the same pass", formerly=("site",)
+    )
+    sites_out: tuple[str, ...] = option(
+        (), "where transcoders write, paired with --sites by layer, e.g. mlp_out", formerly=("site_out",)
+    )
+    layers: str = option(
+        "middle", "layers of the sites that name none: 4:6, 0,3, : or middle", kind="layers", formerly=("layer",)
+    )
     architecture: str = option("topk", "kind of dictionary", choices=ARCHITECTURES)
     width: tuple[str, ...] = option(
         ("8x",), "features: a multiple of the site's width (8x) or a count; several allowed"
     )
-    k: int = option(32, "features active per token (TopK kinds)")
-    target_l0: float = option(32.0, "features active per token (standard, gated, jumprelu); 0: as --sparsity gives")
-    sparsity: float = option(1.0, "L1 or L0 coefficient to start from (standard, gated, jumprelu)")
+    k: int = option(32, "features active per token (TopK kinds, transcoder)", at_least=1)
+    target_l0: float = option(
+        32.0, "features active per token (standard, gated, jumprelu); 0: what --sparsity gives", at_least=0
+    )
+    sparsity: float = option(1.0, "L1 or L0 coefficient to start from (standard, gated, jumprelu)", above=0)
     tied: bool = option(False, "the decoder is the encoder's transpose")
-    learning_rate: float = option(3e-3, "Adam's learning rate")
-    train_batch_size: int = option(1024, "tokens per training step")
-    block_windows: int = option(64, "windows read, and tokens shuffled, at a time")
-    on_nan: str = option("skip", "a batch that is not finite: skip and count it, or stop", choices=("skip", "stop"))
-    checkpoint_every: int = option(200, "steps between checkpoints", identity=False)
-    keep: int = option(2, "checkpoints kept", identity=False)
-    half: bool = option(False, "write weights in float16")
-    wandb: str = option("", "Weights & Biases project to log to as well (empty: none)", identity=False)
+    learning_rate: float = option(3e-3, "Adam's learning rate", above=0)
+    auxiliary: float = option(1.0, "weight of the loss that revives dead features (TopK kinds)", at_least=0)
+    dead_window: float = option(
+        0.05, "share of the run without firing after which a feature counts as dead", above=0, at_most=1
+    )
+
+    def validate(self) -> None:
+        if (self.architecture == "transcoder") != bool(self.sites_out):
+            raise UserError(
+                f"expected --sites-out exactly for a transcoder; got --architecture {self.architecture} with "
+                f"--sites-out {','.join(self.sites_out) or 'empty'}; give both or neither"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class SAEEvalConfig(HarvestConfig):
+class TrainingOptions(WindowsOptions):
+    """How long training is, on how much at a time, and how safe."""
+
+    tokens: int = option(1_000_000, "activations to train on (a corpus with fewer is read again)", at_least=1)
+    train_batch_size: int = option(1024, "tokens per training step", at_least=2)
+    block_windows: int = option(64, "windows read, and tokens shuffled, at a time", at_least=1)
+    on_nan: str = option("skip", "a batch that is not finite: skip and count it, or stop", choices=("skip", "stop"))
+    checkpoint_every: int = option(200, "steps between checkpoints", at_least=1, identity=False)
+    log_every: int = option(20, "steps between lines of the log", at_least=1, identity=False)
+    keep: int = option(2, "checkpoints kept", at_least=1, identity=False)
+    half: bool = option(False, "write weights in float16")
+    wandb: str = option("", "Weights & Biases project to log to as well (empty: none)", identity=False)
+
+    @property
+    def total_steps(self) -> int:
+        return max(1, self.tokens // self.train_batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAETrainConfig(RunConfig):
+    """Train SAEs or transcoders on one forward pass; the folders load with sae_lens.SAE.load_from_disk."""
+
+    inputs: InputsOptions = nested(InputsOptions(split="train"))
+    dictionary: DictionaryOptions = nested(DictionaryOptions())
+    training: TrainingOptions = nested(TrainingOptions())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardOptions(Options):
+    """Which features are shown."""
+
+    dashboards: int = option(24, "features shown on the page, spread over the densities of those that fire", at_least=0)
+    features: tuple[int, ...] = option((), "show these features instead, e.g. 12,1024", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAEEvalConfig(RunConfig):
     """Quality of a dictionary on held-out documents: L0, FVU, CE delta and recovered, KL, dead share, density."""
 
     sae: str = option(help="folder of the dictionary, or a published release")
     sae_id: str = option("", "id within a published release")
-    tokens: int = option(20_000, "tokens to read, spread over the documents")
-    dashboards: int = option(24, "features shown on the page, spread over the densities of those that fire")
-    features: tuple[int, ...] = option((), "show these features instead, e.g. 12,1024")
+    hook: str = option("", "where it reads, for a folder that does not say, e.g. blocks.3.hook_resid_post")
+    inputs: InputsOptions = nested(InputsOptions(split="held-out"))
+    windows: WindowsOptions = nested(WindowsOptions(tokens=20_000))
+    shown: DashboardOptions = nested(DashboardOptions())

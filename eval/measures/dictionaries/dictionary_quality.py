@@ -9,7 +9,7 @@ Two conventions of the fraction of variance unexplained (FVU) are in use, and bo
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,6 +21,15 @@ from eval.scores import Score
 
 COLUMNS = ("error", "spread", "relative", "cosine", "active", "tokens")
 DENSITY_EDGES = tuple(10.0**power for power in np.arange(-6, 0.01, 0.5))
+
+
+@dataclass(frozen=True)
+class DensityBin:
+    """How many features fire on a share of tokens in (low, high]; a histogram's first bin holds the silent ones."""
+
+    low: float
+    high: float
+    features: int
 
 
 class DictionaryQuality:
@@ -72,10 +81,10 @@ class DictionaryQuality:
             ),
         }
 
-    def density_histogram(self) -> list[dict[str, Any]]:
+    def density_histogram(self) -> list[DensityBin]:
         """Features by the share of tokens they fire on; the first bin holds the silent ones."""
         share = self.fired / max(1.0, self.sums[:, -1].sum())
         counts, edges = np.histogram(share[share > 0], bins=[0.0, *DENSITY_EDGES])
-        rows = [{"low": 0.0, "high": 0.0, "features": int((share == 0).sum())}]
+        silent = DensityBin(0.0, 0.0, int((share == 0).sum()))
         pairs = zip(edges[:-1], edges[1:], counts, strict=True)
-        return rows + [{"low": float(a), "high": float(b), "features": int(n)} for a, b, n in pairs]
+        return [silent, *(DensityBin(float(low), float(high), int(n)) for low, high, n in pairs)]

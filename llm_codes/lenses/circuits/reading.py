@@ -17,6 +17,7 @@ from torch import Tensor
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector, FeatureRows
 from eval.measures.connectors.logic_forms import LogicForm, logic_forms
+from eval.result_json import to_json
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
 
@@ -141,7 +142,7 @@ def describe_feature(
         "fires_on": out_of.top_tokens(output),
         "density": out_of.density(output),
         "terms": rows,
-        "contexts": out_of.contexts(output, n_contexts),
+        "contexts": to_json(out_of.contexts(output, n_contexts)),
     }
 
 

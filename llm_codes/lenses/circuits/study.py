@@ -9,6 +9,7 @@ import torch
 
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.result_json import to_json
 from llm_codes.lenses.circuits.reading import equation, interesting_outputs, named_form, read_logic, terms
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
@@ -67,13 +68,13 @@ def _entry(index: ContextIndex, feature: int, count: int) -> dict[str, Any]:
         "label": index.label(feature),
         "top": index.top_tokens(feature, 5),
         "density": index.density(feature),
-        "contexts": index.contexts(feature, count),
+        "contexts": to_json(index.contexts(feature, count)),
     }
 
 
 def _default_prompt(index: ContextIndex, order: Sequence[int]) -> str:
     contexts = index.contexts(order[0], 1)
-    return "".join(contexts[0]["tokens"]) if contexts else "the"
+    return "".join(contexts[0].tokens) if contexts else "the"
 
 
 def _errors(first: SAEFolder, second: SAEFolder, connector: Connector, pairs: FeaturePairs) -> dict[str, float]:

@@ -13,7 +13,7 @@ from eval.measures.connectors.connector import Connector
 from eval.runs import atomic_path, json_text
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.model_sources import PRETRAINED
+from llm_codes.lenses.saes.shipped import SHIPPED
 
 
 def save_connector(connector: Connector, folder: Path, *, half: bool = False) -> Path:
@@ -75,9 +75,6 @@ def check_connector(connector: Connector, first: SAEFolder, second: SAEFolder) -
         raise UserError(
             "expected the model the connector was trained on; got another one's dictionaries; train it again"
         )
-
-
-SHIPPED = PRETRAINED / "saes-gpt2-sotu"
 
 
 @dataclass

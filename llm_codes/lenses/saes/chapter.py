@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from eval.measures.dictionaries.dictionary_quality import DensityBin
 from eval.report.figures import SavedFigure, figure, save_figure
 from eval.report.page import Page
 from eval.report.tables import csv_text
 from eval.runs import Run
 from eval.scores import Score
-from llm_codes.lenses.saes.dashboards import add_dashboards
+from llm_codes.lenses.saes.dashboards_page import add_dashboards
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.rows import DictionaryEvaluation
 
 MEANINGS = {
     "l0": "features active per token",
@@ -28,51 +31,54 @@ MEANINGS = {
 CURVES = ("loss", "fvu", "l0", "dead_share")
 
 
-def score_rows(scores: Mapping[str, Score]) -> list[dict[str, Any]]:
-    """One row per score: value, interval, n, and the reason where there is none."""
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score as a row of a table: value, interval, n, what it means, and the reason where there is none."""
+
+    score: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    meaning: str
+    reason: str
+
+
+def score_rows(scores: Mapping[str, Score]) -> list[ScoreRow]:
+    """One row per score."""
     return [
-        {
-            "score": name,
-            "value": score.value,
-            "low": score.low,
-            "high": score.high,
-            "n": score.n,
-            "meaning": MEANINGS.get(name, ""),
-            "reason": score.reason or score.interval_reason or "",
-        }
-        for name, score in scores.items()
+        ScoreRow(n, s.value, s.low, s.high, s.n, MEANINGS.get(n, ""), s.reason or s.interval_reason or "")
+        for n, s in scores.items()
     ]
 
 
-def write_evaluation(
-    run: Run,
-    model_name: str,
-    sae: SAEFolder,
-    scores: Mapping[str, Score],
-    histogram: Sequence[Mapping[str, Any]],
-    entries: Sequence[Mapping[str, Any]],
-) -> None:
-    """`report.html`, `tables/scores.csv`, `tables/density.csv` and the figure of `sae eval`."""
-    rows = score_rows(scores)
+def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: DictionaryEvaluation, inputs: str) -> None:
+    """`report.html`, `tables/scores.csv`, `tables/density.csv` and the figure of `sae eval`.
+
+    inputs: model, text and left-out positions, in words.
+    """
+    rows = [asdict(row) for row in score_rows(found.scores())]
+    histogram = [asdict(row) for row in found.density]
     run.write_text("tables/scores.csv", csv_text(rows))
     run.write_text("tables/density.csv", csv_text(histogram))
     places = sae.hook if sae.hook == sae.hook_out else f"{sae.hook} to {sae.hook_out}"
-    page = Page(f"Dictionary {sae.name} of {model_name}", f"{places}, {sae.n_features} features, held-out tokens")
+    page = Page(f"Dictionary {sae.name} of {model_name}", f"{places}, {sae.n_features} features")
     section = page.section("Scores", "scores")
+    section.text(inputs)
     section.table(rows, caption="95% intervals, documents resampled.")
-    page.section("Density", "density").figure(_density_figure(run, histogram))
-    if entries:
-        add_dashboards(page, entries)
+    page.section("Density", "density").figure(_density_figure(run, found.density))
+    if found.features:
+        add_dashboards(page, found.features)
     else:
-        page.section("Features", "features").warning("No dashboards: no feature fired on these tokens.")
+        page.section("Features", "features").warning("No dashboards: none was asked for, or none fired.")
     page.write(run)
 
 
-def _density_figure(run: Run, histogram: Sequence[Mapping[str, Any]]) -> SavedFigure:
+def _density_figure(run: Run, histogram: Sequence[DensityBin]) -> SavedFigure:
     """Features by density, decades halved; silent ones at the left."""
     fig, axis = figure(height=2.8)
-    labels = ["silent" if not row["high"] else f"to {row['high']:.1g}" for row in histogram]
-    axis.bar(range(len(histogram)), [row["features"] for row in histogram])
+    labels = ["silent" if not row.high else f"to {row.high:.1g}" for row in histogram]
+    axis.bar(range(len(histogram)), [row.features for row in histogram])
     axis.set_xticks(range(len(histogram)), labels, rotation=45, ha="right")
     axis.set_xlabel("share of tokens on which a feature fires")
     axis.set_ylabel("features")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from eval.measures.connectors.connector import FeatureRows
 from llm_codes.lenses.connectors.pairs import FeaturePairs
+from llm_codes.lenses.saes.rows import Context
 from llm_codes.models import Model
 
 BEFORE, AFTER = 10, 4
@@ -57,7 +57,7 @@ class ContextIndex:
         """A short label for reading: up to three of its tokens. Not an explanation."""
         return "/".join(token.strip() or repr(token)[1:-1] for token in self.top_tokens(feature, 3)) or "silent"
 
-    def contexts(self, feature: int, count: int = 5) -> list[dict[str, Any]]:
+    def contexts(self, feature: int, count: int = 5) -> list[Context]:
         """The strongest contexts, at most one per window: token texts before, at and after, and the activation."""
         tokens, values = self.entries(feature)
         out, seen = [], set()
@@ -66,14 +66,14 @@ class ContextIndex:
             if window in seen:
                 continue
             seen.add(window)
-            out.append(self._context(token) | {"value": round(float(value), 4)})
+            out.append(self._context(token, round(float(value), 4)))
             if len(out) == count:
                 break
         return out
 
-    def _context(self, token: int) -> dict[str, Any]:
+    def _context(self, token: int, value: float) -> Context:
         place = int(self.pairs.position[token])
         row = self.pairs.windows[int(self.pairs.window[token])]
         start = min(place, max(1, place - BEFORE))  # BOS is shown only where it is the token that fires
         texts = [self.string(int(t)) for t in row[start : place + AFTER + 1]]
-        return {"tokens": texts, "at": place - start}
+        return Context(tuple(texts), place - start, value)

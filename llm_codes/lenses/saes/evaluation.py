@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eval.errors import UserError
 from eval.measures.connectors.faithfulness import recovered
 from eval.measures.dictionaries.dictionary_quality import DictionaryQuality
 from eval.measures.statistics.resampling import bootstrap_ratio
@@ -23,10 +24,12 @@ from eval.progress import progress
 from eval.scores import Score
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import Consumer, keep_mask
+from llm_codes.lenses.saes.files import open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.lenses.saes.memory import evaluation_bytes, refuse_above
-from llm_codes.models import Model
+from llm_codes.lenses.saes.rows import DictionaryEvaluation
+from llm_codes.models import Model, load_model
 
 LOSSES = ("original", "reconstructed", "zero-ablated", "mean-ablated")
 
@@ -53,32 +56,36 @@ def mean_activation(
     return total / max(1, count)
 
 
-def evaluate_sae(
-    model: Model,
-    sae: SAEFolder,
+def evaluate_dictionary(
+    model: Any,
     corpus: Corpus,
+    sae: Any,
     *,
     batch_size: int = 8,
     seed: int = 0,
     exclude_positions: int = 1,
     max_memory_gb: float | None = None,
     consumers: Sequence[Consumer] = (),
-) -> tuple[dict[str, Score], list[dict[str, Any]]]:
+) -> DictionaryEvaluation:
     """Quality of one dictionary on a corpus of held-out documents.
 
-    exclude_positions: leading positions of each window that are neither replaced nor counted. consumers: fed with the
-    activations that the dictionary reads, on the same pass (feature dashboards). max_memory_gb: refuse to start where
-    more would be needed beyond the model.
+    Args:
+        model: a `Model`, or what `load_model` opens. corpus: windows of `load_corpus`.
+        sae: a dictionary, its folder, or an object of sae-lens.
+        exclude_positions: leading positions of each window that are neither replaced nor counted.
+        max_memory_gb: refuse to start where more would be needed beyond the model.
+        consumers: fed with the activations that the dictionary reads, on the same pass (feature dashboards).
 
     Returns:
-        Scores `l0`, `fvu`, `fvu_per_token`, `cosine`, `dead_share`, `ce_original`, `ce_delta` (nats per token that the
-        reconstruction costs), `ce_recovered_zero`, `ce_recovered_mean` (share of the ablation's cost that it saves),
-        `kl` (of the next-token distributions, nats); and the density histogram.
+        Scores with 95% intervals over documents, and the density histogram.
 
     Raises:
-        UserError: the dictionary does not fit the model.
+        UserError: the dictionary does not fit the model; no tokens.
     """
-    sae = check_fits(sae, model)
+    model = load_model(model)
+    sae = check_fits(open_dictionary(sae), model)
+    if not corpus.n_tokens:
+        raise UserError("expected tokens to evaluate on; got none; raise --tokens")
     refuse_above(max_memory_gb, evaluation_bytes(model, corpus, sae, batch_size), "sae eval")
     mean = mean_activation(model, corpus, sae.hook_out, batch_size, exclude_positions=exclude_positions)
     quality = DictionaryQuality(len(corpus.documents), sae.n_features, mean)
@@ -91,7 +98,9 @@ def evaluate_sae(
         x = evaluation.add(batch, keep)
         for consumer in consumers:
             consumer.update({sae.hook: x}, batch, keep)
-    return _scores(quality, sums, seed), quality.density_histogram()
+    fields: dict[str, Any] = {"sae": sae.name, "hook": sae.hook, "hook_out": sae.hook_out}
+    fields |= _scores(quality, sums, seed)
+    return DictionaryEvaluation(**fields, density=tuple(quality.density_histogram()))
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Dictionaries on disk: sae-lens folders (`cfg.json`, `sae_weights.safetensors`, `sparsity.safetensors`).
 
 What we write, `sae_lens.SAE.load_from_disk` reads; what it reads, we read, together with published SAEs by release and
-id. Nothing is ever unpickled.
+id and the formats of `foreign`. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -14,37 +14,75 @@ from typing import Any
 from eval.errors import UserError
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.foreign import foreign_parts, lens_object
 
 WEIGHTS, CONFIG, SPARSITY = "sae_weights.safetensors", "cfg.json", "sparsity.safetensors"
 
 
-def load_sae(reference: str | Path, sae_id: str = "", device: str = "cpu") -> SAEFolder:
+def load_sae(reference: str | Path, sae_id: str = "", device: str = "cpu", *, hook: str = "") -> SAEFolder:
     """A dictionary from a folder, or a published one by release and id.
 
+    hook: where it reads, for a folder that does not say.
+
     Raises:
-        UserError: no such folder, an empty one, a missing or damaged file, an unknown release or id.
+        UserError: no such folder, an empty one, a missing or damaged file, a format that is not read, weights that are
+            not finite, an unknown release or id.
     """
     declare_missing_operators()
-    from sae_lens import SAE
-
     path = Path(reference)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if sae_id:
-            sae, name = _load_published(SAE, str(reference), sae_id, device), f"{reference}/{sae_id}"
-        else:
-            _check_folder(path)
-            try:
-                sae, name = SAE.load_from_disk(path, device=device, dtype="float32"), path.name
-            except Exception as error:  # safetensors, json, torch and sae-lens each raise their own
-                line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise UserError(
-                    f"expected an sae-lens folder at {path}; it is damaged ({line[:160]}); train or copy it again"
-                ) from error
+            return _known(_load_published(str(reference), sae_id, device), f"{reference}/{sae_id}", hook)
+        foreign = foreign_parts(path) if path.is_dir() and not (path / WEIGHTS).is_file() else None
+        if foreign is not None:
+            return _known(lens_object(*foreign, device), path.name, hook)
+        _check_folder(path)
+        return _known(_load_folder(path, device), path.name, hook)
+
+
+def open_dictionary(reference: Any, device: str = "cpu") -> SAEFolder:
+    """A dictionary from what a script has: a folder, a dictionary, or an object of sae-lens.
+
+    Raises:
+        UserError: something else; see `load_sae`.
+    """
+    if isinstance(reference, SAEFolder):
+        return reference
+    if isinstance(reference, (str, Path)):
+        return load_sae(reference, device=device)
+    if hasattr(reference, "cfg") and hasattr(reference, "W_dec"):
+        return _known(reference, str(reference.cfg.metadata.to_dict().get("sae_id") or "SAE object"), "")
+    raise UserError(
+        f"expected a dictionary's folder or an SAE object of sae-lens; got {type(reference).__name__}; pass one"
+    )
+
+
+def _known(sae: Any, name: str, hook: str) -> SAEFolder:
+    """The dictionary with what its metadata says, its weights checked."""
+    for tensor, values in sae.state_dict().items():
+        count = int((~values.isfinite()).sum())
+        if count:
+            raise UserError(
+                f"expected finite weights in {name}; {tensor} has {count} NaN or infinite of {values.numel()}; "
+                "train or copy it again"
+            )
     sae.eval()
     metadata = dict(sae.cfg.metadata.to_dict())
-    hook = str(metadata.get("hook_name") or "")
+    hook = hook or str(metadata.get("hook_name") or "")
     return SAEFolder(sae, hook, str(metadata.get("hook_name_out") or hook), metadata, name)
+
+
+def _load_folder(path: Path, device: str) -> Any:
+    from sae_lens import SAE
+
+    try:
+        return SAE.load_from_disk(path, device=device, dtype="float32")
+    except Exception as error:  # safetensors, json, torch and sae-lens each raise their own
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"expected an sae-lens folder at {path}; it is damaged ({line[:160]}); train or copy it again"
+        ) from error
 
 
 def _check_folder(path: Path) -> None:
@@ -60,9 +98,11 @@ def _check_folder(path: Path) -> None:
         raise UserError(f"expected JSON in {path / CONFIG}; it is damaged ({error}); train or copy it again") from error
 
 
-def _load_published(sae_class: Any, release: str, sae_id: str, device: str) -> Any:
+def _load_published(release: str, sae_id: str, device: str) -> Any:
+    from sae_lens import SAE
+
     try:
-        return sae_class.from_pretrained(release, sae_id, device=device)
+        return SAE.from_pretrained(release, sae_id, device=device)
     except Exception as error:  # sae-lens raises ValueError, the Hub client a dozen kinds
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

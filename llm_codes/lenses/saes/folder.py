@@ -14,7 +14,7 @@ from eval.errors import UserError
 from eval.measures.connectors.connector import FeatureRows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SAEFolder:
     """A dictionary with what is known about it.
 
@@ -53,6 +53,21 @@ class SAEFolder:
     @property
     def vectors(self) -> Float[Tensor, "feature d_out"]:
         return self.sae.W_dec.detach()
+
+    def direction(self, feature: int) -> Float[Tensor, " d_out"]:
+        """What one unit of a feature writes.
+
+        Raises:
+            UserError: no such feature.
+        """
+        if not 0 <= feature < self.n_features:
+            raise UserError(f"unknown feature {feature}: expected 0 to {self.n_features - 1}; choose one of those")
+        return self.vectors[feature]
+
+    def __repr__(self) -> str:
+        where = self.hook if self.hook == self.hook_out else f"{self.hook} to {self.hook_out}"
+        kind = self.sae.cfg.architecture()
+        return f"SAEFolder({self.name}: {kind}, {self.n_features} features, {self.d_in} wide, at {where})"
 
     @property
     def offset(self) -> Float[Tensor, " d_out"]:

@@ -19,10 +19,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eval.measures.dictionaries.thresholds import threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.specification import PENALISED, SAESpec
 
-INTEGRAL, PROPORTIONAL = 0.03, 1.0  # of the coefficient's logarithm, per unit of log(L0 / target)
+INTEGRAL, PROPORTIONAL = 0.03, 2.0  # of the coefficient's logarithm, per step and unit of log(L0 / target)
+THRESHOLDS = 0.05  # the same, of all thresholds of JumpReLU
 LENS_NAMES = {"matryoshka": "matryoshka_batchtopk"}
 
 
@@ -87,11 +89,23 @@ class LensTrainer:
         ratio = max(-1.0, min(1.0, math.log(max(l0, 0.1) / self.spec.target_l0)))
         self.steering += INTEGRAL * ratio
         self.sparsity_factor = math.exp(self.steering + PROPORTIONAL * ratio)
+        if self.spec.architecture == "jumprelu":  # Adam alone would move thresholds a few steps of its rate only
+            self.sae.threshold.data *= math.exp(THRESHOLDS * ratio)
+
+    @torch.no_grad()
+    def _start_threshold(self, x: Float[Tensor, "row d_in"]) -> None:
+        """JumpReLU starts at the threshold that gives the target on the first batch: from 0 a short run never gets up
+        to it."""
+        if self.spec.architecture == "jumprelu" and self.spec.target_l0 and bool(torch.isfinite(x).all()):
+            scores = self.sae.encode_with_hidden_pre(x)[1]
+            self.sae.threshold.data.fill_(threshold_for_mean_active([scores], self.spec.target_l0, len(x)))
 
     def step(self, x: Float[Tensor, "row d_in"], target: Tensor | None = None) -> dict[str, float]:
         """One gradient step; a step whose loss or gradient is not finite changes nothing and returns `loss = nan`."""
         from sae_lens.saes.sae import TrainStepInput
 
+        if self.step_count == 0:
+            self._start_threshold(x)
         dead = self.since_fired > self.dead_after
         threshold = self.sae.topk_threshold.clone() if hasattr(self.sae, "topk_threshold") else None
         output = self.sae.training_forward_pass(TrainStepInput(x, self._coefficients(), dead, self.step_count, False))

@@ -6,30 +6,25 @@ from collections.abc import Sequence
 
 from eval.errors import UserError
 from eval.progress import say
+from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.specification import SAESpec
-from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import Model
 
 GIGABYTE = 2**30
 
 
 def training_bytes(
-    model: Model,
-    corpus: Corpus,
-    specs: Sequence[SAESpec],
-    block_windows: int,
-    batch_size: int,
-    options: TrainingOptions | None = None,
+    model: Model, corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOptions, batch_size: int
 ) -> int:
     """The block of activations (twice while it is shuffled), the text of calibration, each dictionary with gradient and
     two moments, one step's dense features (three times), one forward pass."""
     widths = {hook: width for s in specs for hook, width in ((s.hook, s.d_in), (s.hook_out, s.d_out)) if hook}
-    rows = min(block_windows, len(corpus)) * corpus.context
+    rows = min(options.block_windows, len(corpus)) * corpus.context
     block = (2 * rows + min(rows, 16_384)) * sum(widths.values())
     parameters = sum(s.n_features * (s.d_in + (s.d_out or s.d_in)) for s in specs)
-    step = 3 * (options or TrainingOptions()).batch_size * max(s.n_features for s in specs)
+    step = 3 * options.train_batch_size * max(s.n_features for s in specs)
     return 4 * (block + 4 * parameters + step + _forward(model, corpus, batch_size))
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from eval.errors import UserError, known_name
+from llm_codes.configs.saes import ARCHITECTURES
 
-ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", "transcoder")
 TOP_K = ("topk", "batchtopk", "matryoshka", "transcoder")
 MEAN_K = ("batchtopk", "matryoshka", "transcoder")  # k on average: saved with one threshold
 PENALISED = ("standard", "gated", "jumprelu")  # a coefficient decides how many features are active
@@ -47,7 +46,7 @@ class SAESpec:
         if (self.architecture == "transcoder") != bool(self.hook_out and self.d_out):
             raise UserError(
                 f"expected hook_out and d_out exactly for a transcoder; got architecture={self.architecture!r} with "
-                f"hook_out={self.hook_out!r}; give --site-out with --architecture transcoder"
+                f"hook_out={self.hook_out!r}; give --sites-out with --architecture transcoder"
             )
         if self.n_features < 1:
             raise UserError(f"expected at least 1 feature; got {self.n_features}; set --width, e.g. 8x")
@@ -82,7 +81,8 @@ class SAESpec:
         """Folder name where several are trained at once: `blocks.2.mlp.hook_out-topk-1536`."""
         return f"{self.hook}-{self.architecture}{'-tied' if self.tied else ''}-{self.n_features}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
+        """Plain JSON, as the metadata of a folder and the results of a run hold it."""
         return asdict(self)
 
 

@@ -56,6 +56,23 @@ class ActivationStream:
     def blocks_per_epoch(self) -> int:
         return max(1, len(self.corpus) // self.windows)
 
+    def check_batch(self, batch_size: int) -> None:
+        """A block holds at least one batch; told from the text alone, before anything runs.
+
+        Raises:
+            UserError: it does not; the text says which of the three numbers helps.
+        """
+        order = np.random.default_rng([self.seed, 0]).permutation(len(self.corpus))[: self.windows]
+        held = int(self.corpus.mask[order][:, self.exclude_positions :].sum())
+        if held >= batch_size:
+            return
+        needed = -(-batch_size * self.windows // max(1, held))
+        advice = f"set --block-windows to {needed}" if needed <= len(self.corpus) else "raise --tokens"
+        raise UserError(
+            f"expected at least one batch of {batch_size} tokens per block; {self.windows} windows hold {held}; "
+            f"{advice}, or lower --train-batch-size to {held}"
+        )
+
     def block(self, number: int) -> dict[str, Float[Tensor, "token width"]]:
         """Block `number`, in shuffled order."""
         epoch, place = divmod(number, self.blocks_per_epoch)

@@ -1,92 +1,138 @@
-"""Which dictionaries to train, and the training pass."""
+"""The training pass: dictionaries on one forward pass, from a model and a corpus to folders of sae-lens."""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from llm_codes.configs.saes import SAETrainConfig
+from eval.errors import UserError, nearest
+from llm_codes.configs.inputs import HarvestOptions
+from llm_codes.configs.saes import DictionaryOptions, TrainingOptions
 from llm_codes.corpus import Corpus
-from llm_codes.lenses.saes.files import CONFIG
+from llm_codes.lenses.saes.files import CONFIG, load_sae
+from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import provenance_of
 from llm_codes.lenses.saes.memory import refuse_above, training_bytes
+from llm_codes.lenses.saes.places import specifications
+from llm_codes.lenses.saes.rows import TrainedDictionary
 from llm_codes.lenses.saes.saving import save_sae
-from llm_codes.lenses.saes.specification import SAESpec, parse_width
+from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.stream import ActivationStream
-from llm_codes.lenses.saes.training import Training, TrainingOptions
-from llm_codes.models import Model
-from llm_codes.sites import resolve_site
+from llm_codes.lenses.saes.training import Training
+from llm_codes.models import Model, load_model
 
 
-def middle_layer(model: Model, layer: int) -> int:
-    """The layer, -1 standing for the middle one."""
-    return model.n_layers // 2 if layer < 0 else layer
+def train_sae(
+    model: Any,
+    corpus: Corpus,
+    options: DictionaryOptions | None = None,
+    *,
+    training: TrainingOptions | None = None,
+    harvest_options: HarvestOptions | None = None,
+    folder: str | Path | None = None,
+    seed: int = 0,
+    **changes: Any,
+) -> SAEFolder:
+    """Train one dictionary of a model's activations.
+
+        train_sae("embedded", corpus, sites="mlp_out", layers=3, width="8x", tokens=200_000)
+
+    Args:
+        model: a `Model`, or what `load_model` opens. corpus: windows of `load_corpus`.
+        options, training, harvest_options: what is trained, how, and how the text is walked; defaults: the command's.
+        folder: where checkpoints and the dictionary go, and where a killed run continues (default: a temporary one).
+        changes: single options by name, of any of the three (`k=16`, `train_batch_size=256`, `exclude_positions=0`).
+
+    Raises:
+        UserError: an unknown option, with the nearest; options that make several dictionaries (see `train_saes`).
+    """
+    kinds = (options or DictionaryOptions(), training or TrainingOptions(), harvest_options or HarvestOptions())
+    asked, how, walk = with_changes(kinds, changes)
+    model = load_model(model)
+    specs = specifications(asked, model, seed)
+    if len(specs) != 1:
+        names = ", ".join(spec.name for spec in specs)
+        raise UserError(
+            f"expected options for one dictionary; got {len(specs)} ({names}); call train_saes, or name one"
+        )
+    place = Path(tempfile.mkdtemp(prefix="sae-")) if folder is None else Path(folder)
+    (made,) = train_saes(model, corpus, specs, place, how, harvest_options=walk, seed=seed)
+    return load_sae(made)
 
 
-def specs_of(config: SAETrainConfig, model: Model) -> list[SAESpec]:
-    """One specification per site and width."""
-    layer = middle_layer(model, config.layer)
-    target = resolve_site(model, config.site_out, layer) if config.site_out else None
-    out = []
-    for name in config.site:
-        site = resolve_site(model, name, layer)
-        for width in config.width:
-            out.append(
-                SAESpec(
-                    site.hook,
-                    site.width,
-                    parse_width(width, site.width),
-                    architecture=config.architecture,
-                    k=config.k,
-                    tied=config.tied,
-                    sparsity=config.sparsity,
-                    target_l0=config.target_l0,
-                    learning_rate=config.learning_rate,
-                    hook_out=target.hook if target else "",
-                    d_out=target.width if target else 0,
-                    seed=config.seed,
-                )
-            )
-    return out
+def with_changes(kinds: Sequence[Any], changes: dict[str, Any]) -> list[Any]:
+    """Several options objects, each with the changes that name one of its own fields.
+
+    Raises:
+        UserError: a name that none of them has, with the nearest.
+    """
+    own = [{field.name for field in fields(kind)} for kind in kinds]
+    for name in changes:
+        if not any(name in names for names in own):
+            raise UserError(f"unknown option {name!r}: {nearest(name, set().union(*own))}")
+    return [
+        replace(kind, **{name: value for name, value in changes.items() if name in names})
+        for kind, names in zip(kinds, own, strict=True)
+    ]
 
 
 def train_saes(
     model: Model,
     corpus: Corpus,
-    specs: list[SAESpec],
+    specs: Sequence[SAESpec],
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
-    block_windows: int = 64,
-    batch_size: int = 16,
+    harvest_options: HarvestOptions | None = None,
     seed: int = 0,
-    half: bool = False,
-    exclude_positions: int = 1,
-    max_memory_gb: float | None = None,
 ) -> list[Path]:
-    """Train (or continue) dictionaries on one pass; returns their sae-lens folders (`folder` itself for one)."""
-    folder = Path(folder)
-    refuse_above(max_memory_gb, training_bytes(model, corpus, specs, block_windows, batch_size, options), "sae train")
-    hooks = [hook for spec in specs for hook in (spec.hook, spec.hook_out) if hook]
+    """Train (or continue) dictionaries on one pass; returns their sae-lens folders (`folder` itself for one).
+
+    Raises:
+        UserError: before any work: too little memory or text, more features than tokens; see `Training`.
+    """
+    folder, options, walk = Path(folder), options or TrainingOptions(), harvest_options or HarvestOptions()
+    _check_tokens(corpus, specs, options)
+    needed = training_bytes(model, corpus, specs, options, walk.batch_size)
+    refuse_above(walk.max_memory_gb, needed, "sae train")
     stream = ActivationStream(
         model,
         corpus,
-        hooks,
-        windows=block_windows,
-        batch_size=batch_size,
-        exclude_positions=exclude_positions,
+        [hook for spec in specs for hook in (spec.hook, spec.hook_out) if hook],
+        windows=options.block_windows,
+        batch_size=walk.batch_size,
+        exclude_positions=walk.exclude_positions,
         seed=seed,
     )
-    trained = Training(stream, specs, folder, options or TrainingOptions(), model.device).run()
+    stream.check_batch(options.train_batch_size)
+    trained = Training(stream, specs, folder, options, model.device).run()
     places = [folder if len(trained) == 1 else folder / sae.spec.name for sae in trained]
     read = {key: value for key, value in corpus.describe().items() if key in ("source", "split", "sha256_of_tokens")}
-    provenance = {**provenance_of(model), "training_tokens": trained[0].tokens, "training_corpus": read}
+    words = {**provenance_of(model), "training_tokens": trained[0].tokens, "training_corpus": read}
     text = training_text(stream)
-    return [save_sae(sae, place, provenance, half=half, text=text) for sae, place in zip(trained, places, strict=True)]
+    return [
+        save_sae(sae, place, words, half=options.half, text=text) for sae, place in zip(trained, places, strict=True)
+    ]
+
+
+def _check_tokens(corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOptions) -> None:
+    """A dictionary with more features than tokens it ever sees learns them by heart."""
+    most = max(spec.n_features for spec in specs)
+    for count, what, advice in (
+        (options.tokens, "tokens to train on", "raise --tokens"),
+        (corpus.n_tokens, "tokens in the corpus", "read a longer --corpus"),
+    ):
+        if count < most:
+            raise UserError(
+                f"expected at least as many {what} as features ({most}); got {count}; {advice} or lower --width"
+            )
 
 
 def training_text(stream: ActivationStream, blocks: int = 2, rows: int = 8192) -> dict[str, Tensor]:
@@ -98,19 +144,18 @@ def training_text(stream: ActivationStream, blocks: int = 2, rows: int = 8192) -
     return {hook: torch.cat(some) for hook, some in parts.items()}
 
 
-def saved_quality(folder: Path) -> dict[str, Any]:
-    """What the metadata of a folder says of the saved dictionary on training text: `saved_l0`, `saved_fvu`, ..."""
-    words = json.loads((folder / CONFIG).read_text("utf-8"))["metadata"].get("saved", {})
-    return {f"saved_{key}": round(value, 6) for key, value in words.items()}
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
+def read_metrics(folder: Path) -> list[dict[str, object]]:
     """The log of a training run, line by line."""
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def last_metrics(lines: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
-    """The last line of the log for each dictionary."""
+def trained_rows(lines: Sequence[dict[str, Any]], specs: Sequence[SAESpec], places: Sequence[Path]) -> list[Any]:
+    """How each dictionary ended: the last line of its log, and what was saved."""
     newest = {line["sae"]: line for line in lines}
-    return [newest[name] for name in names if name in newest]
+    out = []
+    for spec, place in zip(specs, places, strict=True):
+        saved = json.loads((place / CONFIG).read_text("utf-8"))["metadata"]["saved"]
+        rounded = {f"saved_{key}": round(value, 6) for key, value in saved.items()}
+        out.append(TrainedDictionary.from_json({**newest[spec.name], **rounded}))
+    return out

@@ -25,105 +25,14 @@ import torch
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
 from eval.progress import progress_bar, say
-from eval.runs import atomic_path
 from eval.wandb_logging import wandb_log
-from llm_codes.lenses.saes.lens_step import LensTrainer
+from llm_codes.configs.saes import TrainingOptions
+from llm_codes.lenses.saes.checkpoints import Checkpoints, Place
 from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.trainers import TrainedSAE, make_trainer
 
 MAXIMUM_SKIPPED_IN_A_ROW = 20
-WARMUP_TOKENS = 102_400
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How long, how large, how safe.
-
-    tokens: activations seen; batch_size: tokens per step. on_nan: `skip` (and count) or `stop`.
-    checkpoint_every, log_every: steps; keep: checkpoints kept. wandb: Weights & Biases project to log to as well.
-    """
-
-    tokens: int = 1_000_000
-    batch_size: int = 1024
-    on_nan: str = "skip"
-    checkpoint_every: int = 200
-    log_every: int = 20
-    keep: int = 2
-    wandb: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes and intervals that mean nothing.
-
-        Raises:
-            UserError: one of them.
-        """
-        if self.on_nan not in ("skip", "stop"):
-            raise UserError(f"expected on_nan 'skip' or 'stop'; got {self.on_nan!r}; choose one of them")
-        sizes = {
-            "tokens to train on (--tokens)": self.tokens,
-            "tokens per training step (--train-batch-size)": self.batch_size,
-            "steps between checkpoints (--checkpoint-every)": self.checkpoint_every,
-            "steps between log lines": self.log_every,
-            "checkpoints kept (--keep)": self.keep,
-        }
-        for name, value in sizes.items():
-            if value < 1:
-                raise UserError(f"expected {name} of at least 1; got {value}; raise it")
-
-    @property
-    def total_steps(self) -> int:
-        return max(1, self.tokens // self.batch_size)
-
-
-@dataclass
-class TrainedSAE:
-    """A trained dictionary before it is written: its trainer, the scale of what it read and wrote, tokens seen."""
-
-    spec: SAESpec
-    trainer: Any
-    scale_in: float = 1.0
-    scale_out: float = 1.0
-    tokens: int = 0
-
-
-@dataclass
-class _Place:
-    """Where in the stream the run is, and what it has skipped."""
-
-    step: int = 0
-    block: int = 0
-    batch: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-
-
-def make_trainer(spec: SAESpec, options: TrainingOptions, device: str) -> Any:
-    """Our sparse step for TopK kinds and transcoders, sae-lens' classes for the rest.
-
-    Warm-up, decay and the dead window are shares of the run; warm-up ends after 100,000 tokens at the latest.
-    """
-    total = options.total_steps
-    warmup_steps = min(max(1, WARMUP_TOKENS // options.batch_size), total // 10)
-    dead_after = max(1, round(spec.dead_window * total))
-    if spec.architecture not in ("topk", "transcoder"):
-        return LensTrainer(spec, device, warmup_steps=warmup_steps, dead_after=dead_after)
-    step = StepOptions(
-        spec.d_in,
-        spec.n_features,
-        spec.k,
-        d_out=spec.d_out,
-        tied=spec.tied,
-        batch_topk=spec.is_transcoder,
-        learning_rate=spec.learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=total // 3,
-        total_steps=total,
-        auxiliary=spec.auxiliary,
-        dead_after=dead_after,
-        seed=spec.seed,
-    )
-    return TopKTrainer(step, device)
 
 
 @dataclass
@@ -146,17 +55,18 @@ class Training:
         """
         total = self.options.total_steps
         self.saes = [TrainedSAE(spec, make_trainer(spec, self.options, self.device)) for spec in self.specs]
-        self.place = _Place()
+        self.place = Place()
         self._terminated = False
         self.folder.mkdir(parents=True, exist_ok=True)
-        continued = self._restore()
+        self._kept = Checkpoints(self.folder, self.specs, self.options, self.device)
+        continued = self._kept.restore(self.saes, self.place)
         words = {"saes": [spec.as_json() for spec in self.specs], **vars(self.options)}
         with (
             wandb_log(self.options.wandb, words) as self._log_also,
             self._on_sigterm(),
             progress_bar(label="train", total=self.options.tokens, unit="tok") as bar,
         ):
-            bar.update(self.place.step * self.options.batch_size)
+            bar.update(self.place.step * self.options.train_batch_size)
             self._started, self._first = time.perf_counter(), self.place.step
             while self.place.step < total:
                 block = dict(self.stream.block(self.place.block))
@@ -165,7 +75,7 @@ class Training:
                     self._set_scales(block)
                 self._train_block(block, bar)
         for sae in self.saes:
-            sae.tokens = self.place.step * self.options.batch_size
+            sae.tokens = self.place.step * self.options.train_batch_size
         return self.saes
 
     def _check(self, block: dict[str, Tensor]) -> None:
@@ -182,10 +92,10 @@ class Training:
                         "take the width of the site"
                     )
         n_tokens = len(next(iter(block.values())))
-        if n_tokens < self.options.batch_size:
+        if n_tokens < self.options.train_batch_size:
             raise UserError(
-                f"expected at least one batch of {self.options.batch_size} tokens per block; got {n_tokens}; "
-                "lower --train-batch-size or raise --tokens"
+                f"expected at least one batch of {self.options.train_batch_size} tokens per block; got {n_tokens}; "
+                f"lower --train-batch-size to {n_tokens} or give larger blocks"
             )
 
     def _set_scales(self, block: dict[str, Tensor]) -> None:
@@ -199,7 +109,7 @@ class Training:
                 sae.trainer.center.copy_(_mean(block[sae.spec.hook]) * sae.scale_in)
 
     def _train_block(self, block: dict[str, Tensor], bar: Any) -> None:
-        size = self.options.batch_size
+        size = self.options.train_batch_size
         n_batches = len(next(iter(block.values()))) // size
         while self.place.batch < n_batches and self.place.step < self.options.total_steps:
             rows = slice(self.place.batch * size, (self.place.batch + 1) * size)
@@ -222,7 +132,7 @@ class Training:
         if last or self.place.step % self.options.log_every == 0:
             self._log(measured)
         if last or self._terminated or self.place.step % self.options.checkpoint_every == 0:
-            self._save()
+            self._kept.save(self.saes, self.place)
         if self._terminated:
             say(f"terminated at step {self.place.step}: saved; run the same command to continue")
             raise SystemExit(143)
@@ -243,7 +153,7 @@ class Training:
         where = f"block {self.place.block}, batch {self.place.batch - 1}"
         if self.options.on_nan == "skip" and self.place.skipped_in_a_row <= MAXIMUM_SKIPPED_IN_A_ROW:
             return
-        self._save()
+        self._kept.save(self.saes, self.place)
         row = self.place.skipped_in_a_row
         often = f" ({row} in a row)" if row > 1 else ""
         if diverged:
@@ -259,7 +169,7 @@ class Training:
 
     def _log(self, measured: list[dict[str, float]]) -> None:
         seconds = time.perf_counter() - self._started
-        rate = (self.place.step - self._first) * self.options.batch_size / max(seconds, 1e-9)
+        rate = (self.place.step - self._first) * self.options.train_batch_size / max(seconds, 1e-9)
         lines = []
         for sae, values in zip(self.saes, measured, strict=True):
             line = {"step": self.place.step, "sae": sae.spec.name, **{k: round(v, 6) for k, v in values.items()}}
@@ -268,56 +178,6 @@ class Training:
             log.writelines(json.dumps(line) + "\n" for line in lines)
         also = {f"{line['sae']}/{key}": value for line in lines for key, value in line.items() if key != "sae"}
         self._log_also(also, step=self.place.step)
-
-    def _fingerprint(self) -> str:
-        return json.dumps([[spec.as_json() for spec in self.specs], self.options.tokens, self.options.batch_size])
-
-    def _save(self) -> None:
-        """One file with everything; the oldest beyond `keep` go."""
-        from safetensors.torch import save_file
-
-        tensors = {}
-        for number, sae in enumerate(self.saes):
-            tensors |= {f"{number}/{name}": v.contiguous().clone() for name, v in sae.trainer.state().items()}
-            scales = torch.tensor([sae.scale_in, sae.scale_out], dtype=torch.float64)
-            tensors[f"{number}/scales"] = scales
-        words = {"place": json.dumps(vars(self.place)), "fingerprint": self._fingerprint()}
-        with atomic_path(self._folder() / f"step-{self.place.step:08d}.safetensors") as temporary:
-            save_file(tensors, temporary, metadata=words)
-        for old in self._checkpoints()[: -self.options.keep]:
-            old.unlink(missing_ok=True)
-
-    def _folder(self) -> Path:
-        return self.folder / "checkpoints"
-
-    def _checkpoints(self) -> list[Path]:
-        return sorted(self._folder().glob("step-*.safetensors")) if self._folder().is_dir() else []
-
-    def _restore(self) -> bool:
-        """Continue from the newest checkpoint; cut the log back to it."""
-        from safetensors import safe_open
-
-        found = self._checkpoints()
-        metrics = self.folder / "metrics.jsonl"
-        if found:
-            with safe_open(found[-1], "pt", device=self.device) as file:
-                words = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if words["fingerprint"] != self._fingerprint():
-                raise UserError(
-                    f"{self.folder} holds a training run with other settings; choose another --out or pass --overwrite"
-                )
-            for number, sae in enumerate(self.saes):
-                prefix = f"{number}/"
-                state = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-                sae.scale_in, sae.scale_out = state.pop("scales").tolist()
-                sae.trainer.load_state(state)
-            self.place = _Place(**json.loads(words["place"]))
-        if metrics.exists():
-            lines = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= self.place.step]
-            with atomic_path(metrics) as temporary:
-                temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        return bool(found)
 
     @contextlib.contextmanager
     def _on_sigterm(self) -> Iterator[None]:
@@ -335,14 +195,6 @@ class Training:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
-
-
-def _step_of(line: str) -> float:
-    """The step of a log line; a line that a kill cut short counts as never written."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
-        return float("inf")
 
 
 def _mean(activations: Tensor) -> Tensor:

@@ -67,4 +67,4 @@ def test_dictionary_quality_in_closed_form():
     assert found["fvu"].value == pytest.approx(0.25, rel=1e-5) and found["fvu_per_token"].value == pytest.approx(0.25)
     assert found["cosine"].value == pytest.approx(1) and found["l0"].value == 2
     assert found["dead_share"].value == pytest.approx(4 / 6)
-    assert quality.density_histogram()[0]["features"] == 4 and quality.density_histogram()[-1]["features"] == 2
+    assert quality.density_histogram()[0].features == 4 and quality.density_histogram()[-1].features == 2

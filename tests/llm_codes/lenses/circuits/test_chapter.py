@@ -7,17 +7,18 @@ import pytest
 from eval.claims import Claim
 from eval.measures.connectors.connector import ConnectorFit
 from eval.report.page import Page
+from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.chapter import reason_without_dictionaries, report_chapter
 from llm_codes.lenses.circuits.page import add_chapter
-from llm_codes.lenses.connectors.files import SHIPPED, chain_folder, open_chain, save_connector
+from llm_codes.lenses.connectors.files import chain_folder, open_chain, save_connector
 from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.connectors.scorecard import ROWS, Branch, connector_writes
 from llm_codes.lenses.connectors.study import train_connector
 from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.shipped import SHIPPED
 from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
-from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -34,7 +35,9 @@ def shipped(opened, tmp_path_factory):
     model, corpus = opened
     out = tmp_path_factory.mktemp("shipped")
     specs = [SAESpec(resolve_site(model, name, 1).hook, 64, 128, k=6) for name in ("mlp_in", "mlp_out")]
-    made = train_saes(model, corpus, specs, out, TrainingOptions(tokens=8 * 128, batch_size=128), block_windows=16)
+    made = train_saes(
+        model, corpus, specs, out, TrainingOptions(tokens=8 * 128, train_batch_size=128, block_windows=16)
+    )
     for name, path in zip(("mlp_in", "mlp_out"), made, strict=True):
         path.rename(out / name)
     first, second = load_sae(out / "mlp_in"), load_sae(out / "mlp_out")

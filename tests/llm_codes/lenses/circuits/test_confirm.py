@@ -10,6 +10,7 @@ import torch
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from llm_codes.__main__ import main
+from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.command import read_found, unread_windows
 from llm_codes.lenses.circuits.confirm import confirm_forms, summary
@@ -18,11 +19,10 @@ from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
-from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
-FIT = TrainingOptions(tokens=8 * 128, batch_size=128)
+FIT = TrainingOptions(tokens=8 * 128, train_batch_size=128, block_windows=16)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,7 @@ def opened(tiny_model_folder, text_folder, tmp_path_factory):
     corpus = load_corpus(str(text_folder), model.tokenizer, context=32, n_tokens=1500, split="all")
     out = tmp_path_factory.mktemp("chain")
     specs = [SAESpec(resolve_site(model, name, 1).hook, 64, 128, k=6) for name in ("mlp_in", "mlp_out")]
-    for name, path in zip(
-        ("mlp_in", "mlp_out"), train_saes(model, corpus, specs, out, FIT, block_windows=16), strict=True
-    ):
+    for name, path in zip(("mlp_in", "mlp_out"), train_saes(model, corpus, specs, out, FIT), strict=True):
         path.rename(out / name)
     save_connector(Connector.from_dense(torch.eye(128), torch.zeros(128), "relu"), out / "connector")
     return model, corpus, out

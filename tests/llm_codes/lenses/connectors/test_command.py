@@ -13,6 +13,7 @@ from eval.measures.connectors.connector import Connector, ConnectorFit, FeatureR
 from eval.report.page import Page
 from llm_codes.__main__ import main
 from llm_codes.configs.connectors import ConnectorTrainConfig
+from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.evaluation import evaluate_chain
 from llm_codes.lenses.circuits.graph import graph_json
@@ -28,7 +29,6 @@ from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import check_fits, check_pair
 from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
-from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -55,8 +55,8 @@ def folder(model, corpus, tmp_path_factory):
         SAESpec(after.hook, 64, 128, k=6),
         SAESpec(before.hook, 64, 128, architecture="transcoder", k=6, hook_out=after.hook, d_out=64),
     ]
-    options = TrainingOptions(tokens=16 * 128, batch_size=128)
-    made = train_saes(model, corpus, specs, out, options, block_windows=16)
+    options = TrainingOptions(tokens=16 * 128, train_batch_size=128, block_windows=16)
+    made = train_saes(model, corpus, specs, out, options)
     for name, path in zip(("in", "out", "transcoder"), made, strict=True):
         path.rename(out / name)
     return out

@@ -33,7 +33,7 @@ def inputs(tiny_model_folder, text_folder):
 @pytest.fixture(scope="module")
 def trained(inputs, tmp_path_factory):
     out = tmp_path_factory.mktemp("sae") / "run"
-    options = ["--site", "mlp_in,mlp_out", "--layer", "1", "--width", "2x", "--k", "6", "--split", "all"]
+    options = ["--sites", "mlp_in,mlp_out", "--layers", "1", "--width", "2x", "--k", "6", "--split", "all"]
     sizes = ["--tokens", "4096", "--train-batch-size", "128", "--block-windows", "16"]
     assert main(["sae", "train", *inputs, *options, *sizes, "--out", str(out)]) == 0
     return out
@@ -85,20 +85,20 @@ def test_a_dashboard_says_what_the_dictionary_does(inputs, trained):
     model = load_model(inputs[1])
     corpus = load_corpus(inputs[3], model.tokenizer, context=32, n_tokens=1500, split="all")
     sae = load_sae(trained / "blocks.1.mlp.hook_out-topk-128")
-    (entry,) = dashboards(model, sae, corpus, [int(dashboards(model, sae, corpus, count=3)[0]["feature"])])
+    (entry,) = dashboards(model, sae, corpus, [dashboards(model, sae, corpus, count=3)[0].feature])
     values, tokens = [], []
     for batch in corpus.batches(8):
         keep = keep_mask(batch, 1)
-        values.append(sae.encode(model.activations(batch.tokens, [sae.hook])[sae.hook][keep])[:, entry["feature"]])
+        values.append(sae.encode(model.activations(batch.tokens, [sae.hook])[sae.hook][keep])[:, entry.feature])
         tokens.append(batch.tokens[keep])
     value, token = torch.cat(values).numpy(), torch.cat(tokens).numpy()
-    assert entry["density"] == pytest.approx((value > 0).mean()) and entry["largest"] == pytest.approx(value.max())
-    assert sum(entry["histogram"]) == (value > 0).sum()
-    strongest = entry["contexts"][0]
-    assert strongest["value"] == pytest.approx(value.max(), abs=1e-4)
-    assert strongest["tokens"][strongest["at"]] == model.token_strings([int(token[value.argmax()])])[0]
+    assert entry.density == pytest.approx((value > 0).mean()) and entry.largest == pytest.approx(value.max())
+    assert sum(entry.histogram) == (value > 0).sum()
+    strongest = entry.contexts[0]
+    assert strongest.value == pytest.approx(value.max(), abs=1e-4)
+    assert strongest.tokens[strongest.at] == model.token_strings([int(token[value.argmax()])])[0]
     totals = np.bincount(token, weights=value, minlength=model.vocabulary_size)
-    assert entry["top"][0] == model.token_strings([int(totals.argmax())])[0]
+    assert entry.top[0] == model.token_strings([int(totals.argmax())])[0]
 
 
 def test_chosen_features_are_shown_and_an_unknown_one_is_one_line(inputs, trained, tmp_path, capsys):
@@ -120,21 +120,57 @@ def test_dashboards_of_a_silent_dictionary_are_refused(inputs, trained):
         dashboards(model, sae, corpus)
 
 
+TRANSCODER = ("--architecture", "transcoder")
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--checkpoint-every", "0"], "expected steps between checkpoints (--checkpoint-every) of at least 1; got 0"),
-        (["--train-batch-size", "0"], "expected tokens per training step (--train-batch-size) of at least 1; got 0"),
-        (["--block-windows", "0"], "expected windows per block (--block-windows) of at least 1; got 0; raise it"),
-        (["--keep", "0"], "expected checkpoints kept (--keep) of at least 1; got 0; raise it"),
-        (["--learning-rate", "0"], "expected a learning rate above 0; got 0.0; set --learning-rate to 3e-3"),
-        (["--site", "blocks.1.hook_mlp_in"], "got 'blocks.1.hook_mlp_in' (Cannot add hook blocks.1.hook_mlp_in"),
+        (["--checkpoint-every", "0"], "expected --checkpoint-every a whole number of at least 1; got 0; give a value"),
+        (["--train-batch-size", "1"], "expected --train-batch-size a whole number of at least 2; got 1; give a value"),
+        (["--block-windows", "0"], "expected --block-windows a whole number of at least 1; got 0; give a value"),
+        (["--keep", "0"], "expected --keep a whole number of at least 1; got 0; give a value in that range"),
+        (["--learning-rate", "0"], "expected --learning-rate a number above 0; got 0.0; give a value in that range"),
+        (["--architecture", "gated", "--sparsity", "nan"], "expected --sparsity a number above 0; got nan; give"),
+        (["--architecture", "gated", "--sparsity", "-1"], "expected --sparsity a number above 0; got -1.0; give"),
+        (
+            ["--architecture", "standard", "--target-l0", "128"],
+            "expected 0 <= target_l0 < 128 features; got 128; lower",
+        ),
+        (["--k", "128"], "expected 1 <= k < 128 features; got k=128; lower --k or widen the SAE"),
+        (["--width", "2x,128"], "--width 2x,128 makes blocks.1.mlp.hook_out-topk-128 twice; leave one out"),
+        (["--sites", "mlp_out,mlp_out"], "expected each value of --sites once; got 'mlp_out' twice; leave one out"),
+        (["--sites", "mlp_out,mlp_out@1"], "expected each site of --sites once; got mlp_out@1 twice; leave one out"),
+        (
+            ["--width", "64x"],
+            "expected at least as many tokens to train on as features (4096); got 2048; raise --tokens",
+        ),
+        (["--block-windows", "4"], "4 windows hold 124; set --block-windows to 34, or lower --train-batch-size to 124"),
+        (["--train-batch-size", "16384"], "; raise --tokens, or lower --train-batch-size to"),
+        (
+            ["--architecture", "transcoder"],
+            "expected --sites-out exactly for a transcoder; got --architecture transcoder with --sites-out empty; give",
+        ),
+        (
+            [*TRANSCODER, "--sites", "mlp_in@1", "--sites-out", "mlp_out@0"],
+            "expected one output in layer 1 for mlp_in@1; got mlp_out@0; name its kind alone",
+        ),
+        (
+            [*TRANSCODER, "--sites", "mlp_out", "--sites-out", "mlp_in"],
+            "expected an output that is computed after its input; got mlp_out@1 to mlp_in@1; exchange --sites",
+        ),
+        (
+            [*TRANSCODER, "--sites", "mlp_in", "--sites-out", "mlp_in"],
+            "expected an output that is computed after its input; got mlp_in@1 to mlp_in@1; exchange --sites",
+        ),
+        (["--sites", "blocks.1.hook_mlp_in"], "got 'blocks.1.hook_mlp_in' (Cannot add hook blocks.1.hook_mlp_in"),
         (["--wandb", "codes"], "expected the package wandb for --wandb; it is not installed; pip install"),
     ],
 )
 def test_bad_settings_of_training_are_one_line(inputs, tmp_path, capsys, monkeypatch, options, text):
     monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
-    sizes = ["--tokens", "2048", "--split", "all", "--width", "2x", "--k", "6", "--out", str(tmp_path / "run")]
+    sizes = ["--tokens", "2048", "--split", "all", "--width", "2x", "--k", "6", "--layers", "1"]
+    sizes += ["--out", str(tmp_path / "run")]
     assert main(["sae", "train", *inputs, *sizes, *options]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and text in errors[0]
@@ -189,3 +225,23 @@ def test_a_cut_prompt_says_how_much_is_shown(inputs, trained):
         count = len(model.encode(words))
         assert view["prompt_tokens_total"] == count and len(view["tokens"]) == min(count, 64)
         assert (f"first 64 of {count} tokens" in page.html({})) == (total is True)
+
+
+def test_old_names_of_flags_work_with_a_notice(inputs, tmp_path, capsys):
+    options = ["--site", "mlp_out", "--layer", "0", "--width", "2x", "--k", "6", "--split", "all", "--tokens", "2048"]
+    assert main(["sae", "train", *inputs, *options, "--out", str(tmp_path / "run")]) == 0
+    assert "--site is called --sites now; the old name works in this version" in capsys.readouterr().err
+
+
+def test_an_evaluation_is_read_back_and_not_measured_again(inputs, trained, tmp_path, monkeypatch):
+    sae = ["--sae", str(trained / "blocks.1.mlp.hook_out-topk-128"), "--split", "all", "--tokens", "640"]
+    command = ["sae", "eval", *inputs, *sae, "--dashboards", "2", "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    before = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    monkeypatch.setattr("llm_codes.lenses.saes.command.evaluated", None)
+    (tmp_path / "run" / "results.json").unlink()
+    assert main(command) == 0
+    after = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    assert {key: after[key] for key in after if key != "provenance"} == {
+        key: before[key] for key in before if key != "provenance"
+    }

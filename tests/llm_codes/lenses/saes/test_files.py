@@ -9,8 +9,9 @@ from eval.errors import UserError
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.__main__ import main
 from llm_codes.lenses.connectors.study import mlp_function
-from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.files import load_sae, open_dictionary
 from llm_codes.lenses.saes.matching import check_fits, check_pair
+from llm_codes.lenses.saes.shipped import load_dictionary
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -157,3 +158,32 @@ def test_a_dictionary_that_normalises_decodes_with_the_statistics_of_what_it_rea
     other = load_sae(lens_folder(tmp_path / "in", "blocks.1.mlp.hook_in"))
     with pytest.raises(UserError, match=f"features write in the model's units; sae has normalize_activations='{kind}'"):
         check_pair(check_fits(other, model), check_fits(sae, model))
+
+
+@pytest.mark.parametrize(
+    ("verb", "flags"),
+    [
+        ("sae eval", ["--sae"]),
+        ("connector train", ["--from", "--to"]),
+        ("circuit", ["--connector", "--from", "--to"]),
+    ],
+)
+def test_weights_that_are_not_finite_are_named(verb, flags, tmp_path, tiny_model_folder, capsys):
+    folder = str(lens_folder(tmp_path / "sae", "blocks.1.mlp.hook_in", broken=[("b_enc", float("nan"))]))
+    given = [part for flag in flags for part in (flag, folder)]
+    assert main([*verb.split(), "--model", str(tiny_model_folder), *given, "--out", str(tmp_path / "run")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "expected finite weights in sae; b_enc has 1 NaN or infinite of 96; train or copy it again" in line
+
+
+def test_a_dictionary_of_an_object_and_of_what_ships():
+    shipped = load_dictionary("embedded", site="mlp_out", layer=3)
+    assert shipped.hook == "blocks.3.mlp.hook_out" and shipped.direction(851).shape == (192,)
+    assert open_dictionary(shipped.sae).hook == shipped.hook and open_dictionary(shipped) is shipped
+    assert len(repr(shipped)) < 120 and "1536 features" in repr(shipped)
+    with pytest.raises(UserError, match=r"no dictionary ships at mlp_ou@3: did you mean mlp_out@3"):
+        load_dictionary("embedded", site="mlp_ou", layer=3)
+    with pytest.raises(UserError, match="unknown feature 1536: expected 0 to 1535; choose one of those"):
+        shipped.direction(1536)
+    with pytest.raises(UserError, match="expected a dictionary's folder or an SAE object of sae-lens; got int"):
+        open_dictionary(3)

@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
+from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.stream import ActivationStream
 from llm_codes.lenses.saes.study import train_saes, training_text
-from llm_codes.lenses.saes.training import TrainingOptions
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
         else SAESpec(after, 192, 384, kind, **settings)
         for kind in KINDS
     ]
-    options = TrainingOptions(tokens=60 * 256, batch_size=256)
+    options = TrainingOptions(tokens=60 * 256, train_batch_size=256)
     folders = train_saes(model, corpus, specs, tmp_path_factory.mktemp("saes"), options)
     text = training_text(ActivationStream(model, corpus, [before, after]))  # what it was measured on
     return dict(zip(KINDS, map(load_sae, folders), strict=True)), dict(zip(KINDS, folders, strict=True)), text

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from eval.errors import UserError
-from llm_codes.configs.saes import SAETrainConfig
+from llm_codes.configs.saes import SAETrainConfig, TrainingOptions
 from llm_codes.lenses.saes.specification import SAESpec, parse_width
-from llm_codes.lenses.saes.training import Training, TrainingOptions
+from llm_codes.lenses.saes.training import Training
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -45,7 +45,7 @@ def specs():
 
 
 def train(folder, tokens=64 * 40, broken=(), **options):
-    options = {"batch_size": 64, "checkpoint_every": 7, "log_every": 5} | options
+    options = {"train_batch_size": 64, "checkpoint_every": 7, "log_every": 5} | options
     return Training(Synthetic(broken), specs(), Path(folder), TrainingOptions(tokens=tokens, **options))
 
 
@@ -183,7 +183,7 @@ def test_checkpoints_are_kept_to_a_number_and_never_half_written(tmp_path):
 def test_widths_hooks_and_sizes_are_checked_before_the_first_step(tmp_path):
     def refused(spec, **options):
         Training(
-            Synthetic(), [spec], tmp_path / "x", TrainingOptions(**{"tokens": 640, "batch_size": 64} | options)
+            Synthetic(), [spec], tmp_path / "x", TrainingOptions(**{"tokens": 640, "train_batch_size": 64} | options)
         ).run()
 
     with pytest.raises(UserError, match="expected activations 13 wide at in; got 12; take the width of the site"):
@@ -191,7 +191,7 @@ def test_widths_hooks_and_sizes_are_checked_before_the_first_step(tmp_path):
     with pytest.raises(UserError, match="expected activations at elsewhere; the stream gives in, out"):
         refused(SAESpec("elsewhere", 12, 24, k=3))
     with pytest.raises(UserError, match="expected at least one batch of 512 tokens per block; got 256"):
-        refused(SAESpec("in", 12, 24, k=3), batch_size=512)
+        refused(SAESpec("in", 12, 24, k=3), train_batch_size=512)
     with pytest.raises(UserError, match="unknown SAE architecture 'topkk': did you mean"):
         SAESpec("in", 12, 24, architecture="topkk")
     with pytest.raises(UserError, match="expected hook_out and d_out exactly for a transcoder"):
@@ -204,12 +204,12 @@ def test_widths_hooks_and_sizes_are_checked_before_the_first_step(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"tokens": 0}, r"expected tokens to train on \(--tokens\) of at least 1; got 0; raise it"),
-        ({"batch_size": 0}, r"tokens per training step \(--train-batch-size\) of at least 1; got 0; raise it"),
-        ({"checkpoint_every": 0}, r"steps between checkpoints \(--checkpoint-every\) of at least 1; got 0; raise it"),
-        ({"keep": 0}, r"expected checkpoints kept \(--keep\) of at least 1; got 0; raise it"),
-        ({"log_every": 0}, "expected steps between log lines of at least 1; got 0; raise it"),
-        ({"on_nan": "ignore"}, "expected on_nan 'skip' or 'stop'; got 'ignore'; choose one of them"),
+        ({"tokens": 0}, "expected --tokens a whole number of at least 1; got 0; give a value in that range"),
+        ({"train_batch_size": 1}, "expected --train-batch-size a whole number of at least 2; got 1; give a value"),
+        ({"checkpoint_every": 0}, "expected --checkpoint-every a whole number of at least 1; got 0; give a value"),
+        ({"keep": 0}, "expected --keep a whole number of at least 1; got 0; give a value in that range"),
+        ({"log_every": 0}, "expected --log-every a whole number of at least 1; got 0; give a value in that range"),
+        ({"on_nan": "ignore"}, "unknown --on-nan 'ignore': .*expected one of skip, stop"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, text):
@@ -230,14 +230,14 @@ def test_specifications_that_mean_nothing_are_refused():
     with pytest.raises(UserError, match="expected a dead window above 0 and at most 1; got 0; give a share of the run"):
         SAESpec("in", 12, 24, k=3, dead_window=0)
     assert SAESpec("in", 12, 24, architecture="standard", target_l0=4).k == 32  # not used there
-    assert SAETrainConfig(out="x").learning_rate == SAESpec("in", 12, 64).learning_rate == 3e-3
+    assert SAETrainConfig(out="x").dictionary.learning_rate == SAESpec("in", 12, 64).learning_rate == 3e-3
 
 
 @pytest.mark.parametrize("on_nan", ["skip", "stop"])
 @pytest.mark.parametrize("architecture", ["topk", "standard"])
 def test_a_dictionary_that_diverges_is_not_called_a_broken_batch(tmp_path, architecture, on_nan):
     spec = SAESpec("in", 12, 24, k=3, architecture=architecture, target_l0=3, learning_rate=1e30)
-    options = TrainingOptions(tokens=64 * 80, batch_size=64, on_nan=on_nan, checkpoint_every=7)
+    options = TrainingOptions(tokens=64 * 80, train_batch_size=64, on_nan=on_nan, checkpoint_every=7)
     text = rf"expected a finite loss and gradient; got NaN or infinity from in-{architecture}-24 on finite activations"
     with pytest.raises(UserError, match=text) as stopped:
         Training(Synthetic(), [spec], tmp_path, options).run()
@@ -251,7 +251,7 @@ def test_twenty_one_broken_batches_in_a_row_name_the_activations(tmp_path):
         def block(self, number):
             return {name: value * (1 if number == 0 else float("nan")) for name, value in super().block(number).items()}
 
-    run = Training(Broken(), specs(), tmp_path, TrainingOptions(tokens=64 * 40, batch_size=64))
+    run = Training(Broken(), specs(), tmp_path, TrainingOptions(tokens=64 * 40, train_batch_size=64))
     with pytest.raises(UserError, match=r"expected finite activations; got NaN or infinity in block \d, .*21 in a row"):
         run.run()
 

@@ -1,0 +1,100 @@
+"""Checkpoints of a training run: everything a bitwise continuation needs, in one file; the last few are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eval.errors import UserError
+from eval.runs import atomic_path
+from llm_codes.configs.saes import TrainingOptions
+from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.trainers import TrainedSAE
+
+
+@dataclass
+class Place:
+    """Where in the stream the run is, and what it has skipped."""
+
+    step: int = 0
+    block: int = 0
+    batch: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints in a run folder, of these dictionaries under these options."""
+
+    folder: Path
+    specs: Sequence[SAESpec]
+    options: TrainingOptions
+    device: str
+
+    def _fingerprint(self) -> str:
+        size = self.options.train_batch_size
+        return json.dumps([[spec.as_json() for spec in self.specs], self.options.tokens, size])
+
+    def save(self, saes: Sequence[TrainedSAE], place: Place) -> None:
+        """One file with everything; the oldest beyond `keep` go."""
+        from safetensors.torch import save_file
+
+        tensors = {}
+        for number, sae in enumerate(saes):
+            tensors |= {f"{number}/{name}": v.contiguous().clone() for name, v in sae.trainer.state().items()}
+            tensors[f"{number}/scales"] = torch.tensor([sae.scale_in, sae.scale_out], dtype=torch.float64)
+        words = {"place": json.dumps(vars(place)), "fingerprint": self._fingerprint()}
+        with atomic_path(self.folder / "checkpoints" / f"step-{place.step:08d}.safetensors") as temporary:
+            save_file(tensors, temporary, metadata=words)
+        for old in self.found()[: -self.options.keep]:
+            old.unlink(missing_ok=True)
+
+    def found(self) -> list[Path]:
+        """Files of this run, oldest first."""
+        return sorted((self.folder / "checkpoints").glob("step-*.safetensors"))
+
+    def restore(self, saes: Sequence[TrainedSAE], place: Place) -> bool:
+        """Continue from the newest checkpoint (whether there is one); cut the log back to it.
+
+        Raises:
+            UserError: it is of other settings.
+        """
+        from safetensors import safe_open
+
+        found = self.found()
+        if found:
+            with safe_open(found[-1], "pt", device=self.device) as file:
+                words = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if words["fingerprint"] != self._fingerprint():
+                raise UserError(
+                    f"{self.folder} holds a training run with other settings; choose another --out or pass --overwrite"
+                )
+            for number, sae in enumerate(saes):
+                prefix = f"{number}/"
+                state = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+                sae.scale_in, sae.scale_out = state.pop("scales").tolist()
+                sae.trainer.load_state(state)
+            vars(place).update(json.loads(words["place"]))
+        self._cut_log(place.step)
+        return bool(found)
+
+    def _cut_log(self, step: int) -> None:
+        metrics = self.folder / "metrics.jsonl"
+        if metrics.exists():
+            lines = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            with atomic_path(metrics) as temporary:
+                temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    """The step of a log line; a line that a kill cut short counts as never written."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")

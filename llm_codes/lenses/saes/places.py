@@ -1,0 +1,92 @@
+"""Which dictionaries a command trains: sites paired by layer, widths, and what cannot be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from eval.errors import UserError
+from llm_codes.configs.saes import DictionaryOptions
+from llm_codes.lenses.saes.specification import SAESpec, parse_width
+from llm_codes.models import Model
+from llm_codes.sites import Site, resolve_sites
+
+
+def specifications(options: DictionaryOptions, model: Model, seed: int = 0) -> list[SAESpec]:
+    """One specification per site and width.
+
+    Raises:
+        UserError: a site twice, two widths that are one, no output in an input's layer or several, an output that is
+            computed before its input.
+    """
+    layers = str(model.n_layers // 2) if options.layers == "middle" else options.layers
+    sites = resolve_sites(model, options.sites, layers)
+    _once([site.name for site in sites], options.sites, "--sites")
+    pairs: Sequence[tuple[Site, Site | None]] = [(site, None) for site in sites]
+    if options.sites_out:
+        pairs = [(site, _target(model, site, options.sites_out)) for site in sites]
+        _check_order(model, pairs)
+    made = [_specification(options, site, target, width, seed) for site, target in pairs for width in options.width]
+    twice = [name for name, count in Counter(spec.name for spec in made).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"expected dictionaries of different widths at one site; --width {','.join(options.width)} makes "
+            f"{twice[0]} twice; leave one out"
+        )
+    return made
+
+
+def _specification(options: DictionaryOptions, site: Site, target: Site | None, width: str, seed: int) -> SAESpec:
+    return SAESpec(
+        site.hook,
+        site.width,
+        parse_width(width, site.width),
+        architecture=options.architecture,
+        k=options.k,
+        tied=options.tied,
+        sparsity=options.sparsity,
+        target_l0=options.target_l0,
+        learning_rate=options.learning_rate,
+        hook_out=target.hook if target else "",
+        d_out=target.width if target else 0,
+        auxiliary=options.auxiliary,
+        dead_window=options.dead_window,
+        seed=seed,
+    )
+
+
+def _once(found: Sequence[str], asked: Sequence[str], flag: str) -> None:
+    """`mlp_out,mlp_out@3` may name one place twice, which resolving drops without a word."""
+    plain = [name for name in asked if "@" not in name]
+    for name in asked:
+        kind = name.partition("@")[0]
+        if "@" in name and kind in plain and name in found:
+            raise UserError(f"expected each site of {flag} once; got {name} twice; leave one out")
+
+
+def _target(model: Model, site: Site, names: Sequence[str]) -> Site:
+    """The one output site in the layer of an input site."""
+    layer = str(site.layer)
+    found = [target for target in resolve_sites(model, names, layer) if target.layer == site.layer]
+    if len(found) != 1:
+        got = f"{', '.join(target.name for target in found)}" if found else f"{', '.join(names)}"
+        raise UserError(
+            f"expected one output in layer {site.layer} for {site.name}; got {got}; name its kind alone, e.g. "
+            "--sites-out mlp_out, or one per layer"
+        )
+    return found[0]
+
+
+def _check_order(model: Model, pairs: Sequence[tuple[Site, Site | None]]) -> None:
+    """Inputs are computed before their outputs, in this very model."""
+    hooks = [site.hook for pair in pairs for site in pair if site is not None]
+    order: list[str] = []
+    model.stream(torch.zeros(1, 2, dtype=torch.long), hooks, lambda hook, activation: order.append(hook))
+    for site, target in pairs:
+        if target is not None and order.index(site.hook) >= order.index(target.hook):
+            raise UserError(
+                f"expected an output that is computed after its input; got {site.name} to {target.name}; exchange "
+                "--sites and --sites-out"
+            )

@@ -1,0 +1,121 @@
+"""Results of the dictionaries' room: what training logged, what was saved, quality on held-out text, features."""
+
+from __future__ import annotations
+
+from eval.measures.dictionaries.dictionary_quality import DensityBin
+from eval.result_json import noted
+from eval.results import Result, result
+from eval.scores import Score
+
+
+@result
+class TrainedDictionary(Result):
+    """One dictionary at the end of its training.
+
+    sae: its name; step, loss, l0, fvu, dead_share, gradient_norm: of the last batch logged; skipped_batches: that were
+    not finite. saved_l0, saved_fvu, saved_silent_share: of the weights as written, on
+    `saved_n_tokens` of training text.
+    """
+
+    sae: str
+    step: int
+    loss: float
+    l0: float
+    fvu: float | None
+    dead_share: float
+    gradient_norm: float
+    skipped_batches: int
+    tokens_per_second: int
+    saved_l0: float
+    saved_fvu: float | None
+    saved_silent_share: float
+    saved_n_tokens: int
+
+
+@result
+class TrainedDictionaries(Result):
+    """`results.json` of `sae train`: each dictionary's folder with its specification, and how it ended."""
+
+    table = "last_metrics"
+    columns = ("sae", "step", "loss", "saved_l0", "saved_fvu", "saved_silent_share", "skipped_batches")
+
+    saes: tuple[dict[str, object], ...]
+    last_metrics: tuple[TrainedDictionary, ...]
+
+
+@result
+class Context(Result):
+    """A place where a feature fires: token texts, which of them fires (`at`), its activation."""
+
+    tokens: tuple[str, ...]
+    at: int
+    value: float
+
+
+@result
+class FeatureEntry(Result):
+    """One feature of a dictionary.
+
+    density: share of tokens it fires on; top: tokens that carry most of it; histogram: its activations in ten equal
+    bins from 0 to `largest`; contexts: where it fires most; promotes, demotes: tokens whose logits its vector raises
+    and lowers, where it writes to the residual stream.
+    """
+
+    feature: int
+    density: float
+    top: tuple[str, ...]
+    histogram: tuple[int, ...]
+    largest: float
+    contexts: tuple[Context, ...]
+    promotes: tuple[str, ...] | None = noted(None, when_set=True)
+    demotes: tuple[str, ...] | None = noted(None, when_set=True)
+
+
+@result
+class DictionaryEvaluation(Result):
+    """Quality of one dictionary on held-out documents; intervals are over documents.
+
+    l0: features active per token. fvu: unexplained variance, sums over tokens (0 is best); fvu_per_token: the same per
+    token, then averaged. cosine: of reconstruction and activation. dead_share: features that never fired here.
+    ce_original: nats per token; ce_delta: what the reconstruction costs; ce_recovered_zero, _mean: share of the
+    ablation's cost that it saves (1 is best). kl: of next-token distributions, nats.
+    """
+
+    sae: str
+    hook: str
+    hook_out: str
+    l0: Score
+    fvu: Score
+    fvu_per_token: Score
+    cosine: Score
+    dead_share: Score
+    ce_original: Score
+    ce_delta: Score
+    ce_recovered_zero: Score
+    ce_recovered_mean: Score
+    kl: Score
+    density: tuple[DensityBin, ...]
+    features: tuple[FeatureEntry, ...] = ()
+
+    def scores(self) -> dict[str, Score]:
+        """Every score by name, in the order of the table."""
+        found = {name: getattr(self, name) for name in SCORES}
+        return {name: score for name, score in found.items() if isinstance(score, Score)}
+
+    def __repr__(self) -> str:
+        lines = [f"{self.sae} at {self.hook}" + (f" to {self.hook_out}" if self.hook_out != self.hook else "")]
+        return "\n".join([*lines, *(f"  {name:18}{score}" for name, score in self.scores().items())])
+
+
+SCORES = (
+    "l0",
+    "fvu",
+    "fvu_per_token",
+    "cosine",
+    "dead_share",
+    "ce_original",
+    "ce_delta",
+    "ce_recovered_zero",
+    "ce_recovered_mean",
+    "kl",
+)

@@ -1,0 +1,52 @@
+"""What is trained: one dictionary under training, and the step that fits its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from llm_codes.configs.saes import TrainingOptions
+from llm_codes.lenses.saes.lens_step import LensTrainer
+from llm_codes.lenses.saes.specification import SAESpec
+
+WARMUP_TOKENS = 102_400
+
+
+@dataclass
+class TrainedSAE:
+    """A trained dictionary before it is written: its trainer, the scale of what it read and wrote, tokens seen."""
+
+    spec: SAESpec
+    trainer: Any
+    scale_in: float = 1.0
+    scale_out: float = 1.0
+    tokens: int = 0
+
+
+def make_trainer(spec: SAESpec, options: TrainingOptions, device: str) -> Any:
+    """Our sparse step for TopK kinds and transcoders, sae-lens' classes for the rest.
+
+    Warm-up, decay and the dead window are shares of the run; warm-up ends after 100,000 tokens at the latest.
+    """
+    total = options.total_steps
+    warmup_steps = min(max(1, WARMUP_TOKENS // options.train_batch_size), total // 10)
+    dead_after = max(1, round(spec.dead_window * total))
+    if spec.architecture not in ("topk", "transcoder"):
+        return LensTrainer(spec, device, warmup_steps=warmup_steps, dead_after=dead_after)
+    step = StepOptions(
+        spec.d_in,
+        spec.n_features,
+        spec.k,
+        d_out=spec.d_out,
+        tied=spec.tied,
+        batch_topk=spec.is_transcoder,
+        learning_rate=spec.learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=total // 3,
+        total_steps=total,
+        auxiliary=spec.auxiliary,
+        dead_after=dead_after,
+        seed=spec.seed,
+    )
+    return TopKTrainer(step, device)
