@@ -122,6 +122,8 @@ def _check_one(flag: str, value: Any, declared: Any, metadata: Any) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not (whole or (declared is float and isinstance(value, float) and math.isfinite(value))):
         raise UserError(f"expected {flag} {words}; got {value!r}; give a value in that range")
+    if whole and abs(value) > SEED_LIMIT:
+        raise UserError(f"expected {flag} {words}; got {value}, beyond 2^63; give a value in that range")
     low, high = limits.get("at_least"), limits.get("at_most")
     over, under = limits.get("above"), limits.get("below")
     inside = (low is None or value >= low) and (high is None or value <= high)

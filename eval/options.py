@@ -48,7 +48,8 @@ def option(
     """A field of an options class: its default, one line of help, its range.
 
     choices: the words allowed. at_least, above, at_most, below: the range of a number (of each item of a list);
-        floats are finite always.
+        floats are finite always, whole numbers below 2^63. A number without a lower limit is at least 0, or its own
+        default where that is less (-1 for "the usual one").
     empty, repeats: whether a list may be empty (always so where its default is) or hold a value twice.
     kind: what a word is, where more than its type is known: `device`, `layers` (an int or a list is made a word).
     formerly: older names of the flag; they work with a one-line notice.
@@ -56,6 +57,8 @@ def option(
         folder) may differ when a run is continued.
     positional: given by place (`compare RUN_A RUN_B`), not by flag; optional where it has a default.
     """
+    if at_least is None and above is None:
+        at_least = min([0, *_numbers(default)])
     metadata = {
         "help": help,
         "choices": tuple(choices),
@@ -68,6 +71,11 @@ def option(
         "positional": positional,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _numbers(default: Any) -> list[float]:
+    values = default if isinstance(default, tuple) else (default,)
+    return [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
 
 
 def nested(default: Options, *, prefix: str = "") -> Any:

