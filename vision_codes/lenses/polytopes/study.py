@@ -26,10 +26,10 @@ from eval.measures.statistics.rank_correlation import image_rank_correlation
 from eval.progress import say
 from eval.scores import Score
 from vision_codes.configs.polytopes import PolytopesConfig
-from vision_codes.lenses.polytopes.controls import CONTROLS, control
+from vision_codes.lenses.polytopes.controls import CONTROLS, control, why_dead
 from vision_codes.lenses.polytopes.density import choose_layers, layer_activations, layer_densities, noise_density
 from vision_codes.lenses.polytopes.patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
-from vision_codes.lenses.polytopes.paths import Paths, interpolation, scaling, scaling_summary
+from vision_codes.lenses.polytopes.paths import Paths, interpolation, interpolation_summary, scaling, scaling_summary
 from vision_codes.lenses.polytopes.slices import image_slice
 from vision_codes.models import VisionModel
 
@@ -99,10 +99,16 @@ class _Study:
     def __post_init__(self) -> None:
         self.path_layers = tuple(dict.fromkeys((self.layers[len(self.layers) // 2], self.layers[-2], self.layers[-1])))
         self.networks: dict[str, Program] = {"trained": self.program}
+        self.dead: dict[str, str] = {}
         if self.options.controls:
             for kind in CONTROLS:
-                module = control(self.model.module, kind, self.x, self.options.seed)
-                self.networks[kind] = trace(module, self.x[0], f"{self.model.name}, {kind}")
+                module = control(self.model.module, kind, self.x, self.options.seed, self.model.build)
+                program = trace(module, self.x[0], f"{self.model.name}, {kind}")
+                if (dead := why_dead(program, self.x, self.options.batch_size)) is None:
+                    self.networks[kind] = program
+                else:
+                    self.dead[kind] = dead
+                    say(f"control {kind!r} is {dead}")
         self.activations: dict[str, dict[str, Tensor]] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -113,6 +119,7 @@ class _Study:
             "image_size": self.model.image_size,
             "n_sites": len(self.program.sites),
             "n_units": self.program.n_units,
+            "dead_controls": self.dead,
             "piecewise_linear": not any(step.kind == "smooth" for step in self.program.sites),
         }
 
@@ -155,19 +162,7 @@ class _Study:
                 tail, layer, self.at(layer), self.labels, self.options.pairs, self.options.seed, **self.counting
             )
             self.artefacts.interpolations.append(paths)
-            for kind, path in paths.items():
-                rows.append(
-                    {
-                        "layer": layer,
-                        "pairs": kind,
-                        "counting": path.counting,
-                        "n_paths": len(path.length),
-                        "density": float(path.density.mean()),
-                        "density_se": float(path.density.std(ddof=1) / len(path.density) ** 0.5),
-                        "crossings": path.crossings.mean(0),
-                        "class_changes": float(path.class_changes().sum(1).mean()),
-                    }
-                )
+            rows += [interpolation_summary(path) for path in paths.values()]
         return rows
 
     def scaling(self) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.tracing import trace
 from vision_codes.__main__ import main
 from vision_codes.configs.polytopes import PolytopesConfig
-from vision_codes.lenses.polytopes.claims import _scaling_claims
+from vision_codes.lenses.polytopes.claims import _scaling_claims, documented
 from vision_codes.lenses.polytopes.command import balanced
 from vision_codes.lenses.polytopes.controls import CONTROLS, control
 from vision_codes.lenses.polytopes.density import choose_layers, layer_densities
@@ -126,6 +126,7 @@ def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images) 
         out="", pairs=3, samples=5, patches=200, slice_regions=60, exact_up_to=0, probes=4, controls=False
     )
     results, artefacts = polytopes(small, *images, config)
+    results |= documented(results, artefacts.trend)
     assert {"clusters", "density", "predictions", "scaling", "interpolation", "noise", "affine_maps"} <= set(results)
     assert {p["verdict"] for p in results["predictions"]} <= {"holds", "fails", "cannot tell"}
     assert set(results["predictions"][0]) == {"prediction", "verdict", "number", "ci"}
