@@ -69,7 +69,9 @@ def channel_vectors(
     with torch.no_grad():
         for batch in batches(x, batch_size):
             z = next(z for step, z in walk(program, batch) if step.name == chosen.name)
-            vectors = rearrange(z, "image channel row column -> (image row column) channel")
+            vectors = rearrange(
+                z, "image one channel row column -> (image one row column) channel"
+            )  # one: traced batch
             mine = keep[(keep >= start) & (keep < start + len(vectors))] - start
             start += len(vectors)
             if len(mine):

@@ -32,11 +32,11 @@ def test_random_biases_have_the_scale_of_the_signal_at_every_depth() -> None:
         for part in made.children():
             if isinstance(part, nn.Linear):
                 plain = signal @ part.weight.T
-                share = float(part.bias.std()) / float(plain.var(0, correction=0).mean().sqrt())
+                share = float(part.bias.detach().std()) / float(plain.var(0, correction=0).mean().sqrt())
                 assert 0.6 * BIAS_SHARE < share < 1.5 * BIAS_SHARE
             signal = part(signal)
     assert why_dead(trace(made, x[0]), x) is None
-    deep = np.array([float(p.bias.std()) for p in made.children() if isinstance(p, nn.Linear)])
+    deep = np.array([float(p.bias.detach().std()) for p in made.children() if isinstance(p, nn.Linear)])
     assert deep[-2] < 0.2 * deep[0], "signals shrink with depth here: a bias of fixed size would be all there is"
 
 
