@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from eval.results import Result, result
 from eval.scores import Score
 
 Verdict = Literal["holds", "fails", "cannot tell"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "fails", "cannot tell")
+Kind = Literal["statement of a source", "prediction of ours", "theorem", "self-test"]
+KINDS: tuple[Kind, ...] = ("statement of a source", "prediction of ours", "theorem", "self-test")
+COUNTED: tuple[Kind, ...] = ("statement of a source", "prediction of ours")
+"""Kinds that a tally counts: an identity that must hold, or a check of our own tools, says nothing about a source."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One statement of a source, put to the test.
+@result
+class Claim(Result):
+    """One statement, put to the test.
 
     claim: the statement, in one sentence.
     source: paper and place, e.g. `"MK section 2, Fig. 7a"`.
@@ -23,6 +27,8 @@ class Claim:
     verdict: `holds`, `fails` or `cannot tell`.
     interval: 95% interval of `measured`; standard_error: where that is the natural error; seeds/n: sample behind it.
     tolerance: how far from the prediction still counts as holding, in the units of `measured`.
+    kind: who says so. A `statement of a source` stands there in these words or numbers; a `prediction of ours` follows
+        from a reading of ours; a `theorem` must hold (data processing, an exact law); a `self-test` checks our tools.
     """
 
     claim: str
@@ -36,15 +42,29 @@ class Claim:
     seeds: int | None = None
     n: int | None = None
     note: str = ""
+    kind: Kind = "statement of a source"
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"expected a verdict of {VERDICTS}, got {self.verdict!r}")
+        if self.kind not in KINDS:
+            raise ValueError(f"expected a kind of {KINDS}, got {self.kind!r}")
         if self.measured is None and not self.note:
             raise ValueError(f"claim {self.claim!r} has no measured value; say why in `note`")
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
+    as_json = Result.to_json
+
+
+def tally(claims: Sequence[Claim]) -> str:
+    """`11 hold, 2 fail, 1 cannot tell` in words; what is no statement of a source or of ours stands apart."""
+    counted = [claim for claim in claims if claim.kind in COUNTED]
+    counts = {verdict: sum(claim.verdict == verdict for claim in counted) for verdict in VERDICTS}
+    words = f"{counts['holds']} hold, {counts['fails']} fail, {counts['cannot tell']} cannot tell"
+    apart = [claim for claim in claims if claim.kind not in COUNTED]
+    if not apart:
+        return words
+    passed = sum(claim.verdict == "holds" for claim in apart)
+    return f"{words} (apart: {passed} of {len(apart)} theorems and self-tests pass)"
 
 
 def judge_sign(score: Score, expected: Literal["above", "below"], threshold: float = 0.0) -> Verdict:
@@ -77,6 +97,7 @@ def claims_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
                 "prediction": claim.prediction,
                 "measured": measured,
                 "verdict": claim.verdict,
+                "kind": claim.kind,
                 "note": claim.note,
             }
         )

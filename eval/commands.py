@@ -23,7 +23,7 @@ from eval.config_files import expanded, toml_text
 from eval.errors import UserError, nearest
 from eval.exit_status import report, termination_is_an_interrupt
 from eval.flags import add_options, build, leaves
-from eval.options import RunConfig
+from eval.options import FolderConfig
 from eval.processes import check_device, check_environment, is_main_process, set_threads
 from eval.progress import set_verbosity, watch
 
@@ -98,7 +98,7 @@ def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
     for flag, leaf in leaves(type(config), config):
         if leaf.field.metadata.get("kind") == "device":
             check_device(flag, leaf.default)
-    if not isinstance(config, RunConfig):
+    if not isinstance(config, FolderConfig):
         return load_name(command.run)(config)
     from eval.runs import Run  # NumPy is not needed for --help
 
@@ -160,7 +160,7 @@ def main(package: str, description: str, commands: Sequence[Command], argv: Sequ
             if invocation is None:
                 return 0
             set_verbosity(quiet=invocation.quiet, verbose=invocation.verbose)
-            folder = Path(invocation.config.out) if isinstance(invocation.config, RunConfig) else None
+            folder = Path(invocation.config.out) if isinstance(invocation.config, FolderConfig) else None
             watch(invocation.command.verb)
             table = run_command(invocation.command, invocation.config, [f"python -m {package}", *arguments])
             if table and is_main_process():

@@ -1,55 +1,114 @@
 """What every toy experiment shares: measure, judge, draw, write the page and `results.json`.
 
-An experiment is four functions, all on plain dictionaries so that a finished measurement is kept in the
-run folder and figures and verdicts can be made again from it:
+An experiment is four functions around one typed result, so that a finished measurement is kept in the run folder as
+its JSON, and figures and verdicts can be made again from it:
 
-    measure(config) -> results              the numbers, JSON-ready
-    judge(results) -> [Claim, ...]          every claim as prediction, measurement, verdict
-    draw(run, results) -> {name: SavedFigure}
-    add_chapter(page, results, figures)     its chapter of a page
+    measure(options, seed=...) -> result
+    judge(result) -> [Claim, ...]           every claim as prediction, measurement, verdict
+    draw(run, result) -> {name: SavedFigure}
+    add_chapter(page, result, figures)      its chapter of a page
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from eval.claims import VERDICTS, Claim, Verdict, claims_rows
+from eval.claims import Claim, Verdict, claims_rows, tally
 from eval.progress import say
 from eval.report.figures import SavedFigure, drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
+from eval.results import Result, result
 from eval.runs import Run
+from eval.scores import Score
+
+ONE_MODEL = "one model says nothing about the spread"
+
+
+@result
+class Measurement(Result):
+    """Base of what an experiment measures.
+
+    warnings: what a reader should know of the setting, in sentences.
+    """
+
+    _: dataclasses.KW_ONLY
+    warnings: tuple[str, ...] = ()
+
+
+Measured = TypeVar("Measured", bound=Measurement)
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """The four functions of an experiment, one from each file of its room."""
+class Experiment(Generic[Measured]):
+    """The four functions of an experiment, one from each file of its room, and the class of its result."""
 
-    measure: Callable[[Any], dict[str, Any]]
-    judge: Callable[[dict[str, Any]], list[Claim]]
-    draw: Callable[[Run, dict[str, Any]], dict[str, SavedFigure]]
-    add_chapter: Callable[[Page, dict[str, Any], Mapping[str, SavedFigure]], None]
+    kind: type[Measured]
+    measure: Callable[..., Measured]
+    judge: Callable[[Measured], list[Claim]]
+    draw: Callable[[Run, Measured], dict[str, SavedFigure]]
+    add_chapter: Callable[[Page, Measured, Mapping[str, SavedFigure]], None]
 
 
-def within(measured: float, prediction: float, tolerance: float) -> Verdict:
-    """`holds` where the measurement is within the tolerance of the prediction, else `fails`."""
+@result
+class ExperimentResults(Result, Generic[Measured]):
+    """`results.json` of one experiment."""
+
+    claims: tuple[Claim, ...]
+    results: Measured
+
+
+def mean_score(values: Sequence[float]) -> Score:
+    """Mean over independent models with its normal 95% interval; of one model the interval is undefined."""
+    error = standard_error(values)
+    mean, n = math.fsum(values) / len(values), len(values)
+    if error is None:
+        return Score(mean, n=n, interval_reason=ONE_MODEL)
+    return Score(mean, mean - 1.96 * error, mean + 1.96 * error, n)
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Standard error of the mean over independent models; `None` for a single one."""
+    n = len(values)
+    if n < 2:
+        return None
+    mean = math.fsum(values) / n
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+
+
+def within(measured: float, prediction: float, tolerance: float | None) -> Verdict:
+    """`holds` where the measurement is within the tolerance of the prediction, else `fails`.
+
+    `cannot tell` where the tolerance is undefined, because it rests on the spread of a single model.
+    """
+    if tolerance is None:
+        return "cannot tell"
     return "holds" if abs(measured - prediction) <= tolerance else "fails"
 
 
-def separated(difference: float, standard_error: float, errors: float = 3.0) -> Verdict:
-    """Is a difference predicted to be positive so, by `errors` standard errors? Undecided in between."""
+def separated(difference: float, standard_error: float | None, errors: float = 3.0) -> Verdict:
+    """Is a difference predicted to be positive so, by `errors` standard errors? `cannot tell` in between."""
+    if standard_error is None:
+        return "cannot tell"
     if difference > errors * standard_error:
         return "holds"
     return "fails" if difference < -errors * standard_error else "cannot tell"
 
 
-def tally(claims: Sequence[Claim]) -> str:
-    """`11 hold, 2 fail, 1 cannot tell` in words."""
-    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
-    return f"{counts['holds']} hold, {counts['fails']} fail, {counts['cannot tell']} cannot tell"
+def times(factor: float, error: float | None) -> float | None:
+    """A multiple of a standard error, undefined where it is."""
+    return None if error is None else factor * error
+
+
+def combined(*errors: float | None) -> float | None:
+    """The standard error of a sum or difference of independent parts, undefined where one is."""
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) if len(known) == len(errors) else None
 
 
 def claims_table(claims: Sequence[Claim]) -> str:
@@ -61,19 +120,19 @@ def claims_table(claims: Sequence[Claim]) -> str:
     return f"{text_table(rows)}\n{tally(claims)}"
 
 
-def measure_kept(run: Run, name: str, experiment: Experiment, config: Any) -> dict[str, Any]:
+def measure_kept(run: Run, name: str, experiment: Experiment[Measured], options: Any, seed: int) -> Measured:
     """The experiment's results: read back where the run folder has them, else measured; warnings are said once."""
 
-    def compute() -> dict[str, Any]:
+    def compute() -> Any:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            results = experiment.measure(config)
-        texts = list(dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning))
+            found = experiment.measure(options, seed=seed)
+        texts = tuple(dict.fromkeys(str(item.message) for item in caught if item.category is UserWarning))
         for text in texts:
             say(f"warning: {text}")
-        return {**results, "warnings": texts}
+        return dataclasses.replace(found, warnings=texts).to_json()
 
-    return run.item(name, compute, of=(experiment.measure.__module__,))
+    return experiment.kind.from_json(run.item(name, compute, of=(experiment.measure.__module__,)))
 
 
 def claims_chapter(page: Page, claims: Sequence[Claim]) -> None:
@@ -83,19 +142,19 @@ def claims_chapter(page: Page, claims: Sequence[Claim]) -> None:
     section.table(claims_rows(claims), caption="measured +- standard error, or [95% interval]")
 
 
-def run_experiment(experiment: Experiment, name: str, title: str, config: Any, run: Run) -> str:
+def run_experiment(experiment: Experiment, name: str, title: str, options: Any, seed: int, run: Run) -> str:
     """Measure, judge, draw, write page and results; returns the short table for stdout."""
-    results = measure_kept(run, name, experiment, config)
-    claims = experiment.judge(results)
-    page = Page(title, f"seed {config.seed}; every number below is also in results.json")
+    found = measure_kept(run, name, experiment, options, seed)
+    claims = experiment.judge(found)
+    page = Page(title, f"seed {seed}; every number below is also in results.json")
     claims_chapter(page, claims)
-    experiment.add_chapter(page, results, drawn(experiment.draw, run, results))
+    experiment.add_chapter(page, found, drawn(experiment.draw, run, found))
     write_claims(run, claims)
-    run.finish({"claims": [claim.as_json() for claim in claims], "results": results})
+    run.finish(ExperimentResults(tuple(claims), found).to_json())
     page.write(run)
     return claims_table(claims)
 
 
 def write_claims(run: Run, claims: Sequence[Claim]) -> None:
     """The claims as a table for other programs."""
-    run.write_text("tables/claims.csv", csv_text([claim.as_json() for claim in claims]))
+    run.write_text("tables/claims.csv", csv_text([claim.to_json() for claim in claims]))

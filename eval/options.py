@@ -113,14 +113,26 @@ def chosen(kind: type[Chosen], options: Chosen | None, changes: dict[str, Any]) 
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(Options):
+class FolderConfig(Options):
     """What every command that writes a run folder takes."""
 
     out: str = option(help="run folder; the same command on the same folder continues", identity=False)
-    seed: int = option(0, "seed of every random draw", at_least=0, at_most=SEED_LIMIT)
-    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps", kind="device")
     threads: int = option(0, "CPU threads (0: all usable cores)", at_least=0, identity=False)
     overwrite: bool = option(False, "start again in a folder that holds a run", identity=False)
     reuse_stale: bool = option(
         False, "accept finished pieces that other code made, or from other inputs, as they are", identity=False
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeededConfig(FolderConfig):
+    """A run that draws random numbers, on the CPU."""
+
+    seed: int = option(0, "seed of every random draw", at_least=0, at_most=SEED_LIMIT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(SeededConfig):
+    """A run with a model on a device: a verb without one takes `SeededConfig`, one without chance `FolderConfig`."""
+
+    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps", kind="device")

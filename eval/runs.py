@@ -27,7 +27,7 @@ import numpy as np
 
 from eval.errors import UserError
 from eval.files import atomic_path, json_ready, json_text
-from eval.options import RunConfig
+from eval.options import FolderConfig
 from eval.processes import is_main_process, usable_cores, world_size
 from eval.run_folder import INPUTS, OpenFolder
 from eval.run_identity import Origin, code_of, identity, module_of, platform_name, short_hash, versions
@@ -76,7 +76,7 @@ class Run:
             self.pieces.any_origin = found.get("status") != "running"
 
     @classmethod
-    def open(cls, config: RunConfig, command: Sequence[str] = (), modules: Sequence[str] = ()) -> Run:
+    def open(cls, config: FolderConfig, command: Sequence[str] = (), modules: Sequence[str] = ()) -> Run:
         """Open or continue the run in `config.out`.
 
         Raises `UserError` for a folder with another configuration (the difference is named), a folder that holds

@@ -7,51 +7,63 @@ interruption), and writes the table, figures, one page and `results.json`.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from eval.claims import Claim
-from eval.errors import known_name
-from eval.experiment import Experiment, claims_chapter, claims_table, measure_kept, write_claims
+from eval.experiment import Experiment, Measurement, claims_chapter, claims_table, measure_kept, write_claims
+from eval.options import Options
 from eval.progress import say
 from eval.report.figures import drawn
 from eval.report.page import Page
+from eval.results import Result, result
 from eval.runs import Run
-from toy.configs.claims import ClaimsConfig
+from toy.configs.claims import NAMES, ClaimsConfig
 
 EXPERIMENTS = {
-    "capacity": ("toy.capacity.command", "toy.configs.capacity", "CapacityConfig"),
-    "incidental": ("toy.incidental.command", "toy.configs.incidental", "IncidentalConfig"),
-    "superposition": ("toy.superposition.command", "toy.configs.superposition", "SuperpositionConfig"),
-    "dropout-channel": ("toy.dropout_channel.command", "toy.configs.dropout_channel", "DropoutChannelConfig"),
-    "one-way": ("toy.one_way.command", "toy.configs.one_way", "OneWayConfig"),
-    "spectra": ("toy.spectra.command", "toy.configs.spectra", "SpectraConfig"),
+    "capacity": ("toy.capacity.command", "toy.configs.capacity", "CapacityOptions"),
+    "incidental": ("toy.incidental.command", "toy.configs.incidental", "IncidentalOptions"),
+    "superposition": ("toy.superposition.command", "toy.configs.superposition", "SuperpositionOptions"),
+    "dropout-channel": ("toy.dropout_channel.command", "toy.configs.dropout_channel", "DropoutChannelOptions"),
+    "one-way": ("toy.one_way.command", "toy.configs.one_way", "OneWayOptions"),
+    "spectra": ("toy.spectra.command", "toy.configs.spectra", "ToySpectraOptions"),
 }
-"""Command module, configuration module and class, in the order of the page."""
+"""Command module, module and class of the options."""
 
 
-def experiment_of(name: str) -> Experiment:
+@result
+class ClaimsResult(Result):
+    """`results.json` of `python -m toy claims`: every claim, and what each experiment measured."""
+
+    table = "claims"
+    columns = ("verdict", "claim", "measured")
+
+    claims: tuple[Claim, ...]
+    experiments: Mapping[str, Measurement]
+
+
+def experiment_of(name: str) -> Experiment[Any]:
     """The experiment's four functions."""
     return importlib.import_module(EXPERIMENTS[name][0]).EXPERIMENT
 
 
-def configuration(name: str, *, full: bool, seed: int, out: str) -> Any:
-    """The experiment's configuration at the default or at the papers' size."""
+def options_of(name: str, *, full: bool = False) -> Options:
+    """The experiment's options at the default or at the papers' size."""
     module = importlib.import_module(EXPERIMENTS[name][1])
-    return getattr(module, EXPERIMENTS[name][2])(out=out, seed=seed, **(module.FULL if full else {}))
+    return getattr(module, EXPERIMENTS[name][2])(**(module.FULL if full else {}))
 
 
-def measure_all(config: ClaimsConfig, run: Run) -> dict[str, dict[str, Any]]:
+def measure_all(config: ClaimsConfig, run: Run) -> dict[str, Measurement]:
     """Results of every chosen experiment by name."""
-    names = [known_name(name, EXPERIMENTS, "experiment") for name in config.only] or list(EXPERIMENTS)
     results = {}
-    for name in names:
+    for name in config.only or NAMES:
         say(f"claims: {name}")
-        chosen = configuration(name, full=config.full, seed=config.seed, out=config.out)
-        results[name] = measure_kept(run, name, experiment_of(name), chosen)
+        options = options_of(name, full=config.full)
+        results[name] = measure_kept(run, name, experiment_of(name), options, config.seed)
     return results
 
 
-def judge_all(results: dict[str, dict[str, Any]]) -> list[Claim]:
+def judge_all(results: Mapping[str, Measurement]) -> list[Claim]:
     """Every claim, in the order of the page."""
     return [claim for name in results for claim in experiment_of(name).judge(results[name])]
 
@@ -67,6 +79,6 @@ def command(config: ClaimsConfig, run: Run) -> str:
         experiment = experiment_of(name)
         experiment.add_chapter(page, measured, drawn(experiment.draw, run, measured))
     write_claims(run, claims)
-    run.finish({"claims": [claim.as_json() for claim in claims], "experiments": results})
+    run.finish(ClaimsResult(tuple(claims), results).to_json())
     page.write(run)
     return claims_table(claims)

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from eval.report.figures import SavedFigure
 from eval.report.tables import cell, columns_of
+from eval.results import Result
 from eval.runs import Run, json_ready
 
 ASSETS = Path(__file__).parent / "assets"
@@ -68,6 +69,10 @@ class Section:
         template = Markup('<div class="scroll"><table><caption>{}</caption><thead><tr>{}</tr></thead>{}</table></div>')
         self.blocks.append(template.format(caption, head, Markup("<tbody>{}</tbody>").format(body)))
         return self
+
+    def results(self, rows: Sequence[Result], columns: Sequence[str] | None = None, caption: str = "") -> Section:
+        """A table of typed results, one a row, under the keys of their JSON."""
+        return self.table([row.to_json() for row in rows], columns, caption)
 
     def details(self, summary: str, body: Markup) -> Section:
         """A block that opens on a click."""

@@ -9,7 +9,8 @@ import pytest
 
 import toy.claims
 from eval.claims import VERDICTS
-from eval.runs import Run, json_ready
+from eval.result_json import to_json
+from eval.runs import Run
 from toy.__main__ import main
 from toy.capacity.command import EXPERIMENT
 from toy.configs.claims import ClaimsConfig
@@ -48,12 +49,12 @@ CONTRACT = {"claim", "source", "prediction", "measured", "standard_error", "tole
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = toy.claims.configuration
+    usual = toy.claims.options_of
 
-    def small(name: str, **options):
-        return dataclasses.replace(usual(name, **options), **TINY[name])
+    def small(name: str, **size):
+        return dataclasses.replace(usual(name, **size), **TINY[name])
 
-    monkeypatch.setattr(toy.claims, "configuration", small)
+    monkeypatch.setattr(toy.claims, "options_of", small)
 
 
 def run(folder: Path, *more: str) -> dict:
@@ -76,7 +77,7 @@ def test_claims_from_end_to_end(tiny: None, tmp_path: Path, capsys: pytest.Captu
     assert "weights-movie" in page and "http://" not in page.replace("http://www.w3.org", "")
     assert (tmp_path / "a" / "figures" / "incidental-counts.pdf").exists()
     again = toy.claims.measure_all(ClaimsConfig(out=str(tmp_path / "b")), Run(tmp_path / "b"))
-    assert json_ready(again) == results["experiments"]
+    assert to_json(again) == results["experiments"]
 
 
 def test_a_finished_experiment_is_not_measured_again(
@@ -96,15 +97,43 @@ def test_a_finished_experiment_is_not_measured_again(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["claims", "--only", "capasity"], "unknown experiment 'capasity': did you mean capacity"),
+        (["claims", "--only", "capasity"], "unknown --only 'capasity': did you mean capacity"),
+        (["claims", "--only", "capacity,capacity"], "expected each value of --only once; got 'capacity' twice"),
         (["incidental", "--sizes", "16"], "expected a size as FEATURESxHIDDEN; got '16'"),
-        (["incidental", "--sizes", "16x0"], "expected m a whole number >= 1; got 0"),
+        (["incidental", "--sizes", "16x0"], "expected a size of at least 2 features and 1 hidden unit; got '16x0'"),
         (["incidental", "--sizes", "2000000x2000000"], "GiB are available; lower the number of features"),
-        (["superposition", "--n-features", "0"], "expected n a whole number >= 2; got 0"),
-        (["superposition", "--entropies", "0"], "expected H > 0 bits; got 0"),
-        (["dropout-channel", "--dropout", "1.5"], "expected D in [0, 1); got 1.5"),
-        (["capacity", "--sparsity", "2"], "expected S in [0, 1]; got 2"),
+        (["incidental", "--row-hidden", "1000000000000"], "32 rows of 1000000000000 hidden units"),
+        (["incidental", "--noise-seeds", "1000000000000"], "1000000000000 models of 8 features"),
+        (["incidental", "--l1", "nan"], "expected --l1 a number of at least 0; got nan"),
+        (["incidental", "--noise", "laplas"], "unknown --noise 'laplas': did you mean laplace"),
+        (["incidental", "--noises", ","], "expected at least one value for --noises; got an empty list"),
+        (["superposition", "--n-features", "0"], "expected --n-features a whole number of at least 2; got 0"),
+        (["superposition", "--entropies", "0"], "expected --entropies a number above 0; got 0"),
+        (["superposition", "--phase-resolution", "1000000"], "a phase diagram of 1000000 x 1000000 cells"),
+        (["superposition", "--seeds", "1000000000000"], "14000000000000 models of 120 features"),
+        (["dropout-channel", "--dropout", "1.5"], "expected --dropout a number of at least 0 and below 1; got 1.5"),
+        (["dropout-channel", "--samples", "1000000000000"], "expected 1000000000000 messages to fit into memory"),
+        (["dropout-channel", "--self-test-samples", "1000000000000"], "1000000000000 self-test pairs to fit"),
+        (["dropout-channel", "--seeds", "1000000000000"], "2000000000000 networks of width 24"),
+        (["dropout-channel", "--bits", "30"], "expected --bits at most --width; got 30 bits and 24 neurons"),
+        (["dropout-channel", "--estimator", "mien"], "unknown --estimator 'mien': did you mean mine"),
+        (["capacity", "--sparsity", "2"], "expected --sparsity a number of at least 0 and at most 1; got 2"),
+        (["capacity", "--sparsity", "nan"], "expected --sparsity a number of at least 0 and at most 1; got nan"),
+        (["capacity", "--dropouts", ","], "expected at least one value for --dropouts; got an empty list"),
+        (["capacity", "--trials", "1000000000000"], "1000000000000 cascades of width 40 to fit into memory"),
+        (["capacity", "--message", "41"], "expected --message at most --width; got 41 and 40"),
+        (["capacity", "--device", "cpu"], "unrecognized arguments: --device cpu"),
         (["one-way", "--prime-sets", "4+6"], "expected primes; got 4, which is not prime"),
+        (["one-way", "--prime-sets", "5+5"], "expected distinct primes; got 5 twice"),
+        (["one-way", "--prime-sets", ","], "expected at least one value for --prime-sets; got an empty list"),
+        (["one-way", "--prime-sets", "5", "--held-out", ".99"], "expected --held-out to leave 2 triples for training"),
+        (["one-way", "--steps", "0"], "expected --steps a whole number of at least 1; got 0"),
+        (["one-way", "--steps", "-1"], "expected --steps a whole number of at least 1; got -1"),
+        (["one-way", "--width", "1000000000"], "triples of primes up to 23 to fit into memory"),
+        (["spectra", "--sparsities", ","], "expected at least one value for --sparsities; got an empty list"),
+        (["spectra", "--sparsities", "0.5,1"], "expected --sparsities a number of at least 0 and below 1; got 1"),
+        (["spectra", "--samples", "1000000000000"], "1000000000000 inputs of 60 features to fit into memory"),
+        (["spectra", "--seed", "-1"], "expected --seed a whole number of at least 0 and at most 2^63 - 1; got -1"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr(

@@ -11,38 +11,16 @@ assumed: it is done, and the decoded word is compared.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.errors import UserError
 from eval.measures.information.capacity import cascade_dropout, reencoding_failure
+from toy.capacity.results import Cascade
+from toy.configs.capacity import LARGEST_WIDTH as PRIME
 from toy.safeguards import check_count, check_memory, check_share
-
-PRIME = 257
-
-
-@dataclass(frozen=True)
-class CascadeResult:
-    """What survives, layer by layer, beside the laws of `eval.measures.information.capacity`."""
-
-    layers: tuple[int, ...]
-    surviving: tuple[float, ...]
-    """Uncoded: share of symbols that were never erased."""
-    surviving_law: tuple[float, ...]
-    surviving_error: tuple[float, ...]
-    failed: tuple[float, ...]
-    """Re-encoded: share of messages lost."""
-    failed_law: tuple[float, ...]
-    failed_error: tuple[float, ...]
-    wrong: int
-    """Decoded words that differ from what was sent; must be 0."""
-
-    def largest_deviation(self, name: str) -> float:
-        """Largest |simulated - law| in standard errors of the law; ``surviving`` or ``failed``."""
-        rows = zip(getattr(self, name), getattr(self, f"{name}_law"), getattr(self, f"{name}_error"), strict=True)
-        return max((abs(a - b) / error for a, b, error in rows if error > 0), default=0.0)
 
 
 def reed_solomon(points: Int[np.ndarray, "trial k"], values: Int[np.ndarray, "trial k"], width: int) -> np.ndarray:
@@ -72,7 +50,7 @@ def _reencode(
 
 def simulate(
     width: int, message: int, dropout: float, n_layers: int, trials: int, *, seed: int = 0, decoded: int = 200
-) -> CascadeResult:
+) -> Cascade:
     """Send messages through ``n_layers`` of dropout, uncoded and re-encoded at every layer.
 
     Args:
@@ -109,18 +87,32 @@ def simulate(
 
 def _beside_the_laws(
     surviving: list[float], failed: list[float], wrong: int, sizes: tuple[int, int, float, int]
-) -> CascadeResult:
+) -> Cascade:
     width, message, dropout, trials = sizes
     layers = tuple(range(1, len(surviving) + 1))
     kept = [1 - cascade_dropout(dropout, n) for n in layers]
     failure = [reencoding_failure(width, message, dropout, n) for n in layers]
-    return CascadeResult(
+    kept_error = [math.sqrt(p * (1 - p) / (trials * width)) for p in kept]
+    failure_error = [math.sqrt(p * (1 - p) / trials) for p in failure]
+    return Cascade(
         layers,
         tuple(surviving),
         tuple(kept),
-        tuple(math.sqrt(p * (1 - p) / (trials * width)) for p in kept),
+        tuple(kept_error),
         tuple(failed),
         tuple(failure),
-        tuple(math.sqrt(p * (1 - p) / trials) for p in failure),
+        tuple(failure_error),
         wrong,
+        width,
+        message,
+        dropout,
+        trials,
+        surviving_deviation=largest_deviation(surviving, kept, kept_error),
+        failed_deviation=largest_deviation(failed, failure, failure_error),
     )
+
+
+def largest_deviation(simulated: Sequence[float], law: Sequence[float], error: Sequence[float]) -> float:
+    """Largest |simulated - law| in standard errors of the law; 0 where no error is positive."""
+    rows = zip(simulated, law, error, strict=True)
+    return max((abs(a - b) / scale for a, b, scale in rows if scale > 0), default=0.0)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 from eval.claims import Claim
 from eval.experiment import within
+from toy.capacity.results import (
+    CapacityResult,
+    Cascade,
+    CompressionRate,
+    DepthCurve,
+    FiniteWidth,
+    NeuronCapacity,
+    PowerLawLoss,
+)
 
 MK = "Marshall & Kirchner 2023 (MK)"
 
@@ -13,50 +23,53 @@ MK = "Marshall & Kirchner 2023 (MK)"
 REFERENCE_RATES = {8.0: 0.159, 16.0: 0.129, 32.0: 0.115}
 
 
-def judge(results: dict[str, Any]) -> list[Claim]:
+def judge(found: CapacityResult) -> list[Claim]:
     """Closed forms against the oracle, printed forms against exact ones, cascades against their laws."""
-    rows, cascade = results["dropout_capacities"], results["cascade"]
+    rows, cascade = found.dropout_capacities, found.cascade
+    known = [row for row in found.compression_rates if row.sparsity == 0.9 and row.entropy in REFERENCE_RATES]
     return [
-        *[_rate_claim(row) for row in results["compression_rates"] if row["S"] == 0.9 and row["H"] in REFERENCE_RATES],
+        *[_rate_claim(row) for row in known],
         _oracle_claim(rows),
         _flagged_claim(rows),
-        *[_depth_claim(results["depth"], bits) for bits in dict.fromkeys(row["bits"] for row in results["depth"])],
+        *[_depth_claim(found.depth, bits) for bits in dict.fromkeys(row.bits for row in found.depth)],
         _cascade_claim(cascade, "surviving", "Without re-encoding symbols survive as (1-D)^N"),
         _cascade_claim(cascade, "failed", "With re-encoding messages are lost as the binomial tail says"),
-        _width_claim(results["widths"]),
-        *_power_law_claims(results["power_law"][-1]),
+        _width_claim(found.widths),
+        *_power_law_claims(found.power_law[-1]),
     ]
 
 
-def _rate_claim(row: dict[str, Any]) -> Claim:
-    expected = REFERENCE_RATES[row["H"]]
+def _rate_claim(row: CompressionRate) -> Claim:
+    expected = REFERENCE_RATES[row.entropy]
     return Claim(
-        claim=f"The compression rate at S=.9 and H={row['H']:g} bits is {expected}",
+        claim=f"The compression rate at S=.9 and H={row.entropy:g} bits is {expected}",
         source=f"{MK} eq. 1",
         prediction=str(expected),
-        measured=row["R"],
+        measured=row.rate,
         tolerance=5e-4,
-        verdict=within(row["R"], expected, 5e-4),
+        kind="self-test",
+        verdict=within(row.rate, expected, 5e-4),
         note="closed form, no seeds",
     )
 
 
-def _oracle_claim(rows: list[dict[str, Any]]) -> Claim:
-    worst = max(row["difference"] for row in rows)
+def _oracle_claim(rows: Sequence[NeuronCapacity]) -> Claim:
+    worst = max(row.difference for row in rows)
     return Claim(
         claim="The closed form of the dropout capacity is exact",
         source="closed form here; oracle Blahut-Arimoto",
         prediction="0 difference in bits",
         measured=worst,
         tolerance=1e-5,
+        kind="self-test",
         verdict=within(worst, 0, 1e-5),
         n=len(rows),
         note="largest difference over all C and D; deterministic, no seeds",
     )
 
 
-def _flagged_claim(rows: list[dict[str, Any]]) -> Claim:
-    gaps = [1 - row["exact"] / row["high"] for row in rows]
+def _flagged_claim(rows: Sequence[NeuronCapacity]) -> Claim:
+    gaps = [1 - row.exact / row.high for row in rows]
     return Claim(
         claim="One layer of dropout leaves a neuron C(1-D) bits",
         source=f"{MK} Theorem 3 and section 2",
@@ -69,12 +82,12 @@ def _flagged_claim(rows: list[dict[str, Any]]) -> Claim:
     )
 
 
-def _depth_claim(rows: list[dict[str, Any]], bits: int) -> Claim:
+def _depth_claim(rows: Sequence[DepthCurve], bits: int) -> Claim:
     ratios = [
         exact / printed
         for row in rows
-        if row["bits"] == bits
-        for exact, printed in zip(row["uncorrected_exact"][1:], row["uncorrected"][1:], strict=True)
+        if row.bits == bits
+        for exact, printed in zip(row.uncorrected_exact[1:], row.uncorrected[1:], strict=True)
     ]
     return Claim(
         claim=f"Without correction N layers leave a neuron of C={bits} bits C(1-D)^N",
@@ -88,9 +101,9 @@ def _depth_claim(rows: list[dict[str, Any]], bits: int) -> Claim:
     )
 
 
-def _cascade_claim(cascade: dict[str, Any], name: str, claim: str) -> Claim:
-    deviation = cascade[f"{name}_deviation"]
-    ok = deviation <= 3 and cascade["wrong"] == 0
+def _cascade_claim(cascade: Cascade, name: Literal["surviving", "failed"], claim: str) -> Claim:
+    deviation = cascade.surviving_deviation if name == "surviving" else cascade.failed_deviation
+    ok = deviation <= 3 and cascade.wrong == 0
     return Claim(
         claim=claim,
         source=f"{MK} Fig. 2b, c; simulation here",
@@ -98,37 +111,39 @@ def _cascade_claim(cascade: dict[str, Any], name: str, claim: str) -> Claim:
         measured=deviation,
         standard_error=1.0,
         tolerance=3.0,
+        kind="theorem",
         verdict="holds" if ok else "fails",
         seeds=1,
-        n=cascade["trials"],
-        note=f"m={cascade['width']}, k={cascade['message']}, D={cascade['dropout']:g}; {cascade['wrong']} wrong words",
+        n=cascade.trials,
+        note=f"m={cascade.width}, k={cascade.message}, D={cascade.dropout:g}; {cascade.wrong} wrong words",
     )
 
 
-def _width_claim(widths: dict[str, Any]) -> Claim:
-    narrow = max(i for i, width in enumerate(widths["widths"]) if width <= 100)
-    share = widths["exact"][narrow] / (1 - widths["dropout"])
+def _width_claim(widths: FiniteWidth) -> Claim:
+    narrow = max(i for i, width in enumerate(widths.widths) if width <= 100)
+    share = widths.exact[narrow] / (1 - widths.dropout)
     return Claim(
         claim="With correction a layer of 100 neurons already carries C(1-D)",
         source=f"{MK} section 2, Fig. 2c read at finite width",
         prediction="share of m(1-D) at failure rate .01 above .95",
         measured=share,
         tolerance=0.05,
+        kind="prediction of ours",
         verdict=within(share, 1, 0.05),
-        note=f"m={widths['widths'][narrow]}; the rest is the price of a finite width, m^-1/2",
+        note=f"m={widths.widths[narrow]}; the rest is the price of a finite width, m^-1/2",
     )
 
 
-def _power_law_claims(row: dict[str, Any]) -> list[Claim]:
-    halved = row["exact, eigenvalues"] / row["exact, standard deviations"]
+def _power_law_claims(row: PowerLawLoss) -> list[Claim]:
+    halved = row.eigenvalues / row.standard_deviations
     return [
         Claim(
-            claim=f"The power-law loss is |alpha| m log2(m/e) (m={row['m']})",
+            claim=f"The power-law loss is |alpha| m log2(m/e) (m={row.width})",
             source=f"{MK} Theorem 4",
             prediction="printed/exact = 1",
-            measured=row["printed/exact"],
+            measured=row.ratio,
             tolerance=0.01,
-            verdict=within(row["printed/exact"], 1, 0.01),
+            verdict=within(row.ratio, 1, 0.01),
             note="for exponents of standard deviations",
         ),
         Claim(
@@ -137,6 +152,7 @@ def _power_law_claims(row: dict[str, Any]) -> list[Claim]:
             prediction="loss for eigenvalues/printed convention = 1",
             measured=halved,
             tolerance=0.01,
+            kind="prediction of ours",
             verdict=within(halved, 1, 0.01),
             note="eigenvalues are variances: the loss halves; name the convention",
         ),

@@ -1,26 +1,33 @@
-"""Configuration of `python -m toy superposition`."""
+"""Options of `python -m toy superposition`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import RunConfig, option
+from eval.options import Options, SeededConfig, nested, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuperpositionConfig(RunConfig):
+class SuperpositionOptions(Options):
+    """Sizes and training of the models, and the phase diagram."""
+
+    n_features: int = option(120, "features n", at_least=2)
+    n_hidden: int = option(12, "hidden units m", at_least=1)
+    levels: int = option(14, "sparsity levels, active share p = 20^(-k/(levels-1))", at_least=3)
+    seeds: int = option(2, "models per sparsity level", at_least=1)
+    batch: int = option(256, "inputs per step", at_least=1)
+    steps: int = option(3000, "training steps", at_least=1)
+    learning_rate: float = option(3e-3, "AdamW learning rate", above=0)
+    weight_decay: float = option(0.01, "AdamW decoupled weight decay", at_least=0)
+    entropies: tuple[float, ...] = option((8.0, 16.0, 32.0), "H: bits of one active feature, for the bound R", above=0)
+    phase_resolution: int = option(12, "cells per side of the phase diagram", at_least=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperpositionConfig(SeededConfig):
     """Superposition: dimensions per feature against sparsity, sticky regions, geometry, phase diagram, the bound R."""
 
-    n_features: int = option(120, "features n")
-    n_hidden: int = option(12, "hidden units m")
-    levels: int = option(14, "sparsity levels, active share p = 20^(-k/(levels-1))")
-    seeds: int = option(2, "models per sparsity level")
-    batch: int = option(256, "inputs per step")
-    steps: int = option(3000, "training steps")
-    learning_rate: float = option(3e-3, "AdamW learning rate")
-    weight_decay: float = option(0.01, "AdamW decoupled weight decay")
-    entropies: tuple[float, ...] = option((8.0, 16.0, 32.0), "H: bits of one active feature, for the bound R")
-    phase_resolution: int = option(12, "cells per side of the phase diagram")
+    superposition: SuperpositionOptions = nested(SuperpositionOptions())
 
 
 FULL = {

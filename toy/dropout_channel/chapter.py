@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
+from toy.dropout_channel.results import DropoutChannelResult
 
 
-def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, SavedFigure]) -> None:
+def add_chapter(page: Page, found: DropoutChannelResult, figures: Mapping[str, SavedFigure]) -> None:
     """The chapter with its figures."""
     section = page.section("Dropout channel", "dropout-channel")
-    for text in results.get("warnings", []):
+    for text in found.warnings:
         section.warning(text)
     section.text(
         "A message of k bits goes through a deep tanh network; every layer erases a share D of its neurons. What a "
@@ -20,4 +20,4 @@ def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, Saved
     )
     section.figure(figures["depth"])
     section.figure(figures["self_tests"])
-    section.table(results["self_tests"], caption="Estimators on problems with a known answer.")
+    section.results(found.self_tests, caption="Estimators on problems with a known answer.")

@@ -78,6 +78,12 @@ def _drop(hidden: Tensor, dropout: Tensor, generator: torch.Generator) -> Tensor
     return hidden * kept / (1 - dropout)
 
 
+def check_fits(setting: DeepSetting, n_networks: int) -> float:
+    """Predicted peak memory in bytes of that many networks; refuses, before anything starts, what does not fit."""
+    floats = n_networks * setting.width * (setting.n_layers + 1) * (4 * setting.width + 6 * setting.batch)
+    return check_memory(4 * floats, f"{n_networks} networks of width {setting.width} and depth {setting.n_layers}")
+
+
 def initial_networks(setting: DeepSetting, seeds: Sequence[int]) -> DeepNetworks:
     """Orthogonal weights (a tanh network of this depth is untrainable from Gaussian ones), each seed on its own."""
     parts: list[list[Tensor]] = [[], [], []]
@@ -112,8 +118,7 @@ def train(
         UserError: a setting outside its range; more memory than there is; weights no longer finite, with the seed.
     """
     setting.check()
-    floats = len(seeds) * setting.width * (setting.n_layers + 1) * (4 * setting.width + 6 * setting.batch)
-    check_memory(4 * floats, f"{len(seeds)} networks of width {setting.width} and depth {setting.n_layers}")
+    check_fits(setting, len(seeds))
     with limited_threads(1):  # the orthogonal start is a QR decomposition, whose last digits depend on the threads
         untrained, networks = initial_networks(setting, seeds), initial_networks(setting, seeds)
     for parameter in networks.parameters():

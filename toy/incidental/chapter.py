@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
+from toy.incidental.results import IncidentalResult
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
-def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, SavedFigure]) -> None:
+def add_chapter(page: Page, found: IncidentalResult, figures: Mapping[str, SavedFigure]) -> None:
     """The chapter with its four figures and the slider."""
     section = page.section("Incidental polysemanticity", "incidental")
-    for text in results.get("warnings", []):
+    for text in found.warnings:
         section.warning(text)
-    setting = results["setting"]
+    setting = found.setting
     section.text(
         "y = ReLU(W Wᵀ x) on the n basis inputs, squared error plus λ|W|₁. There is room for every feature to have its "
-        f"own neuron, yet some share one by accident. λ={setting['l1']:g}, {setting['optimiser']}, learning rate "
-        f"{setting['learning_rate']:g}, decoupled weight decay {setting['weight_decay']:g}, {setting['steps']} steps."
+        f"own neuron, yet some share one by accident. λ={setting.l1:g}, {setting.optimiser}, learning rate "
+        f"{setting.learning_rate:g}, decoupled weight decay {setting.weight_decay:g}, {setting.steps} steps."
     )
-    page.embed("movie", results["movie"])
+    page.embed("movie", found.movie.to_json())
     page.script((ASSETS / "weights.js").read_text(encoding="utf-8"))
     section.markup(
         Markup(
@@ -38,7 +38,7 @@ def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, Saved
     )
     section.figure(figures["weights"])
     section.figure(figures["counts"])
-    section.table(results["counts"], caption="Counts beside both laws; `converged` is the convergence gate.")
+    section.results(found.counts, caption="Counts beside both laws; `converged` is the convergence gate.")
     section.figure(figures["row"])
     section.figure(figures["noise"])
     section.figure(figures["initialisation"])

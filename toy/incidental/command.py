@@ -8,11 +8,12 @@ from toy.configs.incidental import IncidentalConfig
 from toy.incidental.chapter import add_chapter
 from toy.incidental.claims import judge
 from toy.incidental.figures import draw
+from toy.incidental.results import IncidentalResult
 from toy.incidental.study import measure
 
-EXPERIMENT = Experiment(measure, judge, draw, add_chapter)
+EXPERIMENT = Experiment(IncidentalResult, measure, judge, draw, add_chapter)
 
 
 def command(config: IncidentalConfig, run: Run) -> str:
     """Measure, judge, draw, write; returns the table of claims."""
-    return run_experiment(EXPERIMENT, "incidental", "Incidental polysemanticity", config, run)
+    return run_experiment(EXPERIMENT, "incidental", "Incidental polysemanticity", config.incidental, config.seed, run)

@@ -10,13 +10,13 @@ occupancy law. [IP] print its leading order, ``n^2 / 4m``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eval.experiment import mean_score, standard_error
+from toy.incidental.results import PolysemanticCount, count_tolerance
 from toy.incidental.training import IncidentalModels, IncidentalSetting, train
 from toy.safeguards import check_count
 
@@ -49,42 +49,29 @@ def converged_share(weights: Float[Tensor, "model feature hidden"]) -> float:
     return float(((weights.abs() > CONVERGED).sum(2) == 1).double().mean())
 
 
-@dataclass(frozen=True)
-class CountResult:
-    """Polysemantic neurons at one size, beside both laws and the convergence gate."""
-
-    n_features: int
-    n_hidden: int
-    seeds: int
-    mean: float
-    standard_error: float
-    occupancy: float
-    leading_order: float
-    converged: float
-
-    @property
-    def tolerance(self) -> float:
-        """``3 sqrt(occupancy / B) + .1 occupancy``: sampling of a Poisson-like count, and 10% for the dynamics."""
-        return 3 * math.sqrt(self.occupancy / self.seeds) + 0.1 * self.occupancy
-
-    @property
-    def agrees(self) -> bool:
-        return abs(self.mean - self.occupancy) <= self.tolerance
-
-
-def count(models: IncidentalModels) -> CountResult:
+def count(models: IncidentalModels) -> PolysemanticCount:
     """Count the polysemantic neurons of trained models."""
-    counts = polysemantic_count(models.final).double()
-    n, m, size = models.setting.n_features, models.setting.n_hidden, len(models.seeds)
-    error = float(counts.std() / math.sqrt(size)) if size > 1 else math.inf
-    return CountResult(
-        n, m, size, float(counts.mean()), error, occupancy_law(n, m), leading_order(n, m), converged_share(models.final)
+    counts = polysemantic_count(models.final).double().tolist()
+    n, m, seeds = models.setting.n_features, models.setting.n_hidden, len(models.seeds)
+    mean, law = mean_score(counts), occupancy_law(n, m)
+    tolerance = count_tolerance(law, seeds)
+    return PolysemanticCount(
+        n,
+        m,
+        seeds,
+        mean,
+        standard_error(counts),
+        law,
+        leading_order(n, m),
+        converged_share(models.final),
+        tolerance,
+        agrees=abs((mean.value or 0.0) - law) <= tolerance,
     )
 
 
 def count_sizes(
     sizes: Sequence[tuple[int, int]], seeds: int = 64, *, seed: int = 0, **setting: float | int | str
-) -> list[CountResult]:
+) -> list[PolysemanticCount]:
     """Train and count at every (n, m); further settings as in `IncidentalSetting`."""
     results = []
     for n, m in sizes:

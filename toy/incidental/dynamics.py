@@ -41,6 +41,11 @@ class RowDecay:
         return float(self.ratio[inside].min()), float(self.ratio[inside].max())
 
 
+def check_row_fits(n_hidden: int, n_seeds: int) -> float:
+    """Predicted peak memory in bytes of that many rows; refuses, before anything starts, what does not fit."""
+    return check_memory(4 * 4 * n_hidden * n_seeds, f"{n_seeds} rows of {n_hidden} hidden units")
+
+
 def row_decay(
     n_hidden: int = 10_000,
     *,
@@ -67,8 +72,8 @@ def row_decay(
     """
     check_count(n_hidden, "m")
     check_not_negative(l1 - 1e-12, "lambda")
+    check_row_fits(n_hidden, n_seeds)
     seeds = seed_range(seed, n_seeds)
-    check_memory(4 * 4 * n_hidden * n_seeds, f"{n_seeds} rows of {n_hidden} hidden units")
     drawn = [torch.randn(n_hidden, generator=torch.Generator().manual_seed(s)) for s in seeds]
     weights = torch.stack(drawn) * initial_scale / n_hidden**0.5
     steps = round(scaled_end / (l1 * time_step))

@@ -8,59 +8,39 @@ initial weights. That is not the same as "the initially largest weight wins", wh
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class InitialisationResult:
-    """Correlation of the final with the initial weights, and the winner's initial rank."""
-
-    diagonal: float
-    diagonal_standard_error: float
-    off_diagonal: float
-    off_diagonal_deviation: float
-    kept: float
-    """Share of features whose initially largest |w| is also the final one."""
-    kept_standard_error: float
-    chance: float
-    """1/m."""
-    winner_rank: float
-    """Mean initial rank of the winner as a share of m: 0 was the largest, .5 is chance."""
-    rank_histogram: tuple[float, ...]
-    """Share of winners per initial rank 1, 2, ...; the first 20."""
+from eval.experiment import mean_score, standard_error
+from toy.incidental.results import Initialisation
 
 
 def initialisation(
-    initial: Float[Tensor, "model feature hidden"], final: Float[Tensor, "model feature hidden"]
-) -> InitialisationResult:
+    initial: Float[Tensor, "model feature hidden"], final: Float[Tensor, "model feature hidden"], optimiser: str
+) -> Initialisation:
     """Compare final with initial weights. Standard errors are over models, which are independent; features are not."""
     product = torch.einsum("bnm,bkm->bnk", initial, final)
     n, m = product.shape[1], initial.shape[2]
-    diagonal = product.diagonal(dim1=1, dim2=2)
+    diagonal = product.diagonal(dim1=1, dim2=2).double().mean(1).tolist()  # [model]
     off = product[:, ~torch.eye(n, dtype=torch.bool)]
     winner = final.abs().argmax(2, keepdim=True)
     at_winner = initial.abs().gather(2, winner)
     rank = (initial.abs() > at_winner).sum(2)
-    kept = (rank == 0).double().mean(1)
+    kept = (rank == 0).double().mean(1).tolist()  # [model]
     histogram = torch.bincount(rank.flatten(), minlength=20)[:20].double() / rank.numel()
-    return InitialisationResult(
-        float(diagonal.mean()),
-        _standard_error(diagonal.mean(1)),
-        float(off.mean()),
-        float(off.std()),
-        float(kept.mean()),
-        _standard_error(kept),
-        1 / m,
-        float(rank.double().mean() / max(1, m - 1)),
-        tuple(histogram.tolist()),
+    return Initialisation(
+        optimiser,
+        n,
+        m,
+        seeds=len(initial),
+        diagonal=mean_score(diagonal),
+        diagonal_standard_error=standard_error(diagonal),
+        off_diagonal=float(off.mean()),
+        off_diagonal_deviation=float(off.std()),
+        kept=mean_score(kept),
+        kept_standard_error=standard_error(kept),
+        chance=1 / m,
+        winner_rank=float(rank.double().mean() / max(1, m - 1)),
+        rank_histogram=tuple(histogram.tolist()),
     )
-
-
-def _standard_error(values: Float[Tensor, " model"]) -> float:
-    """Of the mean; infinite for a single model, which says nothing about the spread."""
-    return float(values.double().std() / math.sqrt(len(values))) if len(values) > 1 else math.inf

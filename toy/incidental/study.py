@@ -11,160 +11,169 @@ Axis glossary: ``size`` (n, m) pairs, ``noise`` distributions, ``frame`` recorde
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import torch
 
-from eval.errors import UserError
+from eval.experiment import mean_score, standard_error
+from eval.options import chosen
 from eval.progress import progress
-from eval.runs import json_ready
-from toy.configs.incidental import IncidentalConfig
+from toy.configs.incidental import IncidentalOptions, parse_size
 from toy.incidental.counts import count, polysemantic_count
-from toy.incidental.dynamics import row_decay
+from toy.incidental.dynamics import check_row_fits, row_decay
 from toy.incidental.initialisation import initialisation
 from toy.incidental.noise import EXCESS_KURTOSIS
+from toy.incidental.results import IncidentalResult, Initialisation, Movie, NoiseNorm, RowNorm, Setting
 from toy.incidental.training import IncidentalSetting, check_fits, loss, train
 
 MOVIE_STEPS = (0, *sorted({round(20 * 1.1**k) for k in range(68)}))
 INITIALISATION_SIZE = (64, 128)
+NOISE_SIZE = (8, 16)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """`64x128` as (64, 128)."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise UserError(f"expected a size as FEATURESxHIDDEN; got {text!r}; write e.g. 64x128")
-    return int(parts[0]), int(parts[1])
-
-
-def setting_of(config: IncidentalConfig, size: tuple[int, int]) -> IncidentalSetting:
-    """The configured setting at one size."""
+def setting_of(options: IncidentalOptions, size: tuple[int, int]) -> IncidentalSetting:
+    """The chosen setting at one size."""
     names = ("l1", "noise", "noise_scale", "optimiser", "learning_rate", "weight_decay", "steps")
-    return IncidentalSetting(n_features=size[0], n_hidden=size[1], **{name: getattr(config, name) for name in names})
+    return IncidentalSetting(n_features=size[0], n_hidden=size[1], **{name: getattr(options, name) for name in names})
 
 
-def measure(config: IncidentalConfig) -> dict[str, Any]:
-    """Everything the claims and figures need, as plain JSON."""
+def measure(options: IncidentalOptions | None = None, *, seed: int = 0, **changes: Any) -> IncidentalResult:
+    """Everything the claims and figures need.
+
+    Args:
+        options: sizes, regulariser, noise; `changes` replace single ones (`seeds=8`).
+        seed: of the first model; the others have the seeds after it.
+
+    Raises:
+        UserError: an option outside its range; models that do not fit into memory, before the first is trained;
+            weights that are no longer finite.
+    """
+    config = chosen(IncidentalOptions, options, changes)
+    check_all_fit(config)
     sizes = [parse_size(text) for text in config.sizes]
-    for size in sizes:  # every size is checked before the first is trained
-        setting_of(config, size).check()
-        check_fits(setting_of(config, size), config.seeds)
     counts, starts = [], []
     for size in progress(sizes, label="incidental: sizes"):
-        models = train(setting_of(config, size), config.seeds, seed=config.seed)
-        result = count(models)
-        counts.append({**dataclasses.asdict(result), "tolerance": result.tolerance, "agrees": result.agrees})
+        models = train(setting_of(config, size), config.seeds, seed=seed)
+        counts.append(count(models))
         if size == INITIALISATION_SIZE:
-            starts.append(_start(config.optimiser, config, models.initial, models.final, config.seeds))
-    starts.append(_sgd_start(config))
-    return json_ready(
-        {
-            "counts": counts,
-            "setting": dataclasses.asdict(setting_of(config, sizes[0])),
-            "initialisation": starts,
-            "noise": measure_noise(config),
-            "row": measure_row(config),
-            "movie": measure_movie(config),
-        }
+            starts.append(initialisation(models.initial, models.final, config.optimiser))
+    starts.append(_sgd_start(config, seed))
+    return IncidentalResult(
+        counts=tuple(counts),
+        setting=Setting(**dataclasses.asdict(setting_of(config, sizes[0]))),
+        initialisation=tuple(starts),
+        noise=measure_noise(config, seed),
+        row=measure_row(config, seed),
+        movie=measure_movie(config, seed),
     )
 
 
-def _start(name: str, config: IncidentalConfig, initial: Any, final: Any, seeds: int) -> dict[str, Any]:
-    size = INITIALISATION_SIZE
-    return {"optimiser": name, "n": size[0], "m": size[1], "seeds": seeds} | dataclasses.asdict(
-        initialisation(initial, final)
-    )
+def check_all_fit(options: IncidentalOptions) -> None:
+    """Refuse, before the first is trained, what does not fit into memory."""
+    for text in options.sizes:
+        check_fits(setting_of(options, parse_size(text)), options.seeds)
+    check_fits(_noise_setting(options, "gaussian"), options.noise_seeds, n_snapshots=26)
+    check_fits(_sgd_setting(options), options.sgd_seeds)
+    n, m = parse_size(options.movie_size)
+    check_fits(IncidentalSetting(n_features=n, n_hidden=m), 1, n_snapshots=len(MOVIE_STEPS))
+    check_row_fits(options.row_hidden, options.row_seeds)
 
 
-def _sgd_start(config: IncidentalConfig) -> dict[str, Any]:
-    """The same by plain gradient descent, without weight decay."""
+def _sgd_setting(options: IncidentalOptions) -> IncidentalSetting:
     n, m = INITIALISATION_SIZE
-    setting = IncidentalSetting(
+    return IncidentalSetting(
         n_features=n,
         n_hidden=m,
-        l1=max(config.l1, 1e-4),
+        l1=max(options.l1, 1e-4),
         optimiser="sgd",
         learning_rate=0.1,
         weight_decay=0.0,
-        steps=config.sgd_steps,
+        steps=options.sgd_steps,
     )
-    models = train(setting, config.sgd_seeds, seed=config.seed)
-    return _start("sgd", config, models.initial, models.final, config.sgd_seeds)
 
 
-def measure_noise(config: IncidentalConfig) -> list[dict[str, Any]]:
+def _sgd_start(options: IncidentalOptions, seed: int) -> Initialisation:
+    """The same by plain gradient descent, without weight decay."""
+    models = train(_sgd_setting(options), options.sgd_seeds, seed=seed)
+    return initialisation(models.initial, models.final, "sgd")
+
+
+def _noise_setting(options: IncidentalOptions, kind: str) -> IncidentalSetting:
+    return IncidentalSetting(
+        n_features=NOISE_SIZE[0],
+        n_hidden=NOISE_SIZE[1],
+        l1=0.0,
+        noise=kind,
+        noise_scale=options.noise_scale,
+        optimiser="sgd",
+        learning_rate=0.02,
+        weight_decay=0.0,
+        steps=options.noise_steps,
+    )
+
+
+def measure_noise(options: IncidentalOptions, seed: int) -> tuple[NoiseNorm, ...]:
     """Mean fourth norm ||w||_4^4 of the rows after SGD with noise of each kind and no L1 (n=8, m=16)."""
     rows = []
-    for kind in progress(config.noises, label="incidental: noises"):
-        setting = IncidentalSetting(
-            n_features=8,
-            n_hidden=16,
-            l1=0.0,
-            noise=kind,
-            noise_scale=config.noise_scale,
-            optimiser="sgd",
-            learning_rate=0.02,
-            weight_decay=0.0,
-            steps=config.noise_steps,
-        )
-        times = sorted({round(config.noise_steps * k / 25) for k in range(26)})
-        models = train(setting, config.noise_seeds, seed=config.seed, snapshot_steps=times)
+    times = sorted({round(options.noise_steps * k / 25) for k in range(26)})
+    for kind in progress(options.noises, label="incidental: noises"):
+        models = train(_noise_setting(options, kind), options.noise_seeds, seed=seed, snapshot_steps=times)
         fourth = models.snapshots.double().pow(4).sum(3).mean(2)  # [snapshot model]
+        final = fourth[-1].tolist()
         rows.append(
-            {
-                "noise": kind,
-                "excess_kurtosis": EXCESS_KURTOSIS[kind],
-                "steps": list(models.snapshot_steps),
-                "fourth_norm": fourth.mean(1).tolist(),
-                "final": float(fourth[-1].mean()),
-                "standard_error": float(fourth[-1].std() / math.sqrt(len(models.seeds))),
-                "isotropic": 3 / (16 + 2),
-                "seeds": len(models.seeds),
-            }
+            NoiseNorm(
+                kind,
+                EXCESS_KURTOSIS[kind],
+                steps=models.snapshot_steps,
+                fourth_norm=tuple(fourth.mean(1).tolist()),
+                final=mean_score(final),
+                standard_error=standard_error(final),
+                isotropic=3 / (NOISE_SIZE[1] + 2),
+                seeds=len(final),
+            )
         )
-    return rows
+    return tuple(rows)
 
 
-def measure_row(config: IncidentalConfig) -> dict[str, Any]:
+def measure_row(options: IncidentalOptions, seed: int) -> RowNorm:
     """The single row's L1 norm, its survivors, and how well ||w||_1 (1/sqrt(m) + lambda t) stays near one."""
-    decay = row_decay(config.row_hidden, n_seeds=config.row_seeds, seed=config.seed)
+    decay = row_decay(options.row_hidden, n_seeds=options.row_seeds, seed=seed)
     inside = (decay.scaled_time >= 0.003) & (decay.scaled_time <= 1)
     ratio = decay.ratio[inside]
     in_band = (ratio >= 0.85) & (ratio <= 1.5)
-    return {
-        "n_hidden": config.row_hidden,
-        "l1": decay.l1,
-        "seeds": config.row_seeds,
-        "scaled_time": decay.scaled_time.tolist(),
-        "ratio_mean": decay.ratio.mean(1).tolist(),
-        "ratio_low": decay.ratio.min(1).values.tolist(),
-        "ratio_high": decay.ratio.max(1).values.tolist(),
-        "l1_norm": decay.l1_norm.mean(1).tolist(),
-        "survivors": decay.survivors.mean(1).tolist(),
-        "mean_range": [float(ratio.mean(1).min()), float(ratio.mean(1).max())],
-        "single_range": [float(ratio.min()), float(ratio.max())],
-        "rows_always_inside": float(in_band.all(0).double().mean()),
-        "inside": float(in_band.double().mean()),
-    }
+    return RowNorm(
+        n_hidden=options.row_hidden,
+        l1=decay.l1,
+        seeds=options.row_seeds,
+        scaled_time=tuple(decay.scaled_time.tolist()),
+        ratio_mean=tuple(decay.ratio.mean(1).tolist()),
+        ratio_low=tuple(decay.ratio.min(1).values.tolist()),
+        ratio_high=tuple(decay.ratio.max(1).values.tolist()),
+        l1_norm=tuple(decay.l1_norm.mean(1).tolist()),
+        survivors=tuple(decay.survivors.mean(1).tolist()),
+        mean_range=(float(ratio.mean(1).min()), float(ratio.mean(1).max())),
+        single_range=(float(ratio.min()), float(ratio.max())),
+        rows_always_inside=float(in_band.all(0).double().mean()),
+        inside=float(in_band.double().mean()),
+    )
 
 
-def measure_movie(config: IncidentalConfig) -> dict[str, Any]:
+def measure_movie(options: IncidentalOptions, seed: int) -> Movie:
     """One model's weights over training, for the page's slider; always L1 and AdamW, from the run's seed."""
-    n, m = parse_size(config.movie_size)
+    n, m = parse_size(options.movie_size)
     setting = IncidentalSetting(n_features=n, n_hidden=m, steps=MOVIE_STEPS[-1])
-    models = train(setting, 1, seed=config.seed, snapshot_steps=MOVIE_STEPS)
+    models = train(setting, 1, seed=seed, snapshot_steps=MOVIE_STEPS)
     frames = models.snapshots[:, 0]
     order = _by_owner(models.final[0])
-    return {
-        "n": n,
-        "m": m,
-        "steps": list(models.snapshot_steps),
-        "frames": [[round(w, 3) for w in frame[:, order].flatten().tolist()] for frame in frames],
-        "loss": [round(float(loss(frame[None], setting.l1)), 4) for frame in frames],
-        "l1_norm": [round(float(frame.abs().sum(1).mean()), 3) for frame in frames],
-        "polysemantic": polysemantic_count(frames).tolist(),
-    }
+    return Movie(
+        n=n,
+        m=m,
+        steps=models.snapshot_steps,
+        frames=tuple(tuple(round(w, 3) for w in frame[:, order].flatten().tolist()) for frame in frames),
+        loss=tuple(round(float(loss(frame[None], setting.l1)), 4) for frame in frames),
+        l1_norm=tuple(round(float(frame.abs().sum(1).mean()), 3) for frame in frames),
+        polysemantic=tuple(polysemantic_count(frames).tolist()),
+    )
 
 
 def _by_owner(weights: torch.Tensor) -> torch.Tensor:

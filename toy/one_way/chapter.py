@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
+from toy.one_way.results import OneWayResult
 
 
-def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, SavedFigure]) -> None:
+def add_chapter(page: Page, found: OneWayResult, figures: Mapping[str, SavedFigure]) -> None:
     """The chapter with its figure and tables."""
     section = page.section("One-way code", "one-way")
-    for text in results.get("warnings", []):
+    for text in found.warnings:
         section.warning(text)
     section.text(
         "A network learns y = g^x mod p from one-hot (p, g, x). Probes look for x in every layer, trained on some "
@@ -24,15 +24,15 @@ def add_chapter(page: Page, results: dict[str, Any], figures: Mapping[str, Saved
         "computational hardness. All triples of these primes fit into a table of a few hundred rows."
     )
     section.figure(figures["probes"])
-    section.table(results["fixed"], caption="Positive control: fixed (p, g), linear probe of the last layer.")
+    section.results(found.fixed, caption="Positive control: fixed (p, g), linear probe of the last layer.")
     rows = [
-        {"primes": "+".join(map(str, entry["primes"])), "budget": budget}
-        | {key: cell[key] for key in ("layer", "given", "kind", "task")}
-        | {"accuracy": cell["accuracy"][index], "standard error": cell["standard_error"][index]}
-        for entry in results["varying"]
-        for cell in entry["cells"]
-        for index, budget in enumerate(results["budgets"])
-        if cell["layer"] in (0, results["layers"] - 1)
+        {"primes": "+".join(map(str, entry.primes)), "budget": budget}
+        | {"layer": cell.layer, "given": cell.given, "kind": cell.kind, "task": cell.task}
+        | {"accuracy": cell.accuracy[index], "standard error": cell.standard_error[index]}
+        for entry in found.varying
+        for cell in entry.cells
+        for index, budget in enumerate(found.budgets)
+        if cell.layer in (0, found.layers - 1)
     ]
     section.table(
         rows, caption="First and last layer by probe kind, budget and task (control: x shuffled over triples)."

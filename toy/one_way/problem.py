@@ -15,29 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eval.errors import UserError
-
-LARGEST_PRIME = 1000
-
-
-def is_prime(number: int) -> bool:
-    """Trial division; enough for toy primes."""
-    return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
-
-
-def check_primes(primes: Sequence[int]) -> tuple[int, ...]:
-    """The primes themselves; one line for a number that is not prime or too large to tabulate."""
-    for prime in primes:
-        if not is_prime(prime):
-            raise UserError(f"expected primes; got {prime}, which is not prime; choose e.g. 11+13+17")
-        if prime < 3 or prime > LARGEST_PRIME:
-            raise UserError(f"expected primes from 3 to {LARGEST_PRIME}; got {prime}; every triple is tabulated")
-    return tuple(primes)
-
-
-def primitive_roots(prime: int) -> list[int]:
-    """Generators of the multiplicative group modulo ``prime``."""
-    return [g for g in range(1, prime) if len({pow(g, x, prime) for x in range(1, prime)}) == prime - 1]
+from toy.one_way.primes import check_primes, primitive_roots
 
 
 @dataclass(frozen=True)

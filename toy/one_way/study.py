@@ -8,97 +8,103 @@ be shown is *where* x stops being readable for a given probe budget, and that fo
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from eval.errors import UserError
+from eval.experiment import standard_error
+from eval.options import chosen
 from eval.progress import progress
-from eval.runs import json_ready
-from toy.configs.one_way import OneWayConfig
+from toy.configs.one_way import OneWayOptions
+from toy.one_way.primes import n_triples, parse_primes
 from toy.one_way.probes import layer_codes, probe, train_network
-from toy.one_way.problem import Problem, check_primes, problem_of
-from toy.safeguards import check_count, check_memory, limited_threads, seed_range
+from toy.one_way.problem import Problem, problem_of
+from toy.one_way.results import FixedGroup, OneWayResult, ProbeCell, VaryingGroups
+from toy.safeguards import check_memory, limited_threads, seed_range
 
 GIVEN = ("layer alone", "layer with (p, g)")
 KINDS = ("linear", "mlp")
 
 
-def parse_primes(text: str) -> tuple[int, ...]:
-    """`11+13+17` as (11, 13, 17), all prime."""
-    parts = text.split("+")
-    if not all(part.strip().isdigit() for part in parts):
-        raise UserError(f"expected primes joined by +; got {text!r}; write e.g. 11+13+17")
-    return check_primes([int(part) for part in parts])
+def measure(options: OneWayOptions | None = None, *, seed: int = 0, **changes: Any) -> OneWayResult:
+    """Everything the claims and figures need.
 
+    Args:
+        options: primes, networks, probes; `changes` replace single ones (`prime_sets=["5+7"]`).
+        seed: of the first network; the others have the seeds after it.
 
-def measure(config: OneWayConfig) -> dict[str, Any]:
-    """Everything the claims and figures need, as plain JSON."""
+    Raises:
+        UserError: an option outside its range; triples that do not fit into memory, before any work.
+    """
+    config = chosen(OneWayOptions, options, changes)
     sets = [parse_primes(text) for text in config.prime_sets]
-    check_count(config.width, "width")
-    check_count(config.layers, "layers")
-    check_count(min(config.probe_steps, default=0), "probe steps")
-    if not 0 < config.held_out < 1:
-        raise UserError(f"expected held-out in (0, 1); got {config.held_out:g}; try .3")
-    largest = max(max(primes) for primes in sets)
-    check_memory(4 * 12 * len(sets[0]) * largest**2 * config.width, f"all triples of primes up to {largest}")
+    check_sets_fit(sets, config)
     with limited_threads(1):
-        fixed = [measure_fixed(prime, config) for prime in sorted({p for primes in sets for p in primes})]
-        varying = [measure_varying(primes, config) for primes in progress(sets, label="one-way: prime sets")]
-    return json_ready(
-        {
-            "fixed": fixed,
-            "varying": varying,
-            "layers": config.layers + 1,
-            "budgets": list(config.probe_steps),
-            "seeds": config.seeds,
-        }
-    )
+        fixed = [measure_fixed(prime, config, seed) for prime in sorted({p for primes in sets for p in primes})]
+        varying = [measure_varying(primes, config, seed) for primes in progress(sets, label="one-way: prime sets")]
+    return OneWayResult(tuple(fixed), tuple(varying), config.layers + 1, config.probe_steps, config.seeds)
 
 
-def measure_fixed(prime: int, config: OneWayConfig) -> dict[str, Any]:
+def check_sets_fit(sets: list[tuple[int, ...]], options: OneWayOptions) -> None:
+    """Refuse, before any work, what does not fit: weights, and activations of every triple, gradients included."""
+    largest = max(max(primes) for primes in sets)
+    triples = max(n_triples(primes) for primes in sets)
+    per_triple = 4 * (options.layers + 1) * options.width + 8 * largest
+    weights = 4 * options.layers * options.width * (options.width + 3 * largest)
+    check_memory(4.0 * (triples * per_triple + weights), f"{triples} triples of primes up to {largest}")
+
+
+def measure_fixed(prime: int, config: OneWayOptions, seed: int) -> FixedGroup:
     """The positive control: one (p, g). There is one code per x, so the probe is asked only to tell them apart."""
     problem = problem_of([prime], fixed_root=True)
-    network, accuracy = train_network(
-        problem, width=config.width, layers=config.layers, steps=config.steps, seed=config.seed
-    )
+    network, accuracy = train_network(problem, width=config.width, layers=config.layers, steps=config.steps, seed=seed)
     every = torch.arange(len(problem.values))
     codes = layer_codes(network, problem.inputs)[-1]
-    found = probe(
-        codes, problem.exponents, every, every, kind="linear", budgets=[max(config.probe_steps)], seed=config.seed
-    )
-    return {"prime": prime, "network": accuracy, "probe": found[0]}
+    budgets = [max(config.probe_steps)]
+    found = probe(codes, problem.exponents, every, every, kind="linear", budgets=budgets, seed=seed)
+    return FixedGroup(prime, accuracy, found[0])
 
 
-def measure_varying(primes: tuple[int, ...], config: OneWayConfig) -> dict[str, Any]:
+def measure_varying(primes: tuple[int, ...], config: OneWayOptions, seed: int) -> VaryingGroups:
     """Probes of every layer, alone and with (p, g), over seeds; control task and ceiling."""
     problem = problem_of(primes)
-    runs = [_probe_network(problem, config, seed) for seed in seed_range(config.seed, config.seeds)]
+    runs = [_probe_network(problem, config, one) for one in seed_range(seed, config.seeds)]
     cells = []
-    for key in runs[0]["cells"]:
-        values = torch.tensor([run["cells"][key] for run in runs], dtype=torch.float64)  # [seed budget]
-        error = values.std(0) / math.sqrt(len(runs)) if len(runs) > 1 else torch.zeros(values.shape[1])
-        layer, given, kind, task = key
-        cells.append(
-            {"layer": layer, "given": given, "kind": kind, "task": task}
-            | {"accuracy": values.mean(0).tolist(), "standard_error": error.tolist()}
-        )
-    return {
-        "primes": primes,
-        "triples": len(problem.values),
-        "network": sum(run["network"] for run in runs) / len(runs),
-        "ceiling": problem.bayes_ceiling(),
-        "chance": problem.chance(),
-        "cells": cells,
-    }
+    for layer, given, kind, task in runs[0].cells:
+        values = [run.cells[layer, given, kind, task] for run in runs]  # [seed][budget]
+        by_budget = list(zip(*values, strict=True))
+        mean = tuple(sum(column) / len(column) for column in by_budget)
+        cells.append(ProbeCell(layer, given, kind, task, mean, tuple(map(standard_error, by_budget))))
+    return VaryingGroups(
+        primes=primes,
+        triples=len(problem.values),
+        held_out=n_held_out(len(problem.values), config.held_out),
+        network=sum(run.accuracy for run in runs) / len(runs),
+        ceiling=problem.bayes_ceiling(),
+        chance=problem.chance(),
+        cells=tuple(cells),
+    )
 
 
-def _probe_network(problem: Problem, config: OneWayConfig, seed: int) -> dict[str, Any]:
+def n_held_out(triples: int, share: float) -> int:
+    """How many triples probes are tested on: the share, at least one."""
+    return max(1, round(share * triples))
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """One network's accuracy, and the probes' by (layer, given, kind, task), a list over budgets."""
+
+    accuracy: float
+    cells: dict[tuple[int, str, str, str], list[float]]
+
+
+def _probe_network(problem: Problem, config: OneWayOptions, seed: int) -> _Probed:
     network, accuracy = train_network(problem, width=config.width, layers=config.layers, steps=config.steps, seed=seed)
     generator = torch.Generator().manual_seed(seed + 1)
     order = torch.randperm(len(problem.values), generator=generator)
-    n_test = max(1, round(config.held_out * len(order)))
+    n_test = n_held_out(len(order), config.held_out)
     test, train = order[:n_test], order[n_test:]
     control = problem.exponents[torch.randperm(len(order), generator=generator)]
     cells = {}
@@ -111,4 +117,4 @@ def _probe_network(problem: Problem, config: OneWayConfig, seed: int) -> dict[st
                 cells[layer, given, kind, "x"] = probe(shown, problem.exponents, train, test, **options)
                 if layer == len(codes) - 1:
                     cells[layer, given, kind, "control"] = probe(shown, control, train, test, **options)
-    return {"network": accuracy, "cells": cells}
+    return _Probed(accuracy, cells)

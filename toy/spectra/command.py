@@ -8,11 +8,12 @@ from toy.configs.spectra import SpectraConfig
 from toy.spectra.chapter import add_chapter
 from toy.spectra.claims import judge
 from toy.spectra.figures import draw
+from toy.spectra.results import ToySpectraResult
 from toy.spectra.study import measure
 
-EXPERIMENT = Experiment(measure, judge, draw, add_chapter)
+EXPERIMENT = Experiment(ToySpectraResult, measure, judge, draw, add_chapter)
 
 
 def command(config: SpectraConfig, run: Run) -> str:
     """Measure, judge, draw, write; returns the table of claims."""
-    return run_experiment(EXPERIMENT, "spectra", "Spectra of toy codes", config, run)
+    return run_experiment(EXPERIMENT, "spectra", "Spectra of toy codes", config.spectra, config.seed, run)

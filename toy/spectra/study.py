@@ -14,59 +14,82 @@ from typing import Any
 import numpy as np
 import torch
 
+from eval.errors import UserError
 from eval.measures.codes.code_map import CodeMap, CodePart
 from eval.measures.codes.polytope import SplineCodes, code_density
 from eval.measures.projections.projection import action_per_trace, expected_action, minimum_action, sampled_actions
+from eval.measures.spectra.power_law import fit_power_law
 from eval.measures.spectra.spectrum import Spectrum
-from eval.runs import json_ready
-from toy.configs.spectra import SpectraConfig
-from toy.safeguards import check_count
+from eval.options import chosen
+from eval.scores import Score
+from toy.configs.spectra import ToySpectraOptions
+from toy.safeguards import check_memory
+from toy.spectra.results import ToyCode, ToySpectraResult
 from toy.superposition.measures import dimensions_per_feature
 from toy.superposition.training import SuperpositionSetting, initial_weights, sparse_inputs, train
 
 FRAMES_PER_FEATURE = 8
 
 
-def measure(config: SpectraConfig) -> dict[str, Any]:
-    """Spectrum, action and polytope density of every model, as plain JSON."""
-    check_count(config.samples, "samples", 10)
-    setting = SuperpositionSetting(n_features=config.n_features, n_hidden=config.n_hidden, steps=config.steps)
-    models = train(setting, config.sparsities, [config.seed])
-    start = initial_weights(config.n_features, config.n_hidden, [config.seed])[0]
-    rows = []
-    for index, sparsity in enumerate(config.sparsities):
-        rows.append(describe("trained", sparsity, models.weights[index], models.bias[index], config))
-    rows.append(describe("untrained", config.sparsities[-1], start, torch.zeros(config.n_features), config))
-    return json_ready({"models": rows, "n_features": config.n_features, "n_hidden": config.n_hidden})
+def measure(options: ToySpectraOptions | None = None, *, seed: int = 0, **changes: Any) -> ToySpectraResult:
+    """Spectrum, action and polytope density of every model.
+
+    Args:
+        options: sizes, sparsities, training; `changes` replace single ones (`steps=100`).
+        seed: of the models, their inputs and the projections.
+
+    Raises:
+        UserError: an option outside its range; what does not fit into memory, before any work.
+    """
+    config = chosen(ToySpectraOptions, options, changes)
+    n, m = config.n_features, config.n_hidden
+    floats = config.samples * (4 * n + 2 * m) + (n * FRAMES_PER_FEATURE) * (n + 8 * m)
+    check_memory(8.0 * floats, f"{config.samples} inputs of {n} features")
+    models = train(SuperpositionSetting(n_features=n, n_hidden=m, steps=config.steps), config.sparsities, [seed])
+    start = initial_weights(n, m, [seed])[0]
+    rows = [
+        describe("trained", sparsity, models.weights[index], models.bias[index], config, seed)
+        for index, sparsity in enumerate(config.sparsities)
+    ]
+    rows.append(describe("untrained", config.sparsities[-1], start, torch.zeros(n), config, seed))
+    return ToySpectraResult(tuple(rows), n, m)
 
 
 def describe(
-    name: str, sparsity: float, weights: torch.Tensor, bias: torch.Tensor, config: SpectraConfig
-) -> dict[str, Any]:
+    name: str, sparsity: float, weights: torch.Tensor, bias: torch.Tensor, config: ToySpectraOptions, seed: int = 0
+) -> ToyCode:
     """One model through the three measures."""
-    generator = torch.Generator().manual_seed(config.seed + 1)
+    generator = torch.Generator().manual_seed(seed + 1)
     active = torch.tensor(1 - sparsity)[None, None, None]
     inputs = sparse_inputs(active, (config.samples, config.n_features), [generator])[0]
     codes = (inputs @ weights.T).double().numpy()
     spectrum = Spectrum.of_samples(codes)
-    fitted = spectrum.report((2, config.n_hidden))
     walk = (feature_walk(config.n_features) @ weights.T).double().numpy()
     minimum = minimum_action(walk, n_dimensions=1)
-    return {
-        "model": name,
-        "sparsity": sparsity,
-        "dimensions_per_feature": float(dimensions_per_feature(weights[None])),
-        "eigenvalues": spectrum.eigenvalues.tolist(),
-        "alpha (indices 2 to m)": fitted.get("alpha"),
-        "alpha_reason": fitted.get("alpha_reason"),
-        "participation_ratio": spectrum.participation_ratio(),
-        "effective_rank": spectrum.effective_rank(),
-        "expected_action": expected_action(walk),
-        "sampled_action": float(np.mean(sampled_actions(walk, n_draws=200, seed=config.seed))),
-        "action_per_trace": action_per_trace(walk),
-        "minimum_action": float(np.min(minimum.action_per_variance)),
-        **_polytopes(inputs, weights, bias),
-    }
+    distinct, density = _polytopes(inputs, weights, bias)
+    return ToyCode(
+        model=name,
+        sparsity=sparsity,
+        dimensions_per_feature=float(dimensions_per_feature(weights[None])),
+        eigenvalues=tuple(spectrum.eigenvalues.tolist()),
+        alpha=_alpha(spectrum, config.n_hidden),
+        participation_ratio=spectrum.participation_ratio(),
+        effective_rank=spectrum.effective_rank(),
+        expected_action=expected_action(walk),
+        sampled_action=float(np.mean(sampled_actions(walk, n_draws=200, seed=seed))),
+        action_per_trace=action_per_trace(walk),
+        minimum_action=float(np.min(minimum.action_per_variance)),
+        distinct_codes=distinct,
+        density=density,
+    )
+
+
+def _alpha(spectrum: Spectrum, n_hidden: int) -> Score:
+    """The exponent over indices 2 to m, or why there is none; one sample of one model has no interval."""
+    try:
+        return Score(fit_power_law(spectrum.eigenvalues, (2, n_hidden)).exponent)
+    except UserError as error:
+        return Score.undefined(str(error))
 
 
 def feature_walk(n_features: int) -> torch.Tensor:
@@ -75,7 +98,7 @@ def feature_walk(n_features: int) -> torch.Tensor:
     return (1 - (time[:, None] - torch.arange(n_features)).abs()).clamp_min(0)
 
 
-def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) -> dict[str, Any]:
+def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) -> tuple[float, float]:
     """Distinct spline codes of the output ReLU, and code changes per distance between random pairs of inputs."""
     before = (inputs @ weights.T @ weights + bias).numpy()
     codes = SplineCodes.hard(
@@ -88,4 +111,4 @@ def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) 
     density = code_density(
         codes[np.arange(half)[apart]], codes[np.arange(half, 2 * half)[apart]], first[apart], second[apart]
     )
-    return {"distinct_codes": codes.n_distinct() / len(inputs), "density": float(np.mean(density.value))}
+    return codes.n_distinct() / len(inputs), float(np.mean(density.value))

@@ -8,11 +8,12 @@ from toy.configs.superposition import SuperpositionConfig
 from toy.superposition.chapter import add_chapter
 from toy.superposition.claims import judge
 from toy.superposition.figures import draw
+from toy.superposition.results import SuperpositionResult
 from toy.superposition.study import measure
 
-EXPERIMENT = Experiment(measure, judge, draw, add_chapter)
+EXPERIMENT = Experiment(SuperpositionResult, measure, judge, draw, add_chapter)
 
 
 def command(config: SuperpositionConfig, run: Run) -> str:
     """Measure, judge, draw, write; returns the table of claims."""
-    return run_experiment(EXPERIMENT, "superposition", "Superposition", config, run)
+    return run_experiment(EXPERIMENT, "superposition", "Superposition", config.superposition, config.seed, run)

@@ -15,8 +15,10 @@ from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
+from toy.safeguards import check_memory
 from toy.superposition.training import SuperpositionSetting, descend, gradient, initial_weights
 
+RESTARTS = 6
 PHASES = ("neither feature", "first alone", "second alone", "both, in superposition")
 
 
@@ -32,11 +34,19 @@ def quadrature(points: int = 6) -> tuple[Float[Tensor, "sample 2"], Float[Tensor
     return table[:, :2], table[:, 2:]
 
 
+def check_diagram_fits(resolution: int, restarts: int = RESTARTS) -> float:
+    """Predicted peak memory in bytes of a square diagram; refuses, before anything starts, what does not fit."""
+    samples = len(quadrature()[0])
+    return check_memory(
+        4.0 * resolution**2 * restarts * samples * 20, f"a phase diagram of {resolution} x {resolution} cells"
+    )
+
+
 def phase_diagram(
     importances: Float[Tensor, " importance"],
     active: Float[Tensor, " active"],
     *,
-    restarts: int = 6,
+    restarts: int = RESTARTS,
     steps: int = 2000,
     seed: int = 0,
 ) -> Float[Tensor, "importance active"]:

@@ -73,6 +73,12 @@ class SuperpositionModels:
         return torch.relu(self.hidden(inputs) @ self.weights + self.bias[:, None])
 
 
+def check_fits(setting: SuperpositionSetting, n_models: int) -> float:
+    """Predicted peak memory in bytes of that many models; refuses, before anything starts, what does not fit."""
+    what = f"{n_models} models of {setting.n_features} features, batch {setting.batch}"
+    return check_memory(n_models * setting.n_features * 4 * (6 * setting.batch + 6 * setting.n_hidden), what)
+
+
 def gradient(
     weights: Float[Tensor, "model hidden feature"],
     bias: Float[Tensor, "model 1 feature"],
@@ -142,9 +148,7 @@ def train(setting: SuperpositionSetting, sparsities: Sequence[float], seeds: Seq
     setting.check()
     for sparsity in sparsities:
         check_share(sparsity, "S", open_top=True)
-    n_models = len(sparsities) * len(seeds)
-    what = f"{n_models} models of {setting.n_features} features, batch {setting.batch}"
-    check_memory(n_models * setting.n_features * 4 * (6 * setting.batch + 6 * setting.n_hidden), what)
+    check_fits(setting, len(sparsities) * len(seeds))
     owners = [(seed, sparsity) for seed in seeds for sparsity in sparsities]
     active = torch.tensor([1 - s for s in sparsities])[:, None, None]
     generators = [torch.Generator().manual_seed(seed + 104_729) for seed in seeds]

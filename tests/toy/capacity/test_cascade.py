@@ -23,8 +23,8 @@ def test_any_k_symbols_of_a_reed_solomon_word_give_back_the_word() -> None:
 def test_cascades_follow_their_laws_within_three_standard_errors() -> None:
     result = simulate(20, 12, 0.2, 8, 4000, decoded=50)
     assert result.wrong == 0
-    assert result.largest_deviation("surviving") < 3.5
-    assert result.largest_deviation("failed") < 3.5
+    assert result.surviving_deviation < 3.5
+    assert result.failed_deviation < 3.5
     assert result.surviving[-1] < 0.2 < 0.8 < 1 - result.failed[-1]
     assert simulate(20, 12, 0.2, 8, 4000, decoded=50) == result
 

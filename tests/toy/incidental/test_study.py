@@ -130,9 +130,11 @@ def test_row_decay_stays_near_the_law_and_does_not_depend_on_the_time_step() -> 
 def test_initialisation_on_planted_winners() -> None:
     initial = torch.tensor([[[0.5, 0.1, -0.2], [0.1, 0.3, 0.2]]])
     final = torch.tensor([[[1.0, 0, 0], [0, 0, 1.0]]])
-    result = initialisation.initialisation(initial, final)
-    assert result.kept == 0.5
-    assert result.diagonal == pytest.approx((0.5 + 0.2) / 2)
+    result = initialisation.initialisation(initial, final, "sgd")
+    assert result.kept.value == 0.5
+    assert result.kept.interval is None and result.kept.interval_reason == "one model says nothing about the spread"
+    assert result.kept_standard_error is None
+    assert result.diagonal.value == pytest.approx((0.5 + 0.2) / 2)
     assert result.off_diagonal == pytest.approx((-0.2 + 0.1) / 2)
     assert result.winner_rank == pytest.approx(0.25)
     assert result.rank_histogram[:2] == (0.5, 0.5)

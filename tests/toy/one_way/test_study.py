@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from eval.errors import UserError
+from toy.one_way.primes import is_prime, n_triples, parse_primes, primitive_roots
 from toy.one_way.probes import layer_codes, probe, train_network
-from toy.one_way.problem import is_prime, primitive_roots, problem_of
-from toy.one_way.study import parse_primes
+from toy.one_way.problem import problem_of
 
 
 def test_primes_and_primitive_roots() -> None:
@@ -17,7 +17,8 @@ def test_primes_and_primitive_roots() -> None:
 
 def test_the_table_is_right_and_a_bijection_for_every_group() -> None:
     problem = problem_of([5, 7])
-    assert len(problem.values) == 2 * 4 + 2 * 6
+    assert len(problem.values) == 2 * 4 + 2 * 6 == n_triples([5, 7])
+    assert n_triples([23]) == 10 * 22
     for (p, g), x, y in zip(problem.groups.tolist(), problem.exponents.tolist(), problem.values.tolist(), strict=True):
         assert y == g**x % p
     for group in problem.groups.unique(dim=0):
@@ -59,6 +60,8 @@ def test_a_probe_of_noise_stays_near_chance_on_held_out_triples() -> None:
         ("11+12", "expected primes; got 12, which is not prime"),
         ("1", "expected primes; got 1, which is not prime"),
         ("2+3", "expected primes from 3 to 1000; got 2"),
+        ("5+1009", "expected primes from 3 to 1000; got 1009"),
+        ("5+7+5", "expected distinct primes; got 5 twice"),
         ("eleven", "expected primes joined by .; got 'eleven'"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from toy.configs.spectra import SpectraConfig
+from toy.configs.spectra import ToySpectraOptions
 from toy.spectra.study import FRAMES_PER_FEATURE, describe, feature_walk
 
 
@@ -18,11 +18,11 @@ def test_the_walk_starts_and_ends_on_a_feature_and_moves_evenly() -> None:
 
 
 def test_describe_on_an_identity_code() -> None:
-    config = SpectraConfig(out="unused", n_features=12, n_hidden=12, samples=4000)
+    config = ToySpectraOptions(n_features=12, n_hidden=12, samples=4000)
     row = describe("planted", 0.5, torch.eye(12), torch.zeros(12), config)
-    assert row["participation_ratio"] == pytest.approx(12, rel=0.05)
-    assert row["dimensions_per_feature"] == pytest.approx(1)
-    assert row["sampled_action"] == pytest.approx(row["expected_action"], rel=0.2)
+    assert row.participation_ratio == pytest.approx(12, rel=0.05)
+    assert row.dimensions_per_feature == pytest.approx(1)
+    assert row.sampled_action == pytest.approx(row.expected_action, rel=0.2)
     steps = np.diff(feature_walk(12).numpy(), axis=0)
-    assert row["expected_action"] == pytest.approx(3 / (2 * 12) * float((steps**2).sum()))
-    assert 0 < row["distinct_codes"] <= 1 and row["density"] > 0
+    assert row.expected_action == pytest.approx(3 / (2 * 12) * float((steps**2).sum()))
+    assert 0 < row.distinct_codes <= 1 and row.density > 0
