@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import io
 import os
 import platform
 import sys
@@ -153,6 +154,9 @@ def main(package: str, description: str, commands: Sequence[Command], argv: Sequ
     arguments = list(sys.argv[1:] if argv is None else argv)
     arguments = join_verb(arguments, [command.verb for command in commands])
     folder = None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # LANG=C: a token that cannot be shown is no failure
+            stream.reconfigure(errors="backslashreplace")
     try:
         with termination_is_an_interrupt():
             check_environment()

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from eval.progress import say
+
 SEAL_SUFFIX = ".seal"
 
 
@@ -79,8 +81,12 @@ def seal_path(path: Path) -> Path:
 
 def seal(path: Path, **origin: Any) -> None:
     """Write the seal of a finished file: its content hash, and what the caller says of its origin."""
+    _write_seal(path, {"sha256": content_hash(path), **origin})
+
+
+def _write_seal(path: Path, words: Mapping[str, Any]) -> None:
     with atomic_path(seal_path(path)) as temporary:
-        temporary.write_text(json_text({"sha256": content_hash(path), **origin}), encoding="utf-8")
+        temporary.write_text(json_text(words), encoding="utf-8")
 
 
 def read_seal(path: Path) -> dict[str, Any] | None:
@@ -95,15 +101,35 @@ def read_seal(path: Path) -> dict[str, Any] | None:
 def is_intact(path: Path) -> bool:
     """Whether `path` is, byte for byte, what its seal was written for (false without a readable seal)."""
     found = read_seal(path)
-    return found is not None and path.is_file() and content_hash(path) == found["sha256"]
+    return found is not None and path.is_file() and content_hash(path) in (found["sha256"], found.get("before"))
 
 
 @contextmanager
 def sealed_path(path: Path, **origin: Any) -> Iterator[Path]:
-    """`atomic_path`, and a seal beside the file when the block ends well: for checkpoints that are read back."""
+    """`atomic_path`, and a seal beside the file when the block ends well.
+
+    The seal is written first and is good for the file before it too: a kill between the two loses neither.
+    """
+    before = (read_seal(path) or {}).get("sha256")
     with atomic_path(path) as temporary:
         yield temporary
-    seal(path, **origin)
+        _write_seal(path, {"sha256": content_hash(temporary), "before": before, **origin})
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a sealed checkpoint is there and whole; one that is not is named and set aside as `*.damaged`."""
+    if not path.exists():
+        return False
+    if is_intact(path):
+        return True
+    say(f"warning: {path} is damaged, or has no seal: set aside as {set_aside(path, '.damaged').name}, not continued")
+    return False
+
+
+def remove(path: Path) -> None:
+    """Remove a file and its seal."""
+    path.unlink(missing_ok=True)
+    seal_path(path).unlink(missing_ok=True)
 
 
 def set_aside(path: Path, suffix: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.files import atomic_path, is_intact, json_text, read_seal, seal, set_aside
+from eval.files import is_intact, json_text, read_seal, sealed_path, set_aside
 from eval.progress import say
 from eval.run_identity import Origin
 
@@ -101,9 +101,8 @@ class KeptPieces:
         path = self.item_path(name)
         text = json_text(value)
         self._make_room(path, origin)
-        with atomic_path(path) as temporary:
+        with sealed_path(path, origin=origin.as_json()) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        seal(path, origin=origin.as_json())
         return path
 
     def read_arrays(self, name: str, origin: Origin) -> dict[str, np.ndarray] | Missing:
@@ -122,10 +121,9 @@ class KeptPieces:
         """Keep arrays under a name, as `write_item` keeps a value."""
         path = self.arrays_path(name)
         self._make_room(path, origin)
-        with atomic_path(path) as temporary:
+        with sealed_path(path, origin=origin.as_json()) as temporary:
             plain: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
             np.savez(temporary, **plain)
-        seal(path, origin=origin.as_json())
         return path
 
     def _make_room(self, path: Path, origin: Origin) -> None:

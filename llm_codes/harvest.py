@@ -19,9 +19,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from eval.errors import UserError
+from eval.files import is_readable, remove, sealed_path
 from eval.processes import process_group, rank, world_size
 from eval.progress import progress_bar, say
-from eval.runs import atomic_path
+from eval.run_identity import code_of
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.models import Model
 from llm_codes.sites import Site
@@ -134,7 +135,7 @@ def harvest(
                     raise UserError(f"{type(consumer).__name__} cannot be merged over processes; run it in one process")
                 consumer.reduce()  # type: ignore[attr-defined]
     if checkpoint is not None:
-        checkpoint.file.unlink(missing_ok=True)
+        remove(checkpoint.file)
     return tokens
 
 
@@ -203,27 +204,29 @@ def check_finite(activations: Mapping[str, Tensor], batch_number: int) -> None:
             )
 
 
-def _fingerprint(corpus: Corpus, batch_size: int) -> str:
-    return f"{corpus.describe()['sha256_of_tokens']}/{batch_size}/{world_size()}"
+def _fingerprint(corpus: Corpus, batch_size: int, consumers: Sequence[Consumer]) -> str:
+    """What a half-finished pass must share with the one that continues it: tokens, batches, and the code of both."""
+    code = code_of([__name__, *(type(consumer).__module__ for consumer in consumers)])
+    return f"{corpus.describe()['sha256_of_tokens']}/{batch_size}/{world_size()}/{code}"
 
 
 def _save(checkpoint: Checkpoint, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int, done: int) -> None:
-    arrays: dict[str, Any] = {"done": done, "fingerprint": _fingerprint(corpus, batch_size)}
+    arrays: dict[str, Any] = {"done": done, "fingerprint": _fingerprint(corpus, batch_size, consumers)}
     for number, consumer in enumerate(consumers):
         if not hasattr(consumer, "state"):
             return
         arrays |= {f"{number}/{key}": value for key, value in consumer.state().items()}  # type: ignore[attr-defined]
-    with atomic_path(checkpoint.file) as temporary, temporary.open("wb") as handle:
+    with sealed_path(checkpoint.file) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **arrays)
 
 
 def _restore(checkpoint: Checkpoint | None, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int) -> int:
     """Batches already done according to the checkpoint (0 without one, or where it belongs to another pass)."""
-    if checkpoint is None or not checkpoint.file.exists():
+    if checkpoint is None or not is_readable(checkpoint.file):
         return 0
     with np.load(checkpoint.file, allow_pickle=False) as data:
         mine = corpus.shard(rank(), world_size()) if world_size() > 1 else corpus
-        if str(data["fingerprint"]) != _fingerprint(mine, batch_size):
+        if str(data["fingerprint"]) != _fingerprint(mine, batch_size, consumers):
             return 0
         for number, consumer in enumerate(consumers):
             prefix = f"{number}/"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from eval.commands import load_name
-from eval.errors import UserError, known_name
+from eval.errors import IncompleteError, OneLineError, StoppedError, known_name
 from eval.progress import say
 from eval.report.page import Page
 from eval.report.tables import text_table
@@ -136,14 +137,21 @@ WRITERS: dict[str, Callable[[Inputs], dict[str, Any]]] = {
 
 
 def write_chapter(name: str, inputs: Inputs) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run one chapter; returns its results and its status (`done`, or `failed` with the reason, also on the page)."""
+    """Run one chapter; returns its results and its status (`done`, or `failed` with the reason, also on the page).
+
+    Whatever a chapter raises, the others go on."""
     started = time.monotonic()
     say(f"chapter {name}")
     try:
         results = WRITERS[name](inputs)
-    except UserError as error:
-        inputs.page.section(name.capitalize(), name).warning(f"This chapter could not be written: {error}")
-        return {}, {"chapter": name, "status": "failed", "seconds": time.monotonic() - started, "reason": str(error)}
+    except StoppedError:  # about the run and not about the chapter
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, OneLineError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, OneLineError):
+            inputs.run.write_text(f"{name}-error.log", "".join(traceback.format_exception(error)))
+        inputs.page.section(name.capitalize(), name).warning(f"This chapter could not be written: {reason}")
+        return {}, {"chapter": name, "status": "failed", "seconds": time.monotonic() - started, "reason": reason}
     return results, {"chapter": name, "status": "done", "seconds": round(time.monotonic() - started, 1), "reason": None}
 
 
@@ -180,5 +188,5 @@ def command(config: ReportConfig, run: Run) -> str:
     failed = [f"{status['chapter']}: {status['reason']}" for status in chapters if status["status"] == "failed"]
     if failed:
         counts = f"{len(failed)} of {len(chapters)} chapters failed"
-        raise UserError(f"{counts} ({'; '.join(failed)}); the rest is in {run.path('report.html')}")
+        raise IncompleteError(f"{counts} ({'; '.join(failed)}); the rest is in {run.path('report.html')}")
     return text_table(chapters, ["chapter", "status", "seconds"]) + f"\n{run.path('report.html')}"

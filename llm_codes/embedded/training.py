@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from eval.errors import UserError
+from eval.files import is_readable, sealed_path
 from eval.progress import progress
-from eval.runs import atomic_path
 from llm_codes.configs.embedded import TrainEmbeddedConfig
 from llm_codes.embedded.muon import Muon
 
@@ -125,13 +125,13 @@ def save_checkpoint(path: Path, step: int, model: Any, optimizers: Sequence[torc
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
-    with atomic_path(path) as temporary:
+    with sealed_path(path) as temporary:
         torch.save(state, temporary)
 
 
 def load_checkpoint(path: Path, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> int:
     """Continue where `path` stopped; the number of steps done, 0 where there is no checkpoint."""
-    if not path.exists():
+    if not is_readable(path):
         return 0
     try:
         state = torch.load(path, weights_only=True)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from eval.files import atomic_path, is_intact, read_seal, seal, seal_path, sealed_path, set_aside
+from eval.files import (
+    atomic_path,
+    is_intact,
+    is_readable,
+    read_seal,
+    remove,
+    seal,
+    seal_path,
+    sealed_path,
+    set_aside,
+)
 
 
 def test_every_flipped_byte_is_seen(tmp_path):
@@ -49,3 +59,37 @@ def test_set_aside_takes_the_seal_along(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json.damaged", "a.json.damaged.seal"]
     assert (tmp_path / "a.json.damaged").read_text() == "newer"
     assert is_intact(tmp_path / "a.json.damaged")
+
+
+def test_a_kill_between_seal_and_file_loses_neither(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    with sealed_path(path) as temporary:
+        temporary.write_text("older")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(path), "replace", replace_only_seals(type(path).replace))
+        with pytest.raises(KeyboardInterrupt), sealed_path(path) as temporary:
+            temporary.write_text("newer")
+    assert path.read_text() == "older"
+    assert is_intact(path)
+
+
+def replace_only_seals(real):
+    def replace(self, target):
+        if not str(target).endswith(".seal"):
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    return replace
+
+
+def test_a_checkpoint_that_is_not_whole_is_named_and_set_aside(tmp_path, capsys):
+    path = tmp_path / "checkpoint.pt"
+    assert not is_readable(path)
+    with sealed_path(path) as temporary:
+        temporary.write_text("whole")
+    assert is_readable(path)
+    path.write_text("whol")
+    assert not is_readable(path)
+    assert "checkpoint.pt is damaged, or has no seal: set aside as checkpoint.pt.damaged" in capsys.readouterr().err
+    remove(tmp_path / "checkpoint.pt.damaged")
+    assert list(tmp_path.iterdir()) == []

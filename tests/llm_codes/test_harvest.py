@@ -134,6 +134,33 @@ def test_an_interrupted_pass_continues(model, corpus, tmp_path, monkeypatch):
     assert not checkpoint.file.exists()
 
 
+@pytest.mark.parametrize("fault", ["flipped byte", "other code"])
+def test_a_pass_is_not_continued_from_damage_or_on_other_code(model, corpus, tmp_path, monkeypatch, capsys, fault):
+    sites = resolve_sites(model, ("resid_post",), [0])
+    checkpoint = Checkpoint(tmp_path / "pass", every_seconds=0.0)
+    real, walked = harvest_module.check_finite, []
+
+    def stop(activations, number):
+        walked.append(number)
+        if number == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(harvest_module, "check_finite", stop)
+    with pytest.raises(KeyboardInterrupt):
+        harvest(model, corpus, [Collector(sites)], batch_size=4, checkpoint=checkpoint)
+    if fault == "flipped byte":
+        content = bytearray(checkpoint.file.read_bytes())
+        content[len(content) // 2] ^= 1
+        checkpoint.file.write_bytes(bytes(content))
+    else:
+        monkeypatch.setattr(harvest_module, "code_of", lambda modules: "edited")
+    walked.clear()
+    monkeypatch.setattr(harvest_module, "check_finite", lambda a, number: walked.append(number) or real(a, number))
+    harvest(model, corpus, [Collector(sites)], batch_size=4, checkpoint=checkpoint)
+    assert walked[0] == 0
+    assert ("is damaged" in capsys.readouterr().err) == (fault == "flipped byte")
+
+
 def test_windows_longer_than_the_context(model, text_folder):
     long = load_corpus(str(text_folder), model.tokenizer, context=65, split="all")
     with pytest.raises(UserError, match="windows of 65 tokens exceed the context"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from eval.errors import UserError
-from eval.runs import atomic_path
+from eval.files import atomic_path, is_readable, remove, sealed_path
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.trainers import TrainedSAE
@@ -49,26 +49,26 @@ class Checkpoints:
             tensors |= {f"{number}/{name}": v.contiguous().clone() for name, v in sae.trainer.state().items()}
             tensors[f"{number}/scales"] = torch.tensor([sae.scale_in, sae.scale_out], dtype=torch.float64)
         words = {"place": json.dumps(vars(place)), "fingerprint": self._fingerprint()}
-        with atomic_path(self.folder / "checkpoints" / f"step-{place.step:08d}.safetensors") as temporary:
+        with sealed_path(self.folder / "checkpoints" / f"step-{place.step:08d}.safetensors") as temporary:
             save_file(tensors, temporary, metadata=words)
         for old in self.found()[: -self.options.keep]:
-            old.unlink(missing_ok=True)
+            remove(old)
 
     def found(self) -> list[Path]:
         """Files of this run, oldest first."""
         return sorted((self.folder / "checkpoints").glob("step-*.safetensors"))
 
     def restore(self, saes: Sequence[TrainedSAE], place: Place) -> bool:
-        """Continue from the newest checkpoint (whether there is one); cut the log back to it.
+        """Continue from the newest checkpoint that is whole (whether there is one); cut the log back to it.
 
         Raises:
             UserError: it is of other settings.
         """
         from safetensors import safe_open
 
-        found = self.found()
-        if found:
-            with safe_open(found[-1], "pt", device=self.device) as file:
+        newest = next((path for path in reversed(self.found()) if is_readable(path)), None)
+        if newest is not None:
+            with safe_open(newest, "pt", device=self.device) as file:
                 words = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if words["fingerprint"] != self._fingerprint():
@@ -82,7 +82,7 @@ class Checkpoints:
                 sae.trainer.load_state(state)
             vars(place).update(json.loads(words["place"]))
         self._cut_log(place.step)
-        return bool(found)
+        return newest is not None
 
     def _cut_log(self, step: int) -> None:
         metrics = self.folder / "metrics.jsonl"

@@ -36,6 +36,7 @@ from llm_codes.embedded.training import (  # noqa: E402
     epoch_windows,
     learning_rate_factor,
     load_checkpoint,
+    save_checkpoint,
 )
 
 TEXTS = [f"Fellow-citizens, speech {n}: peace, commerce, and {n * n} ships.\n\nThanks —" * 8 for n in range(12)]
@@ -277,12 +278,19 @@ def test_recipes_that_cannot_be_trained(tmp_path: Path, speeches: Path) -> None:
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    torch.save({"model": build_model(tiny(width=16), 300).state_dict(), "optimizers": [], "step": 3}, path)
+    save_checkpoint(path, 3, build_model(tiny(width=16), 300), [])
     with pytest.raises(UserError, match="checkpoint.pt is not a checkpoint of this recipe; delete it or pass"):
         load_checkpoint(path, build_model(tiny(), 300), [])
-    path.write_bytes(b"half a file")
-    with pytest.raises(UserError, match="not a checkpoint"):
-        load_checkpoint(path, build_model(tiny(), 300), [])
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_training_starts_again(tmp_path: Path, capsys) -> None:
+    """It was refused before it had a checksum; now it is told from one of another recipe."""
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, 3, build_model(tiny(), 300), [])
+    path.write_bytes(path.read_bytes()[:-100])
+    assert load_checkpoint(path, build_model(tiny(), 300), []) == 0
+    assert "is damaged, or has no seal: set aside as checkpoint.pt.damaged" in capsys.readouterr().err
+    assert (tmp_path / "checkpoint.pt.damaged").exists()
 
 
 def test_export_stores_half_precision_and_loads_as_float32(tmp_path: Path, tokenizer) -> None:

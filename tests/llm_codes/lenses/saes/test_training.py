@@ -125,7 +125,8 @@ def test_sigterm_saves_the_step_under_way(tmp_path):
     with pytest.raises(SystemExit) as stop:
         run.run()
     assert stop.value.code == 143
-    assert [path.name for path in (tmp_path / "part" / "checkpoints").iterdir()] == ["step-00000012.safetensors"]
+    names = [path.name for path in (tmp_path / "part" / "checkpoints").glob("*.safetensors")]
+    assert names == ["step-00000012.safetensors"]
     assert_equal(whole, states(train(tmp_path / "part").run()))
 
 
@@ -139,7 +140,7 @@ def test_a_nan_batch_is_skipped_and_counted(tmp_path):
 def test_a_nan_batch_can_stop_the_run_with_the_last_good_weights(tmp_path):
     with pytest.raises(UserError, match="got NaN or infinity in block 1, batch 1; the last good weights are kept"):
         train(tmp_path, broken=(1,), on_nan="stop").run()
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000005.safetensors"]
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*.safetensors")] == ["step-00000005.safetensors"]
 
 
 def test_metrics_go_to_weights_and_biases_only_where_a_project_is_named(tmp_path, monkeypatch):
@@ -176,8 +177,16 @@ def test_a_missing_wandb_stops_before_the_first_step(tmp_path, monkeypatch):
 
 def test_checkpoints_are_kept_to_a_number_and_never_half_written(tmp_path):
     train(tmp_path, keep=3).run()
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    names = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.safetensors"))
     assert names == [f"step-{step:08d}.safetensors" for step in (28, 35, 40)]
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_continued(tmp_path, capsys):
+    whole = states(train(tmp_path, keep=2).run())
+    newest = tmp_path / "checkpoints" / "step-00000040.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"x")
+    assert_equal(whole, states(train(tmp_path, keep=2).run()))
+    assert "set aside as step-00000040.safetensors.damaged" in capsys.readouterr().err
 
 
 def test_widths_hooks_and_sizes_are_checked_before_the_first_step(tmp_path):
@@ -242,7 +251,7 @@ def test_a_dictionary_that_diverges_is_not_called_a_broken_batch(tmp_path, archi
     with pytest.raises(UserError, match=text) as stopped:
         Training(Synthetic(), [spec], tmp_path, options).run()
     assert ("(21 in a row)" in str(stopped.value)) == (on_nan == "skip") and "--learning-rate" in str(stopped.value)
-    saved = load_file(sorted((tmp_path / "checkpoints").iterdir())[-1])
+    saved = load_file(sorted((tmp_path / "checkpoints").glob("*.safetensors"))[-1])
     assert all(bool(torch.isfinite(value).all()) for value in saved.values())
 
 

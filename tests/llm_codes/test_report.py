@@ -1,0 +1,49 @@
+"""A chapter that raises anything is reported on the page, with its reason, and the others go on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from eval.errors import StoppedError, UserError
+from eval.report.page import Page
+from eval.runs import Run
+from llm_codes import report
+
+
+@pytest.fixture
+def inputs(tmp_path) -> Any:
+    """As much of a report's inputs as a chapter that fails needs."""
+    return SimpleNamespace(run=Run(tmp_path), page=Page("demo"))
+
+
+def failing(monkeypatch, error: Exception) -> None:
+    def fail(inputs):
+        raise error
+
+    monkeypatch.setitem(report.WRITERS, "polytopes", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UserError("expected 50 tokens, got 3; give more"), "expected 50 tokens, got 3; give more"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_whatever_a_chapter_raises_is_on_the_page(inputs, monkeypatch, error, reason):
+    failing(monkeypatch, error)
+    results, status = report.write_chapter("polytopes", inputs)
+    assert results == {}
+    assert (status["status"], status["reason"]) == ("failed", reason)
+    assert f"This chapter could not be written: {reason}" in inputs.page.html()
+    log = inputs.run.path("polytopes-error.log")
+    assert log.exists() == (not isinstance(error, UserError)), "a log for what nobody foresaw"
+
+
+def test_a_lost_run_folder_is_not_a_failed_chapter(inputs, monkeypatch):
+    failing(monkeypatch, StoppedError("the run folder was removed"))
+    with pytest.raises(StoppedError):
+        report.write_chapter("polytopes", inputs)
