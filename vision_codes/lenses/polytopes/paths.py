@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eval.measures.codes.ray_peak import ray_peak
 from eval.measures.geometry.piecewise_linear import Program
-from eval.measures.geometry.segments import Crossings, sampled_crossings, segment_crossings
+from eval.measures.geometry.segments import Crossings, coarsened, sampled_crossings, segment_crossings
 from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
 from eval.scores import Score
 
@@ -24,7 +25,9 @@ SCALES = np.linspace(0, 3, 31)
 class Paths:
     """Crossings along paths of one kind at one layer.
 
-    crossings ``[path bin]``; classes ``[path grid]`` predicted along; length ``[path]``; counting: exact or sampled.
+    crossings ``[path bin]``; halved ``[path bin]``: as half the samples would have counted them (exact counts: the
+    same), which tells whether a sampled count has settled; classes ``[path grid]`` predicted along; length ``[path]``;
+    counting: exact or sampled.
     group ``[path]``: class of the (first) image, for resampling.
     """
 
@@ -32,6 +35,7 @@ class Paths:
     kind: str
     counting: str
     crossings: np.ndarray
+    halved: np.ndarray
     classes: np.ndarray
     length: np.ndarray
     group: np.ndarray
@@ -47,12 +51,17 @@ class Paths:
         return self.classes[:, 1:] != self.classes[:, :-1]
 
 
-def count_along(tail: Program, start: Tensor, end: Tensor, *, exact_up_to: int, samples: int) -> Crossings:
-    """Exact where few enough units, or a single site, lie ahead; else a sampled lower bound."""
+def count_along(
+    tail: Program, start: Tensor, end: Tensor, *, exact_up_to: int, samples: int
+) -> tuple[Crossings, Crossings]:
+    """Exact where few enough units, or a single site, lie ahead; else a sampled lower bound from twice as many steps as
+    `samples` has, and beside it what `samples` alone would have found."""
     smooth = any(step.kind == "smooth" for step in tail.sites)
     if not smooth and (len(tail.sites) == 1 or tail.n_units <= exact_up_to):
-        return segment_crossings(tail, start, end, max_values=2**25)
-    return sampled_crossings(tail, start, end, n_samples=samples, batch_size=8)
+        exact = segment_crossings(tail, start, end, max_values=2**25)
+        return exact, exact
+    fine = sampled_crossings(tail, start, end, n_samples=2 * samples - 1, batch_size=8)
+    return fine, coarsened(fine, samples)
 
 
 def predicted(tail: Program, start: Tensor, end: Tensor, t: np.ndarray, batch_size: int = 8) -> np.ndarray:
@@ -70,17 +79,18 @@ def follow(
 ) -> Paths:
     """Count crossings in 30 bins and read the class at 31 places along every path."""
     edges = np.linspace(0, 1, 31)
-    crossings, classes, lengths, counting = [], [], [], "exact"
+    crossings, halved, classes, lengths, counting = [], [], [], [], "exact"
     for start, end in ends:
-        found = count_along(tail, start, end, **options)
+        found, coarse = count_along(tail, start, end, **options)
         counting = found.counting
         crossings.append(found.histogram(edges))
+        halved.append(coarse.histogram(edges))
         lengths.append(found.length)
         classes.append(predicted(tail, start, end, edges))
     shape = (len(ends), len(edges) - 1)
-    counts = np.array(crossings, dtype=np.int64).reshape(shape)
+    counts, fewer = (np.array(rows, dtype=np.int64).reshape(shape) for rows in (crossings, halved))
     read = np.array(classes, dtype=np.int64).reshape(len(ends), len(edges))
-    return Paths(layer, kind, counting, counts, read, np.array(lengths, dtype=float), group)
+    return Paths(layer, kind, counting, counts, fewer, read, np.array(lengths, dtype=float), group)
 
 
 def interpolation(
@@ -131,16 +141,23 @@ def scaling(tail: Program, layer: str, activations: Tensor, labels: np.ndarray, 
     return follow(tail, layer, "scaling", ends, labels[chosen], **options)
 
 
+def _log2_peak(crossings: np.ndarray) -> np.ndarray:
+    """log2 of (crossings per unit of s in 0..1) over (in 1..3), ``[path]``; not finite where either is 0."""
+    inside, outside = crossings[:, :10].sum(1) / 1.0, crossings[:, 10:].sum(1) / 2.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log2(inside / outside)
+
+
 def scaling_summary(paths: Paths, seed: int = 0) -> dict[str, Any]:
     """Is there a density peak between the activation and the origin, and do classes change beyond it? [PL pred. 3]
 
     peak: log2 of (crossings per unit of s in 0..1) over (in 1..3), mean over images with a 95% interval; undefined for
     images without crossings. changed: share of images whose class at s = 3 is not that at s = 1.
-    early_share: share of all crossings in 0..1. peak_at: s of the highest bin.
+    early_share: share of all crossings in 0..1. peak_at: s of the highest bin. peak_location, rise, fall, shape: is it
+    a peak, and where, or decay only (`ray_peak`). log2_peak_half_samples: from half as many samples along each path,
+    to tell a sampled count that has settled from one that has not.
     """
-    inside, outside = paths.crossings[:, :10].sum(1) / 1.0, paths.crossings[:, 10:].sum(1) / 2.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log2(inside / outside)
+    ratio, coarse = (_log2_peak(counts) for counts in (paths.crossings, paths.halved))
     defined = np.isfinite(ratio)
     if defined.any():
         peak = bootstrap_mean(ratio[defined], minimum_groups=8, seed=seed, method="percentile")
@@ -162,6 +179,8 @@ def scaling_summary(paths: Paths, seed: int = 0) -> dict[str, Any]:
         "crossings_per_path": float(paths.crossings.sum() / len(paths.crossings)),
         "peak_at": float((SCALES[:-1] + 0.05)[total.argmax()]) if total.sum() else None,
         "peak_at_reason": None if total.sum() else "no crossing at all",
+        **ray_peak(paths.crossings, SCALES, seed=seed).fields(),
+        "log2_peak_half_samples": float(coarse[np.isfinite(coarse)].mean()) if np.isfinite(coarse).any() else None,
         "share_of_crossings_beyond_1": float(total[10:].sum() / total.sum()) if total.sum() else None,
         "share_of_class_changes_beyond_1": beyond,
         "class_change_rate": changes.mean(0),

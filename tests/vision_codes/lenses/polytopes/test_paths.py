@@ -5,7 +5,13 @@ import torch
 
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import perceptron
-from vision_codes.lenses.polytopes.paths import interpolation, interpolation_summary
+from vision_codes.lenses.polytopes.paths import (
+    count_along,
+    interpolation,
+    interpolation_summary,
+    scaling,
+    scaling_summary,
+)
 
 OPTIONS = {"exact_up_to": 10**6, "samples": 5}
 
@@ -42,3 +48,21 @@ def test_coincident_images_have_no_density() -> None:
     x = torch.ones(2, 5)
     paths = interpolation(program, "input", x, np.array([0, 0]), 2, 0, **OPTIONS)["intra"]
     assert np.isnan(paths.density).all() and interpolation_summary(paths)["reason"] == "every path has length zero"
+
+
+def test_sampled_counts_stand_beside_those_of_half_the_samples() -> None:
+    program = trace(perceptron(5, 40, 40, 3), torch.zeros(5))
+    start, end = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)) * 3
+    fine, coarse = count_along(program, start, end, exact_up_to=0, samples=9)
+    assert fine.counting == coarse.counting == "sampled" and coarse.count <= fine.count
+    exact, same = count_along(program, start, end, exact_up_to=10**6, samples=9)
+    assert exact.counting == "exact" and exact is same and exact.count >= fine.count
+
+
+def test_scaling_says_where_density_peaks_and_whether_it_is_one() -> None:
+    program = trace(perceptron(5, 40, 40, 3), torch.zeros(5))
+    x = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))
+    summary = scaling_summary(scaling(program, "input", x, np.arange(24) % 4, 24, **OPTIONS))
+    assert summary["shape"] in ("peak", "decay", "growth", "flat") and 0 < summary["peak_location"] < 3
+    assert summary["rise_ci"][0] <= summary["rise"] <= summary["rise_ci"][1]
+    assert summary["log2_peak_half_samples"] == summary["log2_peak"]  # exact: samples play no part
