@@ -23,7 +23,7 @@ DISTRIBUTION = "neural-codes"
 
 
 def lazy(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package whose public names stand at `module:name`.
+    """`__getattr__` and `__dir__` of a package whose public names stand at `module:name`, or are modules themselves.
 
     `__version__` is the installed version of the suite (`"0"` for a checkout that is not installed). An unknown name
     raises `AttributeError` with the nearest public ones.
@@ -37,7 +37,8 @@ def lazy(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any],
             hint = "" if name.startswith("_") else f"; {nearest(name, places)}"
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         module, _, attribute = place.partition(":")
-        value = getattr(importlib.import_module(module), attribute)
+        found = importlib.import_module(module)
+        value = getattr(found, attribute) if attribute else found
         setattr(sys.modules[package], name, value)
         return value
 

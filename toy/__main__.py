@@ -56,7 +56,7 @@ COMMANDS: tuple[Command, ...] = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return commands.main("toy", toy.__doc__ or "", COMMANDS, argv)
+    return commands.main("toy", (toy.__doc__ or "").partition("\n")[0], COMMANDS, argv)
 
 
 if __name__ == "__main__":

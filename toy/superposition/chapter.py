@@ -17,14 +17,14 @@ def add_chapter(page: Page, found: SuperpositionResult, figures: Mapping[str, Sa
         section.warning(text)
     section.text(
         "y = ReLU(WᵀW x + b) with sparse inputs. Dimensions per feature D* = m/‖W‖² fall with sparsity, in steps. The "
-        "compression rate R = 1 - S + h(S)/H was offered as their lower bound: " + _bound_words(found) + ". It is "
+        "compression rate R = 1 - S + h(S)/H was offered as their lower bound: " + bound_words(found) + ". It is "
         "not a fit, and it says nothing where it drops below the floor m/n: " + _informative_words(found) + "."
     )
     for name in ("dimensions", "sticky", "gram", "polygons", "phase"):
         section.figure(figures[name])
 
 
-def _bound_words(found: SuperpositionResult) -> str:
+def bound_words(found: SuperpositionResult) -> str:
     """For each H, whether D* stays above R, and by how much it fails to."""
     parts = []
     for entropy in found.levels[0].bound:

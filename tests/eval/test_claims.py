@@ -1,0 +1,50 @@
+"""A claim has a verdict, a kind and a reason for no number; a tally counts statements, not self-tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from eval.claims import KINDS, Claim, claims_rows, judge_sign, tally
+from eval.scores import Score
+
+
+def claim(verdict: str, kind: str = "statement of a source") -> Claim:
+    return Claim("c", "s", "p", 1.0, verdict, kind=kind)  # type: ignore[arg-type]
+
+
+def test_theorems_and_self_tests_are_not_counted_as_holding():
+    found = [
+        claim("holds"),
+        claim("fails", "prediction of ours"),
+        claim("holds", "theorem"),
+        claim("fails", "self-test"),
+    ]
+    assert tally(found[:2]) == "1 hold, 1 fail, 0 cannot tell"
+    assert tally(found) == "1 hold, 1 fail, 0 cannot tell (apart: 1 of 2 theorems and self-tests pass)"
+
+
+def test_a_kind_is_one_of_four():
+    with pytest.raises(ValueError, match="expected a kind of"):
+        claim("holds", "guess")
+    assert [row["kind"] for row in claims_rows(claim("holds", kind) for kind in KINDS)] == list(KINDS)
+
+
+def test_a_claim_is_its_json():
+    one = Claim("c", "s", "p", 1.0, "fails", (0.5, 1.5), n=3, note="x", kind="theorem")
+    assert one.to_json()["interval"] == [0.5, 1.5] and one.to_json()["kind"] == "theorem"
+    assert Claim.from_json(one.to_json()) == one and Claim.from_json(one.to_json()).interval == (0.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected", "verdict"),
+    [
+        (0.1, 0.3, "above", "holds"),
+        (0.1, 0.3, "below", "fails"),
+        (-0.3, -0.1, "above", "fails"),
+        (-0.3, -0.1, "below", "holds"),
+        (0.0, 0.3, "above", "cannot tell"),
+        (-0.3, 0.0, "below", "cannot tell"),
+    ],
+)
+def test_an_interval_that_touches_the_threshold_decides_nothing(low, high, expected, verdict):
+    assert judge_sign(Score(0.0, low, high), expected) == verdict
