@@ -31,7 +31,7 @@ from eval.options import FolderConfig
 from eval.processes import is_main_process, usable_cores, world_size
 from eval.run_folder import INPUTS, OpenFolder
 from eval.run_identity import Origin, code_of, identity, module_of, platform_name, short_hash, versions
-from eval.run_items import KeptPieces, Missing
+from eval.run_items import KeptPieces, Missing, slug
 from eval.run_marker import now_text, read_marker
 
 __all__ = ["Run", "atomic_path", "json_ready", "json_text"]
@@ -187,6 +187,22 @@ class Run:
             self._open.check()
             self.pieces.write_item(name, value, origin)
         return value
+
+    def item_with_arrays(
+        self, name: str, compute: Callable[[], tuple[Any, Mapping[str, Any]]], *, of: Sequence[str] = ()
+    ) -> tuple[Any, dict[str, np.ndarray]]:
+        """An item and the arrays of the same name, kept as one piece: `compute` gives both, and where one of them is
+        missing, damaged or stale both are made again."""
+        origin = self._origin(tuple(of) or (module_of(compute),))
+        kept, arrays = self.pieces.read_item(name, origin), self.pieces.read_arrays(slug(name), origin)
+        if not isinstance(kept, Missing) and not isinstance(arrays, Missing):
+            return kept, arrays
+        value, made = compute()
+        if self.writes:
+            self._open.check()
+            self.pieces.write_arrays(slug(name), made, origin)
+            self.pieces.write_item(name, value, origin)
+        return json_ready(value), {key: np.asarray(array) for key, array in made.items()}
 
     def provenance(self) -> dict[str, Any]:
         """Where a number came from: versions, machine, command, configuration and its hash, inputs, code, seed."""
