@@ -21,6 +21,7 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.explain import ExplainOptions
 from llm_codes.configs.inputs import InputsOptions
+from llm_codes.configs.polytopes import PolytopesOptions
 from llm_codes.configs.report import CHAPTERS
 from llm_codes.corpus import Corpus, Split, TokenisedDocuments
 from llm_codes.inputs import Inputs as OpenInputs
@@ -77,10 +78,8 @@ def trajectories_chapter(inputs: Inputs) -> dict[str, Any]:
     return {"trajectories": found.rows}
 
 
-def explain_chapter(inputs: Inputs) -> dict[str, Any]:
-    """Neurons, random projections and PCA directions of the report's text, explained and scored by token lookup."""
-    from llm_codes.lenses.explain.chapter import chapter
-
+def opened(inputs: Inputs) -> OpenInputs:
+    """The report's model and documents as every verb's inputs."""
     config = inputs.config
     options = InputsOptions(**{name: getattr(config, name) for name in InputsOptions.__dataclass_fields__})
     documents = TokenisedDocuments(
@@ -91,33 +90,26 @@ def explain_chapter(inputs: Inputs) -> dict[str, Any]:
         document_separator=options.document_separator,
         text_column=options.text_column,
     )
-    read = OpenInputs(options, inputs.model, documents, config.seed)
-    explained = ExplainOptions(tokens=config.tokens, per_layer=8, scorers=())
-    found = chapter(read, explained, inputs.run, inputs.page).to_json()
+    return OpenInputs(options, inputs.model, documents, config.seed)
+
+
+def explain_chapter(inputs: Inputs) -> dict[str, Any]:
+    """Neurons, random projections and PCA directions of the report's text, explained and scored by token lookup."""
+    from llm_codes.lenses.explain.chapter import chapter
+
+    options = ExplainOptions(tokens=inputs.config.tokens, per_layer=8, scorers=())
+    found = chapter(opened(inputs), options, inputs.run, inputs.page).to_json()
     return {"explain": {key: found[key] for key in ("by_layer", "paired", "leakage")}}
 
 
 def polytopes_chapter(inputs: Inputs) -> dict[str, Any]:
     """Spline codes of two middle MLPs, their clusters as text, density, directions."""
-    from llm_codes.lenses.polytopes.chapter import add_chapter
-    from llm_codes.lenses.polytopes.claims import documented, judge
-    from llm_codes.lenses.polytopes.figures import draw
-    from llm_codes.lenses.polytopes.study import polytopes
+    from llm_codes.lenses.polytopes.chapter import chapter
 
     middle = inputs.model.n_layers // 2
-    found = polytopes(
-        inputs.model,
-        inputs.corpus,
-        layers=f"{middle}:{middle + 2}",
-        n_rays=8,
-        seed=inputs.config.seed,
-        batch_size=inputs.config.batch_size,
-        exclude_positions=inputs.config.exclude_positions,
-        max_memory_gb=inputs.config.max_memory_gb,
-    )
-    results = {**found.results, **documented(judge(found, inputs.config.seed))}
-    add_chapter(inputs.page, results, draw(inputs.run, found))
-    return {"polytopes": results}
+    options = PolytopesOptions(layers=f"{middle}:{middle + 2}", rays=8, dictionary_steps=0)
+    found = chapter(opened(inputs), inputs.corpus, options, inputs.run, inputs.page)
+    return {"polytopes": found.to_json()}
 
 
 def circuits_chapter(inputs: Inputs) -> dict[str, Any]:

@@ -6,13 +6,20 @@ Axis glossary: ``item`` sampled tokens, ``cluster``, ``bit`` of the code.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
 from eval.measures.clustering.clusters import Clusters
 from eval.measures.clustering.monosemanticity import Monosemanticity, monosemanticity
 from eval.measures.codes.polytope import SplineCodes
+from llm_codes.lenses.polytopes.cluster_rows import (
+    ClusterCard,
+    ClusterSummary,
+    DiscriminatingBit,
+    Exemplar,
+    LabelTest,
+    TokenCount,
+)
 from llm_codes.lenses.polytopes.samples import TokenSample
 
 EXEMPLARS = 6
@@ -26,7 +33,7 @@ def label_families(sample: TokenSample) -> dict[str, np.ndarray]:
 
 def cluster_cards(
     found: Clusters, sample: TokenSample, codes: SplineCodes | None, *, seed: int = 0
-) -> tuple[list[dict[str, Any]], dict[str, Monosemanticity]]:
+) -> tuple[list[ClusterCard], dict[str, Monosemanticity]]:
     """One card per cluster, largest first, and the monosemanticity of all of them by label family.
 
     codes: for spread and discriminating bits; `None` for clusters of activations.
@@ -36,78 +43,82 @@ def cluster_cards(
     bits = codes.bits().astype(np.float32) if codes is not None else None
     cards = []
     for cluster, items in enumerate(members):
-        card: dict[str, Any] = {"cluster": cluster, "n": len(items), "stability": float(found.stability[cluster])}
-        card["tokens"] = [
-            {"token": token, "n": count} for token, count in Counter(sample.string[i] for i in items).most_common(5)
-        ]
-        card["exemplars"] = [
-            {"before": sample.before[i], "token": sample.string[i], "document": int(sample.document[i])}
-            for i in items[:EXEMPLARS]
-        ]
-        for name, test in tests.items():
-            card[name] = {
-                "entropy_bits": _number(test.entropy[cluster]),
-                "null_bits": _number(test.null[cluster]),
-                "reduction": _number(test.reduction[cluster]),
-                "purity": _number(test.purity[cluster]),
-                "q": _number(test.q[cluster]),
-                "monosemantic": bool(test.monosemantic()[cluster]),
-            }
+        spread, shown = None, None
         if codes is not None and bits is not None:
-            card |= _bits_of(codes, bits, items, found.labels == cluster)
-        cards.append(card)
+            spread, shown = _bits_of(codes, bits, items, found.labels == cluster)
+        common = Counter(sample.string[i] for i in items).most_common(5)
+        cards.append(
+            ClusterCard(
+                cluster=cluster,
+                n=len(items),
+                stability=float(found.stability[cluster]),
+                tokens=tuple(TokenCount(token, count) for token, count in common),
+                exemplars=tuple(
+                    Exemplar(sample.before[i], sample.string[i], int(sample.document[i])) for i in items[:EXEMPLARS]
+                ),
+                token=_label_test(tests["token"], cluster),
+                next_token=_label_test(tests["next_token"], cluster),
+                document=_label_test(tests["document"], cluster),
+                spread_bits=spread,
+                discriminating_bits=shown,
+            )
+        )
     return cards, tests
+
+
+def _label_test(test: Monosemanticity, cluster: int) -> LabelTest:
+    return LabelTest(
+        entropy_bits=_number(test.entropy[cluster]),
+        null_bits=_number(test.null[cluster]),
+        reduction=_number(test.reduction[cluster]),
+        purity=_number(test.purity[cluster]),
+        q=_number(test.q[cluster]),
+        monosemantic=bool(test.monosemantic()[cluster]),
+    )
 
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _bits_of(codes: SplineCodes, bits: np.ndarray, items: np.ndarray, inside: np.ndarray) -> dict[str, Any]:
+def _bits_of(
+    codes: SplineCodes, bits: np.ndarray, items: np.ndarray, inside: np.ndarray
+) -> tuple[float, tuple[DiscriminatingBit, ...]]:
     """Spread (median Hamming distance to the majority code) and the bits that set the cluster apart."""
     share_in, share_out = bits[inside].mean(0), bits[~inside].mean(0) if (~inside).any() else np.zeros(bits.shape[1])
     majority = share_in > 0.5
     spread = float(np.median((bits[items] != majority).sum(1)))
     order = np.argsort(-np.abs(share_in - share_out), kind="stable")[:SHOWN_BITS]
-    shown = [
-        {
-            "layer": codes.map.place(int(bit)).layer,
-            "unit": codes.map.place(int(bit)).unit,
-            "share_inside": float(share_in[bit]),
-            "share_outside": float(share_out[bit]),
-        }
-        for bit in order
-    ]
-    return {"spread_bits": spread, "discriminating_bits": shown}
+    places = [(int(bit), codes.map.place(int(bit))) for bit in order]
+    return spread, tuple(
+        DiscriminatingBit(place.layer, place.unit, float(share_in[bit]), float(share_out[bit])) for bit, place in places
+    )
 
 
-def summary(found: Clusters, cards: list[dict[str, Any]], tests: dict[str, Monosemanticity]) -> dict[str, Any]:
-    """The documented block of `results.json` for one kind of clusters."""
-    any_pure = np.zeros(found.n_clusters, dtype=bool)
-    for name in ("token", "next_token"):
-        any_pure |= tests[name].monosemantic()
-    return {
-        "metric": found.metric,
-        "method": found.method,
-        "approximate": found.approximate,
-        "n_items": len(found.labels),
-        "n_clusters": found.n_clusters,
-        "noise_share": found.noise_share,
-        "min_cluster_size": found.min_cluster_size,
-        "reason": found.reason,
-        "n_monosemantic": {name: int(test.monosemantic().sum()) for name, test in tests.items()},
-        "n_monosemantic_token_or_next": int(any_pure.sum()),
-        "cards": cards,
-    }
+def summary(found: Clusters, cards: list[ClusterCard], tests: dict[str, Monosemanticity]) -> ClusterSummary:
+    """The block of `results.json` for one kind of clusters."""
+    return ClusterSummary(
+        metric=found.metric,
+        method=found.method,
+        approximate=found.approximate,
+        n_items=len(found.labels),
+        n_clusters=found.n_clusters,
+        noise_share=found.noise_share,
+        min_cluster_size=found.min_cluster_size,
+        reason=found.reason,
+        n_monosemantic={name: int(test.monosemantic().sum()) for name, test in tests.items()},
+        n_monosemantic_token_or_next=sum(card.is_pure for card in cards),
+        cards=tuple(cards),
+    )
 
 
-def card_text(card: dict[str, Any]) -> str:
+def card_text(card: ClusterCard) -> str:
     """A card as a few lines of plain text."""
-    tokens = ", ".join(f"{t['token']!r} {t['n']}" for t in card["tokens"])
-    reduction = card["token"]["reduction"]
+    tokens = ", ".join(f"{one.token!r} {one.n}" for one in card.tokens)
+    reduction = card.token.reduction
     shown = "-" if reduction is None else f"{reduction:.2f}"
-    lines = [f"cluster {card['cluster']}: {card['n']} tokens ({tokens}); token entropy below chance by {shown}"]
-    for exemplar in card["exemplars"]:
-        before = " ".join(exemplar["before"].split())
-        lines.append(f"    ...{before} [{exemplar['token'].strip() or repr(exemplar['token'])}]")
+    lines = [f"cluster {card.cluster}: {card.n} tokens ({tokens}); token entropy below chance by {shown}"]
+    for exemplar in card.exemplars:
+        before = " ".join(exemplar.before.split())
+        lines.append(f"    ...{before} [{exemplar.token.strip() or repr(exemplar.token)}]")
     return "\n".join(lines)

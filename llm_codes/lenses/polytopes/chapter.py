@@ -1,79 +1,111 @@
-"""Figures and the report chapter of `polytopes`."""
+"""The polytope chapter: its part of a page, its tables, and its part of a report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from eval.report.figures import SavedFigure
-from eval.report.page import Page
+from eval.report.page import Page, Section
+from eval.results import Result
+from eval.runs import Run
+from llm_codes.lenses.polytopes.claims import judge, judged
+from llm_codes.lenses.polytopes.cluster_rows import ClusterCard, ClusterSummary, LabelTest
+from llm_codes.lenses.polytopes.figures import draw
+from llm_codes.lenses.polytopes.rows import Polytopes
+from llm_codes.lenses.polytopes.study import polytopes
 
 if TYPE_CHECKING:
-    pass
+    from llm_codes.configs.polytopes import PolytopesOptions
+    from llm_codes.corpus import Corpus
+    from llm_codes.inputs import Inputs
+
+DENSITY_COLUMNS = (
+    "class", "layer", "n_classes", "intra", "inter", "difference", "difference_ci", "exact_intra", "exact_inter",
+    "soft_intra", "soft_inter",
+)  # fmt: skip
 
 
-def tables(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def chapter(inputs: Inputs, corpus: Corpus, options: PolytopesOptions, run: Run, page: Page) -> Polytopes:
+    """Compute (stages are kept in `run`), judge, draw, and write the chapter; for command and report.
+
+    corpus: the view of the inputs that is read.
+    """
+    found = polytopes(inputs.model, corpus, options, inputs.options, seed=inputs.seed, run=run)
+    results = judged(found, judge(found, inputs.seed))
+    if run.writes:
+        add_chapter(page, results, draw(run, found))
+    return results
+
+
+def _json(rows: Iterable[Result]) -> list[dict[str, Any]]:
+    return [row.to_json() for row in rows]
+
+
+def tables(results: Polytopes) -> Mapping[str, list[dict[str, Any]]]:
     """Rows of the CSV tables, by name."""
-    clusters = [
-        {"clusters_of": kind, "cluster": card["cluster"], "n": card["n"], "stability": card["stability"],
-         "tokens": " ".join(f"{t['token']!r}:{t['n']}" for t in card["tokens"]),
-         **{f"{label}_{key}": card[label][key] for label in ("token", "next_token", "document")
-            for key in ("entropy_bits", "null_bits", "reduction", "purity", "q", "monosemantic")}}
-        for kind in ("codes", "activations") for card in results["clusters"][kind]["cards"]
-    ]  # fmt: skip
+    kinds = {"codes": results.clusters.codes, "activations": results.clusters.activations}
+    clusters = [_card_row(kind, card) for kind, block in kinds.items() for card in block.cards]
+    sets = {"nmf": results.directions.nmf, "pca": results.directions.pca}
     directions = [
-        {"method": kind, "direction": number, **row, "top_tokens": " ".join(map(repr, row["top_tokens"]))}
-        for kind in ("nmf", "pca")
-        for number, row in enumerate(results["directions"][kind]["rows"])
+        {"method": kind, "direction": number, **row.to_json(), "top_tokens": " ".join(map(repr, row.top_tokens))}
+        for kind, found in sets.items()
+        for number, row in enumerate(found.directions)
     ]
-    rays = [{"network": name, **row} for name, rows in results["rays"].items() for row in rows]
     return {
-        "predictions": results["predictions"],
-        "density": results["density"],
+        "predictions": _json(results.predictions),
+        "density": _json(results.density),
         "clusters": clusters,
         "directions": directions,
-        "boundaries": results["directions"]["boundaries"],
-        "rays": rays,
-        "dictionaries": results["dictionary"],
+        "boundaries": _json(results.directions.boundaries),
+        "rays": [{"network": name, **row.to_json()} for name, rows in results.rays.items() for row in rows],
+        "dictionaries": _json(results.dictionary),
     }
 
 
-def add_chapter(page: Page, results: dict[str, Any], figures: dict[str, SavedFigure]) -> None:
+def _card_row(kind: str, card: ClusterCard) -> dict[str, Any]:
+    row: dict[str, Any] = {"clusters_of": kind, "cluster": card.cluster, "n": card.n, "stability": card.stability}
+    row["tokens"] = " ".join(f"{one.token!r}:{one.n}" for one in card.tokens)
+    families: dict[str, LabelTest] = {"token": card.token, "next_token": card.next_token, "document": card.document}
+    return row | {f"{name}_{key}": value for name, test in families.items() for key, value in test.to_json().items()}
+
+
+def add_chapter(page: Page, results: Polytopes, figures: Mapping[str, SavedFigure]) -> None:
     """The chapter of a page; the same in `polytopes` and in `report`."""
     section = page.section("Polytopes", "polytopes")
-    code = results["code"]
+    code = results.code
     section.text(
-        f"{code['n_items']} tokens, {code['map']['n_bits']} bits each, {code['n_distinct']} distinct codes. A bit is 1 "
+        f"{code.n_items} tokens, {code.map['n_bits']} bits each, {code.n_distinct} distinct codes. A bit is 1 "
         "where a hidden unit's pre-activation is above 0; the code partitions the input "
-        f"{code['map']['input_site']}."
+        f"{code.map['input_site']}."
     )
-    section.table(results["predictions"], caption="The paper's statements")
-    for kind in ("codes", "activations"):
-        _add_clusters(section, kind, results["clusters"][kind])
+    section.table(_json(results.predictions), caption="The paper's statements")
+    for kind, block in (("codes", results.clusters.codes), ("activations", results.clusters.activations)):
+        _add_clusters(section, kind, block)
     section.figure(figures["density"])
-    columns = ["class", "layer", "n_classes", "intra", "inter", "difference", "difference_ci", "exact_intra",
-               "exact_inter", "soft_intra", "soft_inter"]  # fmt: skip
-    section.table(results["density"], columns, "Density; exact: crossings of the block itself, closed form")
+    caption = "Density; exact: crossings of the block itself, closed form"
+    section.table(_json(results.density), DENSITY_COLUMNS, caption)
     for name in ("cosines", "rays"):
         if name in figures:
             section.figure(figures[name])
-    section.table(results["dictionary"], caption="Dictionaries, held-out documents")
-    section.table([results["maps"]["frozen"]], caption="Relative errors of the frozen local maps")
+    section.table(_json(results.dictionary), caption="Dictionaries, held-out documents")
+    section.table([dict(results.maps.frozen)], caption="Relative errors of the frozen local maps")
 
 
-def _add_clusters(section: Any, kind: str, block: dict[str, Any]) -> None:
-    pure, count = block["n_monosemantic_token_or_next"], block["n_clusters"]
-    label = "approximate" if block["approximate"] else "exact"
+def _add_clusters(section: Section, kind: str, block: ClusterSummary) -> None:
+    pure, count = block.n_monosemantic_token_or_next, block.n_clusters
+    label = "approximate" if block.approximate else "exact"
     section.text(
-        f"Clusters of {kind} ({block['metric']}, {label}): {count}, noise {100 * block['noise_share']:.0f}%; "
+        f"Clusters of {kind} ({block.metric}, {label}): {count}, noise {100 * block.noise_share:.0f}%; "
         f"{pure} of {count} are less mixed in token or next token than chance."
     )
-    if block["reason"]:
-        section.warning(f"No clusters of {kind}: {block['reason']}.")
-    for card in block["cards"][:20]:
-        words = ", ".join(f"{t['token']!r} {t['n']}" for t in card["tokens"])
+    if block.reason:
+        section.warning(f"No clusters of {kind}: {block.reason}.")
+    for card in block.cards[:20]:
+        words = ", ".join(f"{one.token!r} {one.n}" for one in card.tokens)
         items = Markup("").join(
-            Markup("<li>&hellip;{} <b>{}</b></li>").format(e["before"], e["token"]) for e in card["exemplars"]
+            Markup("<li>&hellip;{} <b>{}</b></li>").format(e.before, e.token) for e in card.exemplars
         )
-        section.details(f"cluster {card['cluster']}: {card['n']} tokens: {words}", Markup("<ul>{}</ul>").format(items))
+        section.details(f"cluster {card.cluster}: {card.n} tokens: {words}", Markup("<ul>{}</ul>").format(items))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,35 +13,30 @@ from eval.measures.dictionaries.directions import overlap_above_chance
 from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
 from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
 from eval.scores import Score
+from llm_codes.lenses.polytopes.cluster_rows import BothClusterings
 from llm_codes.lenses.polytopes.rays import Rays
+from llm_codes.lenses.polytopes.rows import Boundary, Contrast, Directions, Polytopes, Prediction
 from llm_codes.lenses.polytopes.study import Study
 
 
 def judge(found: Study, seed: int) -> list[Claim]:
     """Every statement of the paper that a language model can test, judged on one study."""
-    clusters, directions = found.results["clusters"], found.results["directions"]
+    results = found.results
     return [
-        *of_clusters(clusters, directions, found.top, found.of_codes.labels, seed),
+        *of_clusters(results.clusters, results.directions, found.top, found.code_labels, seed),
         *of_density(found.contrast),
-        *of_rays(found.rays, directions, seed),
+        *of_rays(found.rays, results.directions.boundaries, seed),
         of_maps(found.footnote),
     ]
 
 
-def documented(claims: Sequence[Claim]) -> dict[str, Any]:
-    """The keys `predictions` and `claims` of `results.json`."""
-    predictions = [
-        {
-            "prediction": claim.source,
-            "statement": claim.claim,
-            "verdict": claim.verdict,
-            "number": claim.measured,
-            "ci": claim.interval,
-            "note": claim.note,
-        }
+def judged(found: Study, claims: Sequence[Claim]) -> Polytopes:
+    """The results with the keys `predictions` and `claims`."""
+    predictions = tuple(
+        Prediction(claim.source, claim.claim, claim.verdict, claim.measured, claim.interval, claim.note)
         for claim in claims
-    ]
-    return {"predictions": predictions, "claims": [claim.as_json() for claim in claims]}
+    )
+    return replace(found.results, predictions=predictions, claims=tuple(claims))
 
 
 def _claim(statement: str, source: str, prediction: str, score: Score, verdict: Any, note: str = "") -> Claim:
@@ -50,32 +46,30 @@ def _claim(statement: str, source: str, prediction: str, score: Score, verdict: 
 
 
 def of_clusters(
-    clusters: dict[str, Any], directions: dict[str, Any], top: list[np.ndarray], labels: np.ndarray, seed: int
+    clusters: BothClusterings, directions: Directions, top: list[np.ndarray], labels: np.ndarray, seed: int
 ) -> list[Claim]:
     """Prediction 1, in its parts. A cluster is monosemantic where its token or next-token entropy is below chance.
 
     top: the strongest items of each NMF direction; labels: the cluster of codes of each item.
     """
     claims = []
-    for kind in ("codes", "activations"):
-        cards = clusters[kind]["cards"]
-        pure = np.array([c["token"]["monosemantic"] or c["next_token"]["monosemantic"] for c in cards], dtype=float)
+    for kind, block in (("codes", clusters.codes), ("activations", clusters.activations)):
+        pure = np.array([card.is_pure for card in block.cards], dtype=float)
         score = (
             bootstrap_share(pure, minimum_groups=10, seed=seed)
             if len(pure)
-            else Score.undefined(clusters[kind]["reason"] or "no cluster", 0)
+            else Score.undefined(block.reason or "no cluster", 0)
         )
         claims.append(
             _claim(f"most clusters of {kind} are monosemantic", "PL prediction 1", "share above .5", score,
                    judge_sign(score, "above", 0.5),
                    "entropy of token or next token below a shuffled null, Benjamini-Hochberg q < .05")
         )  # fmt: skip
-    rows = directions["nmf"]["rows"]
-    pure = np.array([r["token_monosemantic"] or r["next_token_monosemantic"] for r in rows], dtype=bool)
+    pure = np.array([row.is_pure for row in directions.nmf.directions], dtype=bool)
     score = bootstrap_share(pure.astype(float), minimum_groups=10, seed=seed)
     claims.append(_claim("NMF directions turn out largely monosemantic", "PL prediction 1 (as found)",
                          "share above .5", score, judge_sign(score, "above", 0.5)))  # fmt: skip
-    return [*claims, _overlap(clusters["codes"]["n_clusters"], [t for t, p in zip(top, pure, strict=True) if not p],
+    return [*claims, _overlap(clusters.codes.n_clusters, [t for t, p in zip(top, pure, strict=True) if not p],
                               labels, seed)]  # fmt: skip
 
 
@@ -95,11 +89,11 @@ def _overlap(n_clusters: int, top: list[np.ndarray], labels: np.ndarray, seed: i
                   "that of random token sets, above 0", score, judge_sign(score, "above"), note)  # fmt: skip
 
 
-def of_density(contrast: dict[str, dict[str, Score]]) -> list[Claim]:
+def of_density(contrast: Mapping[str, Contrast]) -> list[Claim]:
     """Prediction 2: boundaries reflect meaning, the more so with depth."""
     claims = []
     for name, scores in contrast.items():
-        score, trend = scores["contrast"], scores["trend"]
+        score, trend = scores.contrast, scores.trend
         claims.append(
             _claim(f"density between tokens of different class ({name}) exceeds density within", "PL prediction 2",
                    "(inter - intra) / inter above 0, mean over layers", score, judge_sign(score, "above"))
@@ -111,7 +105,7 @@ def of_density(contrast: dict[str, dict[str, Score]]) -> list[Claim]:
     return claims
 
 
-def of_rays(rays: dict[str, Rays], directions: dict[str, Any], seed: int) -> list[Claim]:
+def of_rays(rays: dict[str, Rays], boundaries: Sequence[Boundary], seed: int) -> list[Claim]:
     """Prediction 3: density along the ray, and boundaries crossed by feature directions."""
     if not rays:
         return []
@@ -123,9 +117,7 @@ def of_rays(rays: dict[str, Rays], directions: dict[str, Any], seed: int) -> lis
                judge_above_controls(trained, controls, 0.5), controls_text(controls)),
         _changes(rays, seed),
     ]  # fmt: skip
-    of_kind = {
-        k: np.array([r["density"] for r in directions["boundaries"] if r["kind"] == k]) for k in ("pca", "random")
-    }
+    of_kind = {k: np.array([row.density for row in boundaries if row.kind == k]) for k in ("pca", "random")}
     both = min(len(v) for v in of_kind.values())
     if both:
         gap = of_kind["pca"][:both] - of_kind["random"][:both]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from eval.measures.geometry.layer_norm_segment import layer_norm_crossings
 from eval.measures.statistics.resampling import bootstrap_mean
 from eval.scores import Score
 from llm_codes.lenses.polytopes.maps import Block, secant_gate
+from llm_codes.lenses.polytopes.rows import Contrast, DensityRow, DensityStage
 from llm_codes.lenses.polytopes.samples import TokenSample, hard_codes
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
@@ -68,28 +68,28 @@ def class_pairs(labels: np.ndarray, document: np.ndarray, seed: int = 0) -> Clas
 
 def density_by_layer(
     model: Model, sample: TokenSample, layers: Sequence[int], blocks: dict[int, Block], seed: int = 0
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, Score]]]:
+) -> DensityStage:
     """Rows of `density` (one per layer and class), and per class the scores behind prediction 2.
 
     Each layer is judged on its own code and its own input. `contrast` = (inter - intra) / mean inter, per class;
     `trend` = its least-squares slope over layers, per class.
     """
-    rows: list[dict[str, Any]] = []
-    scores: dict[str, dict[str, Score]] = {}
+    rows: list[DensityRow] = []
+    scores: dict[str, Contrast] = {}
     for name, labels in (("token", sample.token), ("next token", sample.next_token)):
         pairs = class_pairs(labels, sample.document, seed)
         contrasts = []
         for layer in layers:
-            row, contrast = _layer(model, sample, layer, pairs, blocks[layer], seed)
-            rows.append({"class": name, **row})
+            row, contrast = _layer(model, sample, layer, name, pairs, blocks[layer], seed)
+            rows.append(row)
             contrasts.append(contrast)
         table = np.array(contrasts)
         centred = np.arange(len(layers)) - (len(layers) - 1) / 2
         weight = (centred**2).sum()
         trend = centred @ table / weight if len(layers) > 1 else np.full(pairs.n_classes, np.nan)
         mean = table.mean(0)
-        scores[name] = {"contrast": _mean(mean, seed), "trend": _mean(trend, seed)}
-    return rows, scores
+        scores[name] = Contrast(_mean(mean, seed), _mean(trend, seed))
+    return DensityStage(tuple(rows), scores)
 
 
 def _mean(values: np.ndarray, seed: int) -> Score:
@@ -98,9 +98,11 @@ def _mean(values: np.ndarray, seed: int) -> Score:
     return bootstrap_mean(values, seed=seed)
 
 
-def _layer(model, sample, layer, pairs: ClassPairs, block: Block, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+def _layer(
+    model: Model, sample: TokenSample, layer: int, name: str, pairs: ClassPairs, block: Block, seed: int
+) -> tuple[DensityRow, np.ndarray]:
     if not len(pairs.first):
-        return _no_pairs(layer), np.zeros(0)
+        return _no_pairs(layer, name), np.zeros(0)
     codes = hard_codes(model, sample, [layer])
     inputs = sample.values[resolve_site(model, "resid_mid", layer).hook]
     pre = sample.values[resolve_site(model, "mlp_pre", layer).hook]
@@ -110,30 +112,45 @@ def _layer(model, sample, layer, pairs: ClassPairs, block: Block, seed: int) -> 
         sides[side] = density
     intra, inter = (_by_class(sides[side].value, pairs) for side in ("intra", "inter"))
     scale = float(np.nanmean(inter)) if len(inter) else 1.0
-    contrast = (inter - intra) / scale
-    row: dict[str, Any] = {
-        "layer": layer,
-        "n_classes": pairs.n_classes,
-        "n_pairs": len(pairs.first),
-        "count": "Hamming",
-    }
-    for name, values in (("intra", intra), ("inter", inter), ("difference", inter - intra)):
-        row |= bootstrap_mean(values, seed=seed).fields(name)
-    row["undefined"] = next((d.reason for d in sides.values() if d.reason), None)
-    row["share_near_zero"] = float(codes.near_zero.mean()) if len(codes) else None
-    row["soft_intra"], row["soft_inter"] = _soft(block, pre, inputs, pairs)
-    for name, score in zip(("exact_intra", "exact_inter"), _exact(block, inputs, pairs, seed), strict=True):
-        row |= score.fields(name)
-    return row, contrast
+    soft, exact = _soft(block, pre, inputs, pairs), _exact(block, inputs, pairs, seed)
+    row = DensityRow(
+        classes=name,
+        layer=layer,
+        n_classes=pairs.n_classes,
+        n_pairs=len(pairs.first),
+        count="Hamming",
+        intra=bootstrap_mean(intra, seed=seed),
+        inter=bootstrap_mean(inter, seed=seed),
+        difference=bootstrap_mean(inter - intra, seed=seed),
+        exact_intra=exact[0],
+        exact_inter=exact[1],
+        undefined=next((density.reason for density in sides.values() if density.reason), None),
+        share_near_zero=float(codes.near_zero.mean()) if len(codes) else None,
+        soft_intra=soft[0],
+        soft_inter=soft[1],
+    )
+    return row, (inter - intra) / scale
 
 
-def _no_pairs(layer: int) -> dict[str, Any]:
+def _no_pairs(layer: int, name: str) -> DensityRow:
     """The row of a layer where no class has two documents: every number undefined, with the reason."""
     none = Score.undefined("no class has tokens in two documents; read more --tokens", 0)
-    row: dict[str, Any] = {"layer": layer, "n_classes": 0, "n_pairs": 0, "count": "Hamming"}
-    for name in ("intra", "inter", "difference", "exact_intra", "exact_inter"):
-        row |= none.fields(name)
-    return row | {"undefined": none.reason, "share_near_zero": None, "soft_intra": None, "soft_inter": None}
+    return DensityRow(
+        classes=name,
+        layer=layer,
+        n_classes=0,
+        n_pairs=0,
+        count="Hamming",
+        intra=none,
+        inter=none,
+        difference=none,
+        exact_intra=none,
+        exact_inter=none,
+        undefined=none.reason,
+        share_near_zero=None,
+        soft_intra=None,
+        soft_inter=None,
+    )
 
 
 def _by_class(values: np.ndarray, pairs: ClassPairs) -> np.ndarray:

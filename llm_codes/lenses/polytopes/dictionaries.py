@@ -29,6 +29,7 @@ from eval.measures.dictionaries.code_dictionary import (
 )
 from eval.measures.dictionaries.directions import top_items
 from llm_codes.corpus import Batch
+from llm_codes.lenses.polytopes.rows import DictionaryRow, DictionaryStage
 from llm_codes.lenses.polytopes.samples import TokenSample, chosen_tokens
 from llm_codes.sites import Site
 
@@ -80,7 +81,7 @@ class DictionaryRows:
 def describe_dictionaries(
     sample: TokenSample, codes: SplineCodes, hidden: np.ndarray, more: DictionaryRows | None,
     options: dict[str, Any], n_features: int, steps: int, seed: int,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> DictionaryStage:  # fmt: skip
     """One row per dictionary: size, held-out reconstruction, features on at a token, and how many are monosemantic.
 
     more: many tokens for the TopK dictionaries (`None`, or `steps` 0: none are trained); options: of the clustering.
@@ -89,7 +90,8 @@ def describe_dictionaries(
     half = documents[: len(documents) // 2]
     is_train = np.isin(sample.document, half)
     if not is_train.any() or is_train.all():
-        return [{"basis": "codes", "reason": "a held-out half needs at least two documents"}]
+        reason = "a held-out half needs at least two documents"
+        return DictionaryStage((DictionaryRow(basis="codes", reason=reason),))
     bits = codes.bits()
     train, other = (bits[is_train], hidden[is_train]), (bits[~is_train], hidden[~is_train])
     size = max(2, min(n_features, int(is_train.sum())))
@@ -104,17 +106,17 @@ def describe_dictionaries(
     found = (cluster_codes(codes[is_train], **options).labels, cluster_points(hidden[is_train], **options).labels)
     for name, fitted, labels, judged in zip(names, train, found, other, strict=True):
         parts.append(cluster_dictionary(fitted, labels, judged, basis=f"clusters of {name}"))
-    return [_row(part, sample, ~is_train, seed) for part in parts]
+    return DictionaryStage(tuple(_row(part, sample, ~is_train, seed) for part in parts))
 
 
-def _row(part: CodeDictionary, sample: TokenSample, held_out: np.ndarray, seed: int) -> dict[str, Any]:
+def _row(part: CodeDictionary, sample: TokenSample, held_out: np.ndarray, seed: int) -> DictionaryRow:
     """The dictionary's scores, and the share of its features whose strongest held-out tokens (at least two) carry a
     token or next-token entropy significantly below chance."""
     top = top_items(part.features, TOP_ITEMS)
-    row: dict[str, Any] = part.summary()
+    found: dict[str, Any] = dict(part.summary())
     for name, labels in (("token", sample.token), ("next_token", sample.next_token)):
         test = monosemanticity(top, labels[held_out], seed=seed)
         known = int(np.isfinite(test.p).sum())
-        row[f"{name}_monosemantic_share"] = float(test.monosemantic().sum() / known) if known else None
-        row[f"{name}_judged"] = known
-    return row
+        found[f"{name}_monosemantic_share"] = float(test.monosemantic().sum() / known) if known else None
+        found[f"{name}_judged"] = known
+    return DictionaryRow(**found)

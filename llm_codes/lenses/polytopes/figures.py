@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
 from eval.runs import Run
-from eval.scores import Score
 from llm_codes.lenses.polytopes.rays import SCALES
+from llm_codes.lenses.polytopes.rows import DensityRow
 
 if TYPE_CHECKING:
     from llm_codes.lenses.polytopes.study import Study
@@ -20,7 +21,7 @@ SHOWN_CLUSTERS = 6
 
 def draw(run: Run, found: Study) -> dict[str, SavedFigure]:
     """Density by layer, cosine histograms by cluster, density along rays."""
-    figures = {"density": draw_density(run, found.results["density"])}
+    figures = {"density": draw_density(run, found.results.density)}
     if found.histograms[1].size:
         figures["cosines"] = draw_cosines(run, found)
     if found.rays:
@@ -28,14 +29,14 @@ def draw(run: Run, found: Study) -> dict[str, SavedFigure]:
     return figures
 
 
-def draw_density(run: Run, rows: list[dict[str, Any]]) -> SavedFigure:
-    names = list(dict.fromkeys(row["class"] for row in rows))
+def draw_density(run: Run, rows: Sequence[DensityRow]) -> SavedFigure:
+    names = list(dict.fromkeys(row.classes for row in rows))
     fig, axes = figure(1, len(names), width=3.6 * len(names), height=3.0, squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        mine = [row for row in rows if row["class"] == name]
-        layers = [row["layer"] for row in mine]
+        mine = [row for row in rows if row.classes == name]
+        layers = [row.layer for row in mine]
         for side, colour in (("intra", COLOURS[0]), ("inter", COLOURS[1])):
-            interval_line(axis, layers, [_score(row, side) for row in mine], label=f"{side}-class", colour=colour)
+            interval_line(axis, layers, [getattr(row, side) for row in mine], label=f"{side}-class", colour=colour)
         axis.set_title(f"class: {name}")
         axis.set_xlabel("layer")
         axis.set_yscale("log")
@@ -45,17 +46,10 @@ def draw_density(run: Run, rows: list[dict[str, Any]]) -> SavedFigure:
     return save_figure(run, fig, "density", caption)
 
 
-def _score(row: dict[str, Any], name: str) -> Score:
-    if row[name] is None:
-        return Score.undefined(row.get(f"{name}_reason") or "undefined")
-    low, high = row[f"{name}_ci"] or (None, None)
-    return Score(row[name], low, high)
-
-
 def draw_cosines(run: Run, found: Study) -> SavedFigure:
     edges, counts = found.histograms
-    rows = found.results["directions"]["nmf"]["rows"]
-    shown = np.argsort([-row["effective_clusters"] for row in rows], kind="stable")[:SHOWN_DIRECTIONS]
+    rows = found.results.directions.nmf.directions
+    shown = np.argsort([-row.effective_clusters for row in rows], kind="stable")[:SHOWN_DIRECTIONS]
     columns = min(4, len(shown))
     lines = -(-len(shown) // columns)
     fig, axes = figure(lines, columns, width=2.1 * columns, height=1.75 * lines, squeeze=False, sharex=True)
@@ -70,7 +64,7 @@ def draw_cosines(run: Run, found: Study) -> SavedFigure:
             colour = "#b8b8b8" if last else COLOURS[number % len(COLOURS)]
             axis.bar(edges[:-1], group, np.diff(edges), bottom, align="edge", color=colour, label=label)
             bottom = bottom + group
-        words = " ".join(repr(t) for t in rows[d]["top_tokens"][:3]).replace("$", r"\$")
+        words = " ".join(repr(t) for t in rows[d].top_tokens[:3]).replace("$", r"\$")
         axis.set_title(f"NMF {d}\n{words}", fontsize=7)
         axis.set_xlim(-0.2, 1)
     axes.flat[0].legend(fontsize=5)

@@ -192,10 +192,10 @@ def map_distances(
     return ((difference @ gram) * difference).sum(-1).clamp_min(0).sqrt()
 
 
-def map_spectrum(block: Block, gates: Float[Tensor, "item unit"], count: int = 5) -> dict[str, object]:
+def map_spectrum(block: Block, gates: Float[Tensor, "item unit"], count: int = 5) -> tuple[list[float], float]:
     """Largest singular values and participation ratio of the mean gate map of a set of tokens."""
     mean = gates.double().mean(0)
     values = torch.linalg.svdvals(block.w_out @ (mean[:, None] * block.linear))
     energy = values.square()
     ratio = float(energy.sum().square() / energy.square().sum()) if float(energy.sum()) > 0 else 0.0
-    return {"singular_values": values[:count].tolist(), "participation_ratio": ratio}
+    return values[:count].tolist(), ratio

@@ -8,13 +8,16 @@ import torch
 
 from eval.claims import VERDICTS
 from eval.errors import UserError
+from eval.runs import Run
 from eval.scores import Score
+from llm_codes.configs.polytopes import PolytopesConfig, PolytopesOptions
 from llm_codes.corpus import load_corpus
-from llm_codes.lenses.polytopes import rays
-from llm_codes.lenses.polytopes.claims import of_maps, of_rays
+from llm_codes.lenses.polytopes import rays, stages
+from llm_codes.lenses.polytopes.claims import judge, of_maps, of_rays
 from llm_codes.lenses.polytopes.contrast import class_pairs, one_pair_per_class
 from llm_codes.lenses.polytopes.maps import Block, derivative, map_distances, map_errors, secant_gate
 from llm_codes.lenses.polytopes.samples import collect, hard_codes, sample_positions
+from llm_codes.lenses.polytopes.study import polytopes
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -133,10 +136,8 @@ def _rays(change_beyond, density_beyond=0.1, n=30):
 
 
 def test_changes_far_out_are_judged_against_noise_and_only_where_boundaries_are_sparse():
-    directions = {"boundaries": []}
-
     def verdict(own, noise):
-        claims = of_rays({"trained": own, "matched noise": noise}, directions, 0)
+        claims = of_rays({"trained": own, "matched noise": noise}, (), 0)
         return next(claim for claim in claims if "still changes" in claim.claim)
 
     assert verdict(_rays(0.8), _rays(0.1)).verdict == "holds"
@@ -210,3 +211,27 @@ def test_layers_outside_the_model_are_one_line(tiny_model_folder, text_folder, t
     arguments = f"--model {tiny_model_folder} --corpus {text_folder} --split all --context 32 --layers 7:9"
     assert main(["polytopes", *arguments.split(), "--out", str(tmp_path / "run")]) == 2
     assert "expected layers within 0..1" in capsys.readouterr().err
+
+
+OPTIONS = PolytopesOptions(layers="0:", rays=2, features=6, directions=6, dictionary_steps=0)
+
+
+def test_a_script_says_the_commands_options_by_name_and_has_its_defaults(model, corpus):
+    assert PolytopesConfig(out="x").polytopes == PolytopesOptions() and PolytopesOptions().dictionary_steps == 400
+    found = polytopes(model, corpus, OPTIONS, rays=0, batch_size=4)
+    assert found.rays == {} and found.results.code.n_items == len(found.code_labels)
+    with pytest.raises(UserError, match="unknown option 'ray' of PolytopesOptions"):
+        polytopes(model, corpus, ray=3)
+
+
+def test_a_finished_run_walks_no_text_and_a_lost_stage_is_computed_again(model, corpus, tmp_path, monkeypatch):
+    walked = []
+    monkeypatch.setattr(stages, "collect", lambda *a, **k: walked.append(1) or collect(*a, **k))
+    first = polytopes(model, corpus, OPTIONS, run=Run(tmp_path))
+    again = polytopes(model, corpus, OPTIONS, run=Run(tmp_path))
+    assert len(walked) == 1 and again.results == first.results
+    assert judge(again, 0) == judge(first, 0)
+    np.testing.assert_array_equal(again.code_labels, first.code_labels)
+    next(iter((tmp_path / "items").glob("*density*.json"))).unlink()
+    third = polytopes(model, corpus, OPTIONS, run=Run(tmp_path))
+    assert len(walked) == 2 and third.results == first.results
