@@ -7,7 +7,7 @@ OUT    ?= runs/report
 # Small-matrix work collapses when every worker takes every core: tests run two workers with one thread each.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: report test lint types unit test-slow benchmark same-numbers transformer-lens-4 clean
+.PHONY: report test lint types unit test-slow benchmark findings same-numbers transformer-lens-4 clean
 
 report: $(VENV)/.installed
 	$(BIN)/python -m llm_codes report --model embedded --out $(OUT)
@@ -34,6 +34,9 @@ benchmark: $(VENV)/.installed-test
 # the report's numbers against an older commit's, to 1e-9: make same-numbers OLD=eb6fbc2
 same-numbers: $(VENV)/.installed
 	$(BIN)/python tests/same_numbers.py $(OLD)
+
+findings: $(VENV)/.installed
+	$(BIN)/python -m eval findings render
 
 transformer-lens-4:
 	sh tests/try_transformer_lens_4.sh

@@ -10,6 +10,12 @@ from eval.commands import Command
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "findings render",
+        config="eval.findings_page:FindingsConfig",
+        run="eval.findings_page:command",
+        help="write the findings pages from docs/findings/<topic>/*.json, and say which are stale",
+    ),
+    Command(
         "runs list",
         config="eval.run_commands:RunsConfig",
         run="eval.run_commands:list_command",

@@ -32,19 +32,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("eval", "llm_codes", "vision_codes", "toy")
 DRAWING = ("figures", "chapter", "page", "report", "cards", "dashboards")
 """A module with one of these words as a part of its dotted name draws or writes pages."""
-CARRYING = (
-    "eval.errors",
-    "eval.progress",
-    "eval.options",
-    "eval.commands",
-    "eval.runs",
-    "eval.run_folder",
-    "eval.run_identity",
-    "eval.run_items",
-    "eval.run_marker",
-    "eval.exit_status",
-    "eval.code_identity",
-    "eval.wandb_logging",
+CARRYING = tuple(
+    f"eval.{name}"
+    for name in (
+        "errors progress options option_values flags commands config_files exit_status face shadowing files runs "
+        "run_folder run_items run_marker run_identity run_commands results result_json result_schemas "
+        "code_identity wandb_logging"
+    ).split()
 )
 """Modules (and everything below them) through which no number is computed."""
 WORDED = {"option": 1, "UserError": 0}
@@ -63,12 +57,16 @@ def code_identity(module_names: Iterable[str], root: Path = ROOT) -> str:
         16 hexadecimal digits (the head of a SHA-256), equal for equal code on Python 3.11 and later.
 
     Raises:
-        UserError: no name is given, or a name is none of the project's modules.
+        UserError: no name is given, a name is none of the project's modules, or nothing named computes anything.
     """
     names = list(module_names)
     if not names:
         raise UserError("expected at least one module name, got none; name the modules that compute the numbers")
     digests = sorted(digest for name in closure(names, root) for digest in _module_digests(root, name))
+    if not digests:
+        raise UserError(
+            f"expected modules that compute, got none in {', '.join(names)}; name the study, not its package"
+        )
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
 
 

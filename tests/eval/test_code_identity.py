@@ -136,6 +136,11 @@ def test_names_that_are_no_module_are_refused():
         code_identity([])
 
 
+def test_a_package_that_computes_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="expected modules that compute, got none in eval.measures; name the study"):
+        code_identity(["eval.measures"], house(tmp_path))
+
+
 def test_the_closure_of_a_real_study_holds_its_measures_and_no_figure():
     names = closure(["llm_codes.lenses.spectra.study"])
     assert "eval.measures.spectra.power_law" in names and "llm_codes.models" in names

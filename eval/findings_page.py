@@ -1,0 +1,148 @@
+"""The pages of the findings, written from their data: `docs/findings/<topic>.md` and `docs/findings/index.md`.
+
+No number stands on a page that is not in the data. A finding whose code has changed since it was measured is marked
+stale in words; that it is stale is no error. `python -m eval findings render` (or `make findings`) writes the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from eval.findings import Cell, Code, Finding, Measured, Table, Topic, is_current, read_topics
+from eval.options import option
+from eval.report.tables import text_table
+from eval.runs import atomic_path
+
+GENERATED = "<!-- written from docs/findings/{source} by `make findings`; change the data, not this page -->"
+STATUS = {
+    True: "current: the code that computed this is unchanged",
+    False: "**stale**: the code that computed this has changed since",
+    None: "measured at the commit named; the code has moved since",
+}
+"""Words for `is_current`. They are true of the code at the last rendering."""
+
+
+@dataclass(frozen=True)
+class FindingsConfig:
+    """Write the findings pages from the data in docs/findings, and say which findings are stale."""
+
+    folder: str = option("docs/findings", "folder that holds topics.json and one folder for each topic")
+
+
+def command(config: FindingsConfig) -> str:
+    """`python -m eval findings render`: writes every page; returns a table of findings and their states."""
+    folder = Path(config.folder)
+    topics = read_topics(folder)
+    for name, text in pages(topics).items():
+        with atomic_path(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+    rows = [
+        {"topic": topic.name, "finding": finding.name, "state": state(finding.code).split(":")[0].strip("*")}
+        for topic in topics
+        for finding in topic.findings
+    ]
+    return text_table(rows, ("topic", "finding", "state"))
+
+
+def pages(topics: Iterable[Topic]) -> dict[str, str]:
+    """The text of every page by its file name."""
+    listed = list(topics)
+    return {"index.md": index_page(listed), **{f"{topic.name}.md": topic_page(topic) for topic in listed}}
+
+
+def state(code: Code) -> str:
+    """In words: is the code that measured today's code?"""
+    return STATUS[is_current(code)]
+
+
+def index_page(topics: Iterable[Topic]) -> str:
+    """The list of topics and their findings, with the state of each."""
+    lines = [GENERATED.format(source="topics.json"), "", "# Findings", ""]
+    lines += ["What was measured, by which code, on what, and what there is to doubt. The numbers are data:"]
+    lines += [
+        "one JSON file for each finding; `eval/findings.py` documents its keys. These pages are written from them.",
+        "",
+    ]
+    for topic in topics:
+        lines += [f"## [{topic.title}]({topic.name}.md)", "", topic.about, ""]
+        lines += [f"- [{it.title}]({topic.name}.md#{anchor(it.title)}): {state(it.code)}" for it in topic.findings]
+        lines += [""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def topic_page(topic: Topic) -> str:
+    """One topic: every finding with its question, tables, figures, notes, doubts and provenance."""
+    lines = [GENERATED.format(source=f"{topic.name}/*.json"), "", f"# {topic.title}", "", topic.about, ""]
+    for finding in topic.findings:
+        lines += finding_lines(finding)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """The section of one finding."""
+    lines = [f"## {finding.title}", "", f"*{finding.question}*", "", f"State: {state(finding.code)}.", ""]
+    if finding.command:
+        lines += ["```bash", *finding.command, "```", ""]
+    for figure in finding.figures:
+        lines += [f"![{figure.caption}](../{figure.path.removeprefix('docs/')})", ""]
+    for table in finding.tables:
+        lines += table_lines(table)
+    lines += _bullets("", finding.notes)
+    lines += _bullets("What to doubt:", finding.doubts)
+    lines += _bullets("Measured with:", provenance(finding))
+    return lines
+
+
+def provenance(finding: Finding) -> list[str]:
+    """Inputs, code, machine and date of a finding, one phrase each."""
+    code = f"commit `{finding.code.commit}`"
+    if finding.code.modules:
+        code += ", modules " + ", ".join(f"`{name}`" for name in finding.code.modules)
+    if finding.code.fingerprint:
+        code += f", fingerprint `{finding.code.fingerprint}`"
+    return [
+        *(f"input: {text}" for text in finding.inputs),
+        f"code: {code}",
+        f"machine: {finding.machine}",
+        f"date: {finding.date}",
+        f"data: `{finding.name}.json`",
+    ]
+
+
+def table_lines(table: Table) -> list[str]:
+    """A Markdown table under its title; bars inside cells are escaped."""
+    rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
+    lines = ["| " + " | ".join(cell_text(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [f"**{table.title}**", "", *lines, ""]
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as it is read: `-0.833 [-0.847, -0.820]`, `(n 103)` and `(p 0.003)` behind it; nothing for null."""
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    if not isinstance(cell, Measured):
+        return _digits(cell)
+    text = _digits(cell.value)
+    if cell.low is not None and cell.high is not None:
+        text += f" [{_digits(cell.low)}, {_digits(cell.high)}]"
+    behind = [f"n {cell.n}"] if cell.n is not None else []
+    behind += [f"p {_digits(cell.p)}"] if cell.p is not None else []
+    return f"{text} ({', '.join(behind)})" if behind else text
+
+
+def anchor(title: str) -> str:
+    """The fragment that GitHub gives a heading."""
+    kept = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -_")
+    return kept.replace(" ", "-")
+
+
+def _digits(number: int | Decimal) -> str:
+    return f"{number:,}" if isinstance(number, int) and abs(number) >= 1000 else f"{number:g}".replace("e+0", "e+")
+
+
+def _bullets(head: str, texts: Iterable[str]) -> list[str]:
+    lines = [f"- {text}" for text in texts]
+    return [*([head, ""] if head else []), *lines, ""] if lines else []
