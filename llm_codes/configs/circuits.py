@@ -1,21 +1,28 @@
-"""Configuration of `circuit`."""
+"""Options and configuration of `circuit`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import option
-from llm_codes.configs.spectra import HarvestConfig
+from eval.options import Options, RunConfig, nested, option
+from llm_codes.configs.connectors import ChainOptions
+from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class CircuitConfig(HarvestConfig):
+class CircuitOptions(Options):
+    """What the page shows."""
+
+    prompt: str = option("", "text for the per-prompt view (default: the strongest held-out context)")
+    outputs: int = option(120, "output features on the page, best explained first", at_least=1)
+    contexts: int = option(4, "contexts per feature", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitConfig(RunConfig):
     """One offline page: features of two consecutive dictionaries, their edges, contexts, a prompt's own circuit."""
 
-    connector: str = option("", "folder of the connector (default: the one that ships with the embedded model)")
-    from_: str = option("", "folder of the dictionary before the MLP")
-    to: str = option("", "folder of the dictionary at its output")
-    prompt: str = option("", "text for the per-prompt view (default: the strongest held-out context)")
-    tokens: int = option(30_000, "held-out tokens in which contexts are looked up")
-    outputs: int = option(120, "output features on the page, best explained first")
-    contexts: int = option(4, "contexts per feature")
+    chain: ChainOptions = nested(ChainOptions())
+    inputs: InputsOptions = nested(InputsOptions(split="held-out"))
+    windows: WindowsOptions = nested(WindowsOptions(tokens=30_000))
+    circuit: CircuitOptions = nested(CircuitOptions())

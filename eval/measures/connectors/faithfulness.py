@@ -11,7 +11,7 @@ what the connector predicts; a null with shuffled weights says what chance looks
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -21,35 +21,42 @@ from eval.measures.statistics.resampling import bootstrap, bootstrap_ratio
 from eval.scores import Score
 
 
+@dataclass(frozen=True)
+class Substitution:
+    """What one replacement costs: ``ce`` nats per token, ``ce_delta`` over the baseline's (documents resampled)."""
+
+    row: str
+    ce: float
+    ce_delta: Score
+
+
 def scorecard(
     loss_sums: Mapping[str, Float[np.ndarray, " document"]],
     token_counts: Float[np.ndarray, " document"],
     *,
     baseline: str = "original",
     seed: int = 0,
-) -> list[dict[str, Any]]:
-    """What does each replacement cost? One row per replacement, in the order given.
+) -> list[Substitution]:
+    """What does each replacement cost? One row per replacement, in the order given, paired by document.
 
     Args:
         loss_sums: for each row, the summed CE of each document's tokens.
         token_counts: tokens of each document.
         baseline: the row that costs nothing.
 
-    Returns:
-        ``row``, ``ce`` (nats per token), ``ce_delta`` (minus the baseline's), ``ci`` (95% interval of ``ce_delta``,
-        documents resampled, paired), ``n`` documents; ``ci_reason`` where the interval is undefined.
+    Raises:
+        UserError: the baseline was not measured.
     """
     if baseline not in loss_sums:
         raise UserError(f"expected the row {baseline!r}; got {', '.join(loss_sums)}; measure the baseline too")
-    out = []
-    for row, sums in loss_sums.items():
-        delta = bootstrap_ratio(sums - loss_sums[baseline], token_counts, seed=seed)
-        line = {"row": row, "ce": float(sums.sum() / token_counts.sum()), "ce_delta": delta.value}
-        line |= {"ci": delta.interval, "n": delta.n}
-        if delta.interval is None:
-            line["ci_reason"] = delta.interval_reason or delta.reason
-        out.append(line)
-    return out
+    return [
+        Substitution(
+            row,
+            float(sums.sum() / token_counts.sum()),
+            bootstrap_ratio(sums - loss_sums[baseline], token_counts, seed=seed),
+        )
+        for row, sums in loss_sums.items()
+    ]
 
 
 def recovered(

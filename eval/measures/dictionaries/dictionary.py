@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import FeatureRows
 from eval.measures.dictionaries.dictionary_kernels import decode_active
+from eval.measures.dictionaries.feature_rows import FeatureRows
 
 
 @runtime_checkable

@@ -10,21 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from eval.report.page import Page, Section
+from eval.result_json import noted
+from eval.results import Result, result
 from eval.runs import Run
+from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Corpus
-from llm_codes.lenses.circuits.page import add_chapter
-from llm_codes.lenses.circuits.study import circuit_data, keep_known_outputs
-from llm_codes.lenses.connectors.files import SHIPPED, Chain, chain_folder, open_chain
-from llm_codes.lenses.connectors.interventions import KINDS, validate_edges
+from llm_codes.lenses.circuits.evaluation_page import add_scorecard, add_tests, agreement_rows
+from llm_codes.lenses.circuits.page import add_circuit
+from llm_codes.lenses.circuits.rows import ChainEvaluation, CircuitErrors
+from llm_codes.lenses.circuits.study import circuit_data
+from llm_codes.lenses.connectors.files import Chain, chain_folder, open_chain
+from llm_codes.lenses.connectors.interventions import validate_edges
 from llm_codes.lenses.connectors.pairs import FeaturePairs, harvest_pairs
+from llm_codes.lenses.connectors.rows import EdgeValidation
 from llm_codes.lenses.connectors.study import mlp_function
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import check_fits, model_hash
+from llm_codes.lenses.saes.shipped import SHIPPED
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 
 COMMANDS = (
-    "python -m llm_codes sae train --model {name} --site mlp_in,mlp_out --layer {layer} --width 8x --out runs/saes",
+    "python -m llm_codes sae train --model {name} --sites mlp_in,mlp_out --layers {layer} --width 8x --out runs/saes",
     "python -m llm_codes connector train --model {name} --from runs/saes/{first} --to runs/saes/{second} "
     "--out runs/connector",
     "python -m llm_codes circuit --model {name} --connector runs/connector --from runs/saes/{first} "
@@ -34,29 +41,34 @@ SUMMARY = "evaluation.json"
 MAXIMUM_TOKENS = 12_000
 
 
-def report_chapter(
+@result
+class CircuitsChapter(Result):
+    """The report's circuits: whether dictionaries of these weights ship, the reason if not, what was measured here."""
+
+    shipped: bool
+    reason: str | None = noted(None, when_set=True)
+    errors: CircuitErrors | None = noted(None, when_set=True)
+    edge_validation: EdgeValidation | None = noted(None, when_set=True)
+    equations: dict[str, str] | None = noted(None, when_set=True)
+
+
+def chapter(
     model: Model,
     corpus: Corpus,
-    run: Run | None,
     page: Page,
     *,
+    harvest_options: HarvestOptions | None = None,
     folder: Path = SHIPPED,
     n_outputs: int = 60,
     n_edges: int = 30,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> CircuitsChapter:
     """Add the circuits chapter: the shipped scorecard, the circuit on this corpus, one intervention test.
 
     Args:
         model: the report's model; only the weights the shipped dictionaries were trained on get a circuit.
-        corpus: the report's corpus; its first 12,000 tokens are read.
-        run: the report's run folder, not written to (everything is on the page).
-        page: where sections are added.
-        folder: the shipped chain; n_outputs: features drawn; n_edges: edges tested.
-
-    Returns:
-        `circuits`: `shipped` (whether dictionaries of these weights ship), the reason if not, `edge_validation`,
-        `errors`, `equations` of the features drawn.
+        corpus: the report's corpus; its first 12,000 tokens are read. harvest_options: how it is walked.
+        page: where sections are added. folder: the shipped chain; n_outputs: features drawn; n_edges: edges tested.
     """
     missing = reason_without_dictionaries(model, folder)
     if missing:
@@ -64,21 +76,28 @@ def report_chapter(
         section.warning(f"No circuit here: {missing}. These commands train them for this model:")
         for line in commands_for(model):
             section.text(line)
-        return {"circuits": {"shipped": False, "reason": missing}}
+        return CircuitsChapter(False, missing)
     chain = open_chain(*chain_folder(folder))
     check_fits(chain.first, model)
     few = corpus.select(range(min(len(corpus), max(1, MAXIMUM_TOKENS // corpus.context))))
-    pairs = harvest_pairs(model, few, chain.first, chain.second)
+    walk = harvest_options or HarvestOptions(batch_size=16)
+    pairs = harvest_pairs(model, few, chain.first, chain.second, walk)
     tested = _test_edges(model, chain, pairs, n_edges, seed)
     data = circuit_data(model, chain.first, chain.second, chain.connector, pairs, n_outputs=n_outputs)
-    data = keep_known_outputs(data)
     path = folder / SUMMARY
-    shipped = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    shipped = ChainEvaluation.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     _write_tests(page.section("Sparse circuits", "circuits"), chain, few, tested, shipped)
-    add_chapter(page, {**shipped, "circuit": data}, {})
-    equations = {f"OF_{output}": data["outputs"][output]["equation"] for output in data["order"]}
-    found = {"shipped": True, "errors": data["errors"], "edge_validation": tested, "equations": equations}
-    return {"circuits": found}
+    if shipped is not None:
+        add_scorecard(page, shipped.scorecard)
+        add_tests(page, shipped)
+    add_circuit(page, data)
+    equations = {f"OF_{output}": data.outputs[output].equation for output in data.order}
+    return CircuitsChapter(True, None, data.errors, tested, equations)
+
+
+def report_chapter(model: Model, corpus: Corpus, run: Run | None, page: Page, **options: Any) -> dict[str, Any]:
+    """The chapter as `report` calls it today: its results as JSON, by name."""
+    return {"circuits": chapter(model, corpus, page, **options).to_json()}
 
 
 def reason_without_dictionaries(model: Model, folder: Path = SHIPPED) -> str:
@@ -104,13 +123,13 @@ def commands_for(model: Model) -> list[str]:
     return [line.format(name=model.name, layer=layer, **names) for line in COMMANDS]
 
 
-def _test_edges(model: Model, chain: Chain, pairs: FeaturePairs, n_edges: int, seed: int) -> dict[str, Any]:
+def _test_edges(model: Model, chain: Chain, pairs: FeaturePairs, n_edges: int, seed: int) -> EdgeValidation:
     function = mlp_function(model, resolve_site(model, chain.first.hook))
     return validate_edges(function, chain.first, chain.second, chain.connector, pairs, n_edges=n_edges, seed=seed)
 
 
 def _write_tests(
-    section: Section, chain: Chain, corpus: Corpus, tested: dict[str, Any], shipped: dict[str, Any]
+    section: Section, chain: Chain, corpus: Corpus, tested: EdgeValidation, shipped: ChainEvaluation | None
 ) -> None:
     """What is on the page, and whether its edges do in the real MLP what they say."""
     section.text(
@@ -119,14 +138,13 @@ def _write_tests(
         f"({chain.connector.edges_per_output:.1f} per output feature). Circuit and intervention test below: "
         f"{corpus.n_tokens:,} tokens of this report's corpus."
     )
-    if shipped:
-        section.text(
-            f"The scorecard was measured when they were trained: {shipped.get('n_tokens', 0):,} held-out tokens."
-        )
-    columns = ("sign_agreement", "sign_agreement_null", "r2", "r2_null", "correlation")
-    rows = [{"change": kind, **{name: tested[kind].get(name) for name in columns}} for kind in KINDS]
+    if shipped is not None:
+        count = shipped.scorecard.n_tokens
+        section.text(f"The scorecard was measured when they were trained: {count:,} held-out tokens.")
+    columns = ("change", "sign_agreement", "sign_agreement_null", "r2", "r2_null", "correlation")
     section.table(
-        rows,
-        caption=f"{tested['n_edges']} edges: one input feature taken out (ablate) or doubled (boost) in the real MLP, "
-        "the output feature's change against the connector's; nulls pair edges at random",
+        agreement_rows(tested),
+        columns,
+        f"{tested.n_edges} edges: one input feature taken out (ablate) or doubled (boost) in the real MLP, the output "
+        "feature's change against the connector's; nulls pair edges at random",
     )

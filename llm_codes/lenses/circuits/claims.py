@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from eval.claims import Claim, judge_sign
 from eval.scores import Score
+from llm_codes.lenses.circuits.rows import LogicForms
+from llm_codes.lenses.connectors.rows import Scorecard
 
 
-def claims_of(results: dict[str, Any]) -> list[Claim]:
+def claims_of(scorecard: Scorecard, logic: LogicForms) -> list[Claim]:
     """[FC]'s statements about language models, and this suite's own bound on the connector."""
-    rows = {row["row"]: row for row in [*results["scorecard"], *results["controls"]]}
-    share = rows["connector"]
-    interval = share.get("share_of_gap_ci")
-    reason = share.get("share_of_gap_reason") or "no interval"
-    if share["share_of_gap"] is None:
-        score = Score.undefined(reason)
-    else:
-        low, high = interval or (None, None)
-        score = Score(share["share_of_gap"], low, high, interval_reason=None if interval else reason)
-    named = results["logic_forms"]["named"]
+    row = next(row for row in scorecard.scorecard if row.row == "connector")
+    score = row.share_of_gap or Score.undefined("no ablation gap was measured")
+    reason = score.reason or score.interval_reason or "no interval"
+    named = logic.named
     return [
         Claim(
             "A connector stands in for the MLP between residual features and MLP-out features",
@@ -37,7 +31,7 @@ def claims_of(results: dict[str, Any]) -> list[Claim]:
                 "at least one survives the truth-table tests (FDR .05, documents as units)",
                 float(named[kind]),
                 "holds" if named[kind] else "cannot tell",
-                n=results["logic_forms"]["outputs_tested"],
+                n=logic.outputs_tested,
                 note="number of output features named so; none is no proof of absence: critical cells must be seen",
             )
             for kind in ("or", "and-not")

@@ -7,24 +7,25 @@ nodes have `feature_type` "mlp reconstruction error".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from llm_codes.lenses.circuits.rows import CircuitPage
 
-def graph_json(data: Mapping[str, Any], model_name: str, layer: int, slug: str = "prompt") -> dict[str, Any]:
+
+def graph_json(data: CircuitPage, model_name: str, layer: int, slug: str = "prompt") -> dict[str, Any]:
     """The circuit of one prompt as circuit-tracer reads it; edge weights are weight x activation."""
-    prompt = data["prompt"]
+    prompt = data.prompt
     nodes: list[dict[str, Any]] = []
     links: list[dict[str, Any]] = []
     by_target: dict[int, list[tuple[int, float]]] = {}
-    for source, target, weight, _ in data["edges"]:
+    for source, target, weight, _ in data.edges:
         by_target.setdefault(target, []).append((source, weight))
-    for position, place in enumerate(prompt["positions"]):
-        values = dict(map(tuple, place["inputs"]))
+    for position, place in enumerate(prompt.positions):
+        values = dict(place.inputs)
         for source, value in values.items():
-            nodes.append(_node(str(layer), source, position, value, data["inputs"][source]["label"]))
-        for target, value, predicted in place["outputs"]:
-            nodes.append(_node(str(layer + 1), target, position, value, data["outputs"][target]["label"]))
+            nodes.append(_node(str(layer), source, position, value, data.inputs[source].label))
+        for target, value, predicted in place.outputs:
+            nodes.append(_node(str(layer + 1), target, position, value, data.outputs[target].label))
             end = f"{layer + 1}_{target}_{position}"
             for source, weight in by_target.get(target, []):
                 if source in values:
@@ -32,14 +33,14 @@ def graph_json(data: Mapping[str, Any], model_name: str, layer: int, slug: str =
                     links.append({"source": start, "target": end, "weight": weight * values[source]})
             error = f"{layer + 1}_error_{position}"
             links.append({"source": error, "target": end, "weight": value - predicted})
-        nodes.append(_error(str(layer + 1), position, place["error_connector"]))
+        nodes.append(_error(str(layer + 1), position, place.error_connector))
     return {
         "metadata": {
             "slug": slug,
             "scan": model_name,
-            "prompt_tokens": prompt["tokens"],
-            "prompt": "".join(prompt["tokens"]),
-            "prompt_tokens_total": prompt.get("prompt_tokens_total", len(prompt["tokens"])),
+            "prompt_tokens": list(prompt.tokens),
+            "prompt": "".join(prompt.tokens),
+            "prompt_tokens_total": prompt.prompt_tokens_total,
             "node_threshold": None,
             "schema_version": 1,
         },

@@ -9,15 +9,16 @@ a large weight on a feature that hardly fires moves little.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.logic_forms import LogicForm, logic_forms
-from eval.result_json import to_json
+from eval.measures.dictionaries.feature_rows import FeatureRows
+from llm_codes.lenses.circuits.rows import FeatureEquation, Term
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
 
@@ -54,13 +55,13 @@ def equation(connector: Connector, output: int, scale: Tensor | None = None, mos
     return f"OF_{output} = relu({text})" if connector.activation == "relu" else f"OF_{output} = {text}"
 
 
-def terms(connector: Connector, output: int, inputs: FeatureRows) -> list[dict[str, Any]]:
+def terms(connector: Connector, output: int, inputs: FeatureRows) -> list[Term]:
     """Edges of one output with weight and share of attribution, strongest attribution first."""
     scale = inputs.root_mean_square()
-    rows = [{"input": j, "weight": w, "size": abs(w) * float(scale[j])} for j, w in connector.edges(output)]
-    total = sum(row["size"] for row in rows) or 1.0
-    rows.sort(key=lambda row: -row["size"])
-    return [{"input": r["input"], "weight": r["weight"], "share": r["size"] / total} for r in rows]
+    sized = [(abs(weight) * float(scale[source]), source, weight) for source, weight in connector.edges(output)]
+    total = sum(size for size, _, _ in sized) or 1.0
+    sized.sort(key=lambda row: -row[0])
+    return [Term(source, weight, size / total) for size, source, weight in sized]
 
 
 def decisive_parents(connector: Connector, output: int, inputs: FeatureRows, count: int = 4) -> list[int]:
@@ -131,19 +132,17 @@ def describe_feature(
     into: ContextIndex,
     out_of: ContextIndex,
     n_contexts: int = 4,
-) -> dict[str, Any]:
+) -> FeatureEquation:
     """What `connector show` prints of one output feature: equation, labelled terms, contexts."""
-    rows = terms(connector, output, pairs.inputs)
-    for row in rows:
-        row["fires_on"] = into.top_tokens(row["input"])
-    return {
-        "feature": f"OF_{output}",
-        "equation": equation(connector, output, pairs.inputs.root_mean_square()),
-        "fires_on": out_of.top_tokens(output),
-        "density": out_of.density(output),
-        "terms": rows,
-        "contexts": to_json(out_of.contexts(output, n_contexts)),
-    }
+    found = terms(connector, output, pairs.inputs)
+    return FeatureEquation(
+        f"OF_{output}",
+        equation(connector, output, pairs.inputs.root_mean_square()),
+        tuple(out_of.top_tokens(output)),
+        out_of.density(output),
+        tuple(replace(term, fires_on=tuple(into.top_tokens(term.input))) for term in found),
+        tuple(out_of.contexts(output, n_contexts)),
+    )
 
 
 def interesting_outputs(connector: Connector, pairs: FeaturePairs, count: int, minimum_tokens: int = 30) -> list[int]:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import Connector, FeatureRows
-from eval.result_json import to_json
+from eval.measures.connectors.connector import Connector
+from eval.measures.connectors.logic_forms import LogicForm
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from llm_codes.lenses.circuits.reading import equation, interesting_outputs, named_form, read_logic, terms
+from llm_codes.lenses.circuits.rows import (
+    CircuitErrors,
+    CircuitPage,
+    PageInput,
+    PageOutput,
+    PromptPosition,
+    PromptView,
+)
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.logits import logits_effect
+from llm_codes.lenses.saes.rows import Context
 from llm_codes.models import Model
 
 MAXIMUM_PROMPT = 64
@@ -30,46 +40,59 @@ def circuit_data(
     n_outputs: int = 120,
     n_contexts: int = 4,
     prompt: str = "",
-) -> dict[str, Any]:
-    """What the page shows: `inputs`, `outputs`, `edges`, `order`, `errors`, `prompt`, `names`."""
+) -> CircuitPage:
+    """What the page shows of one layer: features, edges, errors, one prompt.
+
+    Raises:
+        UserError: no output feature fires and has edges; a prompt that does not fit.
+    """
     best = interesting_outputs(connector, pairs, n_outputs)
     if not best:
         raise UserError("expected an output feature that fires and has edges; got none; read more --tokens")
     into, out_of = ContextIndex(pairs.inputs, pairs, model), ContextIndex(pairs.outputs, pairs, model)
     prompt = prompt or _default_prompt(out_of, best)
     order = list(dict.fromkeys([*best, *prompt_outputs(model, second, prompt)]))
-    found = {output: terms(connector, output, pairs.inputs) for output in order}
-    edges = [
-        [term["input"], output, round(term["weight"], 4), round(term["share"], 4)]
-        for output, rows in found.items()
-        for term in rows
-    ]
-    forms = read_logic(connector, pairs, best)
+    edges = tuple(
+        (term.input, output, round(term.weight, 4), round(term.share, 4))
+        for output in order
+        for term in terms(connector, output, pairs.inputs)
+    )
+    forms = {output: named_form(found) for output, found in read_logic(connector, pairs, best).items()}
     effects = logits_effect(model, second, order)
-    outputs, scale = {}, pairs.inputs.root_mean_square()
-    for output, effect in zip(order, effects, strict=True):
-        form = named_form(forms.get(output, []))
-        names = {} if form is None else {p: f"IF_{p} ({into.label(p)})" for p in form.parents}
-        words = (
-            None if form is None else f"{form.words(names)} (precision {form.precision:.2f}, recall {form.recall:.2f})"
+    scale = pairs.inputs.root_mean_square()
+    outputs = {
+        output: PageOutput(
+            *_entry(out_of, output, n_contexts),
+            equation(connector, output, scale),
+            _words(forms.get(output), into),
+            tuple(effect["promotes"]),
+            tuple(effect["demotes"]),
         )
-        extra = {"equation": equation(connector, output, scale), "logic": words, **effect}
-        outputs[output] = _entry(out_of, output, n_contexts) | extra
-    inputs = {source: _entry(into, source, n_contexts) for source in sorted({edge[0] for edge in edges})}
-    names = [f"{first.hook} (IF)", f"{second.hook_out} (OF)"]
-    data = {"inputs": inputs, "outputs": outputs, "edges": edges, "order": order, "names": names}
-    data["errors"] = _errors(first, second, connector, pairs)
-    data["prompt"] = prompt_view(model, first, second, connector, prompt, set(inputs))
-    return data
-
-
-def _entry(index: ContextIndex, feature: int, count: int) -> dict[str, Any]:
-    return {
-        "label": index.label(feature),
-        "top": index.top_tokens(feature, 5),
-        "density": index.density(feature),
-        "contexts": to_json(index.contexts(feature, count)),
+        for output, effect in zip(order, effects, strict=True)
     }
+    sources = sorted({edge[0] for edge in edges})
+    return CircuitPage(
+        {source: PageInput(*_entry(into, source, n_contexts)) for source in sources},
+        outputs,
+        edges,
+        tuple(order),
+        (f"{first.hook} (IF)", f"{second.hook_out} (OF)"),
+        _errors(first, second, connector, pairs),
+        keep_known_outputs(prompt_view(model, first, second, connector, prompt, set(sources)), set(outputs)),
+    )
+
+
+def _entry(index: ContextIndex, feature: int, count: int) -> tuple[str, tuple[str, ...], float, tuple[Context, ...]]:
+    """Label, tokens, density and contexts of a feature."""
+    tokens, contexts = tuple(index.top_tokens(feature, 5)), tuple(index.contexts(feature, count))
+    return index.label(feature), tokens, index.density(feature), contexts
+
+
+def _words(form: LogicForm | None, into: ContextIndex) -> str | None:
+    if form is None:
+        return None
+    names = {parent: f"IF_{parent} ({into.label(parent)})" for parent in form.parents}
+    return f"{form.words(names)} (precision {form.precision:.2f}, recall {form.recall:.2f})"
 
 
 def _default_prompt(index: ContextIndex, order: Sequence[int]) -> str:
@@ -77,7 +100,7 @@ def _default_prompt(index: ContextIndex, order: Sequence[int]) -> str:
     return "".join(contexts[0].tokens) if contexts else "the"
 
 
-def _errors(first: SAEFolder, second: SAEFolder, connector: Connector, pairs: FeaturePairs) -> dict[str, float]:
+def _errors(first: SAEFolder, second: SAEFolder, connector: Connector, pairs: FeaturePairs) -> CircuitErrors:
     """FVU of both dictionaries and of the connected output, on the sample of tokens."""
     n = len(pairs.x)
     written = second.decode(connector.predictor()(pairs.inputs.rows(slice(0, n))))
@@ -86,11 +109,8 @@ def _errors(first: SAEFolder, second: SAEFolder, connector: Connector, pairs: Fe
         return float((made - target).square().sum() / (target - target.mean(0)).square().sum().clamp_min(1e-12))
 
     first_made, second_made = first.reconstruct(pairs.x), second.decode(pairs.outputs.rows(slice(0, n)).dense())
-    return {
-        "first": unexplained(first_made, pairs.x) if not first.is_transcoder else 0.0,
-        "second": unexplained(second_made, pairs.y),
-        "connector": unexplained(written, pairs.y),
-    }
+    read = unexplained(first_made, pairs.x) if not first.is_transcoder else 0.0
+    return CircuitErrors(read, unexplained(second_made, pairs.y), unexplained(written, pairs.y))
 
 
 PER_POSITION = 4
@@ -123,7 +143,7 @@ def prompt_outputs(model: Model, second: SAEFolder, prompt: str) -> list[int]:
 @torch.no_grad()
 def prompt_view(
     model: Model, first: SAEFolder, second: SAEFolder, connector: Connector, prompt: str, known: set[int]
-) -> dict[str, Any]:
+) -> PromptView:
     """Active features at every position of one text, real and predicted, with what the features miss.
 
     Of a prompt longer than `MAXIMUM_PROMPT` the first tokens are shown; `prompt_tokens_total` says how many it has.
@@ -140,35 +160,34 @@ def prompt_view(
     positions = []
     for i in range(len(tokens)):
         ins = _active(inputs, i)
-        outs = [[f, v, round(float(predicted[i, f]), 4)] for f, v in _active(outputs, i)]
+        outs = [(f, v, round(float(predicted[i, f]), 4)) for f, v in _active(outputs, i)]
         positions.append(
-            {
-                "inputs": [item for item in ins if item[0] in known],
-                "outputs": outs,
-                "error_in": _relative(first.reconstruct(x[i : i + 1]) - x[i], x[i]),
-                "error_out": _relative(second.reconstruct(y[i : i + 1]) - y[i], y[i]),
-                "error_connector": _relative(written[i] - y[i], y[i]),
-            }
+            PromptPosition(
+                tuple(item for item in ins if item[0] in known),
+                tuple(outs),
+                _relative(first.reconstruct(x[i : i + 1]) - x[i], x[i]),
+                _relative(second.reconstruct(y[i : i + 1]) - y[i], y[i]),
+                _relative(written[i] - y[i], y[i]),
+            )
         )
-    texts = model.token_strings(tokens)
-    return {"tokens": texts, "positions": positions, "start": len(tokens) - 1, "prompt_tokens_total": total}
+    texts = tuple(model.token_strings(tokens))
+    return PromptView(texts, tuple(positions), len(tokens) - 1, total)
 
 
-def _active(rows: FeatureRows, token: int) -> list[list[Any]]:
-    """Active features of one token, `[feature, value]`."""
+def _active(rows: FeatureRows, token: int) -> list[tuple[int, float]]:
+    """Active features of one token, `(feature, value)`."""
     pairs = zip(rows.indices[token].tolist(), rows.values[token].tolist(), strict=True)
-    return [[feature, round(value, 4)] for feature, value in pairs if value > 0]
+    return [(feature, round(value, 4)) for feature, value in pairs if value > 0]
 
 
 def _relative(error: torch.Tensor, target: torch.Tensor) -> float:
     return round(float(error.norm() / target.norm().clamp_min(1e-12)), 4)
 
 
-def keep_known_outputs(data: dict[str, Any]) -> dict[str, Any]:
+def keep_known_outputs(view: PromptView, known: set[int]) -> PromptView:
     """Drop the prompt's output features that are not on the page (their number is kept as `outputs_not_shown`)."""
-    known = set(data["outputs"])
-    for place in (data["prompt"] or {}).get("positions", []):
-        kept = [item for item in place["outputs"] if item[0] in known]
-        place["outputs_not_shown"] = len(place["outputs"]) - len(kept)
-        place["outputs"] = kept
-    return data
+    positions = []
+    for place in view.positions:
+        kept = tuple(item for item in place.outputs if item[0] in known)
+        positions.append(replace(place, outputs=kept, outputs_not_shown=len(place.outputs) - len(kept)))
+    return replace(view, positions=tuple(positions))

@@ -8,36 +8,20 @@ Axes: token, edge, feature.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.faithfulness import edge_agreement
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from llm_codes.lenses.connectors.pairs import FeaturePairs
+from llm_codes.lenses.connectors.rows import Agreement, EdgeValidation, Intervention
 from llm_codes.lenses.saes.folder import SAEFolder
 
 KINDS = {"ablate": -1.0, "boost": 1.0}
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """The mean change of one output feature when one input feature is changed, predicted and real."""
-
-    output: int
-    input: int
-    weight: float
-    kind: str
-    predicted: float
-    actual: float
-    n_tokens: int
-
-    def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
 
 
 @torch.no_grad()
@@ -76,7 +60,7 @@ def validate_edges(
     n_edges: int = 150,
     n_tokens: int = 32,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> EdgeValidation:
     """Edge validation on held-out tokens.
 
     edges: (output, input, weight) to test; drawn at random, with probability proportional to attribution
@@ -96,14 +80,12 @@ def validate_edges(
         for kind in KINDS:
             part = features.rows(tokens)
             done.append(intervene(function, first, second, connector, pairs.x[tokens], part, edge, kind))
-    out: dict[str, Any] = {"n_edges": len(chosen), "interventions": [item.as_json() for item in done]}
+    agreements = {}
     for kind in KINDS:
         mine = [item for item in done if item.kind == kind]
-        scores = edge_agreement(
-            np.array([item.predicted for item in mine]), np.array([item.actual for item in mine]), seed=seed
-        )
-        out[kind] = {key: value for name, score in scores.items() for key, value in score.fields(name).items()}
-    return out
+        predicted, actual = (np.array([getattr(item, name) for item in mine]) for name in ("predicted", "actual"))
+        agreements[kind] = Agreement(**edge_agreement(predicted, actual, seed=seed))
+    return EdgeValidation(len(chosen), tuple(done), agreements["ablate"], agreements["boost"])
 
 
 def draw_edges(

@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import FeatureRows
-from llm_codes.configs.spectra import HarvestConfig
+from eval.measures.dictionaries.feature_rows import FeatureRows
+from eval.options import chosen
+from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import harvest
 from llm_codes.lenses.saes.folder import SAEFolder
@@ -88,32 +89,22 @@ class PairConsumer:
         return FeaturePairs(inputs, outputs, x, y, tokens, document, window, position, corpus.tokens, *means)
 
 
-def harvest_options(config: HarvestConfig) -> dict[str, Any]:
-    """How a command's configuration asks for its pass over the text, as keywords of `harvest_pairs`."""
-    return {
-        "batch_size": config.batch_size,
-        "exclude_positions": config.exclude_positions,
-        "max_memory_gb": config.max_memory_gb,
-    }
-
-
 def harvest_pairs(
     model: Model,
     corpus: Corpus,
     first: SAEFolder,
     second: SAEFolder,
-    *,
-    batch_size: int = 16,
-    exclude_positions: int = 1,
-    max_memory_gb: float | None = None,
+    options: HarvestOptions | None = None,
+    **changes: Any,
 ) -> FeaturePairs:
     """Both dictionaries' features on one pass over the corpus; the first positions of each window are left out.
 
-    max_memory_gb: refuse to start where the pass and the features kept would need more beyond the model.
+    options, changes: how the text is walked (`batch_size`, `exclude_positions`, `max_memory_gb`).
 
     Raises:
         UserError: a dictionary that does not fit the model, a pair of different models, sides in the wrong order.
     """
+    walk = chosen(HarvestOptions, options, changes)
     check_pair(first, second)
     consumer = PairConsumer(model, check_fits(first, model), check_fits(second, model))
     site_in, site_out = consumer.sites
@@ -127,9 +118,9 @@ def harvest_pairs(
         model,
         corpus,
         [consumer],
-        batch_size=batch_size,
-        exclude_positions=exclude_positions,
-        max_memory_gb=max_memory_gb,
+        batch_size=walk.batch_size,
+        exclude_positions=walk.exclude_positions,
+        max_memory_gb=walk.max_memory_gb,
         label="features",
     )
     return consumer.pairs(corpus)

@@ -16,12 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.faithfulness import scorecard, share_of_gap
 from eval.progress import progress
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.connectors.reruns import ComputedOnce
+from llm_codes.lenses.connectors.rows import FrontierRow, Scorecard, ScorecardRow
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
@@ -160,28 +161,21 @@ def causal_scorecard(
     *,
     batch_size: int = 16,
     seed: int = 0,
-) -> dict[str, Any]:
-    """CE of every row and control with paired intervals, and the connector's share of the ablation gap.
-
-    Returns `scorecard` and `controls` (rows as `eval.measures.connectors.faithfulness.scorecard`), `share_of_gap` for
-    each row that maps features: `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`.
-    """
+) -> Scorecard:
+    """CE of every row and control with paired intervals, and the share of the ablation gap of rows that map features:
+    `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`."""
     everything = {**rows, **(controls or {})}
     sums, counts = branch.row_losses(corpus, everything, batch_size)
     kept = counts > 0
     sums, counts = {name: values[kept] for name, values in sums.items()}, counts[kept]
-    table = scorecard(sums, counts, seed=seed)
     shares = {
-        name: share_of_gap(sums[name], sums["SAE-out only"], sums["mean-ablated"], seed=seed).fields("share_of_gap")
+        name: share_of_gap(sums[name], sums["SAE-out only"], sums["mean-ablated"], seed=seed)
         for name in everything
         if name not in ("original", "SAE-out only", "mean-ablated", "zero-ablated")
     }
-    table = [line | shares.get(line["row"], {}) for line in table]
-    return {
-        "scorecard": [line for line in table if line["row"] in rows],
-        "controls": [line for line in table if line["row"] not in rows],
-        "n_tokens": int(counts.sum()),
-    }
+    table = [ScorecardRow(s.row, s.ce, s.ce_delta, shares.get(s.row)) for s in scorecard(sums, counts, seed=seed)]
+    inside, outside = ([line for line in table if (line.row in rows) == wanted] for wanted in (True, False))
+    return Scorecard(tuple(inside), tuple(outside), int(counts.sum()))
 
 
 def pruning_frontier(
@@ -193,12 +187,11 @@ def pruning_frontier(
     held_out: FeaturePairs,
     *,
     batch_size: int = 16,
-) -> list[dict[str, Any]]:
+) -> list[FrontierRow]:
     """Edges per feature against CE delta and FVU, for each way of choosing edges.
 
     variants: `{"magnitude": {8: connector, ...}, "attribution": ..., "refit": ...}`.
-    Returns rows `method`, `edges_per_output` (measured), `budget`, `ce_delta` (to the original), `fvu` of the MLP
-    output on held-out tokens.
+    Returns a row per method and budget, FVU of the MLP's output on held-out tokens.
     """
     rows = {
         (method, budget): branch.hooks(connector_writes(connector, first, second))
@@ -213,12 +206,7 @@ def pruning_frontier(
     for method, connectors in variants.items():
         for budget, connector in connectors.items():
             written = second.decode(connector.predictor()(features))
-            line = {"method": method, "budget": budget, "edges_per_output": connector.edges_per_output}
-            line |= {"ce_delta": float((sums[method, budget] - sums["original"]).sum() / counts.sum())}
-            out.append(line | {"fvu": float((written - target).square().sum()) / spread})
+            delta = float((sums[method, budget] - sums["original"]).sum() / counts.sum())
+            fvu = float((written - target).square().sum()) / spread
+            out.append(FrontierRow(method, budget, connector.edges_per_output, delta, fvu))
     return out
-
-
-def predicted_rows(connector: Connector, features: FeatureRows) -> Float[Tensor, "token output"]:
-    """Predicted output features of some tokens (dense: call it on a few thousand)."""
-    return connector.predictor()(features)

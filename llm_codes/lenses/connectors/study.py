@@ -16,10 +16,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from eval.errors import UserError
-from eval.measures.connectors.connector import Connector, ConnectorFit, fit_connector
+from eval.measures.connectors.connector import Connector
+from eval.measures.connectors.fit import fit_connector
+from eval.measures.connectors.fit_options import ConnectorFit
+from llm_codes.configs.connectors import ConnectorOptions
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.study import with_changes
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 
@@ -78,10 +81,12 @@ def refitted(
     options: ConnectorFit,
     metric: Tensor | None = None,
     initial: tuple[Tensor, Tensor] | None = None,
+    *,
+    seed: int = 0,
 ) -> Connector:
     """Weights fitted on given edges, without penalty, for `options.refit_steps` steps."""
     plain = replace(options, l1=0.0, edges_per_output=None, steps=options.refit_steps, refit_steps=0)
-    return fit_connector(pairs.inputs, pairs.outputs, plain, initial=initial, support=support, metric=metric)
+    return fit_connector(pairs.inputs, pairs.outputs, plain, initial=initial, support=support, metric=metric, seed=seed)
 
 
 def random_support(pairs: FeaturePairs, like: Connector, seed: int) -> Bool[Tensor, "input output"]:
@@ -104,28 +109,28 @@ def train_connector(
     pairs: FeaturePairs,
     first: SAEFolder,
     second: SAEFolder,
-    options: ConnectorFit | None = None,
+    options: ConnectorOptions | None = None,
     *,
-    init: str = "random",
-    loss: str = "decoded",
+    seed: int = 0,
+    **changes: Any,
 ) -> Connector:
     """Fit a connector on harvested features.
 
-    init: `random` or `analytic`. loss: `decoded` measures errors in what the network reads (after the output
-    dictionary's vectors), `features` feature by feature as [FC] does.
+    Args:
+        options: `init` (`random` or `analytic`), `loss` (`decoded` measures errors in what the network reads, after the
+            output dictionary's vectors; `features` feature by feature as [FC] does), `fit`. Defaults: the command's.
+        changes: single options by name, of either (`init="analytic"`, `steps=100`). seed: of the fit.
 
     Raises:
-        UserError: unknown init or loss, and everything `fit_connector` refuses.
+        UserError: an unknown option, with the nearest, and everything `fit_connector` refuses.
     """
-    if init not in ("random", "analytic") or loss not in ("decoded", "features"):
-        raise UserError(
-            f"expected init random or analytic and loss decoded or features; got {init!r}, {loss!r}; choose among those"
-        )
-    options = options or ConnectorFit()
-    start = analytic_start(model, pairs, first, second) if init == "analytic" else None
-    metric = second.vectors if loss == "decoded" else None
-    connector = fit_connector(pairs.inputs, pairs.outputs, options, initial=start, metric=metric)
-    words: dict[str, Any] = {"init": init, "loss": loss, "fit": asdict(options), "fit_tokens": len(pairs.inputs)}
+    asked = options or ConnectorOptions()
+    asked, fit = with_changes((asked, asked.fit), changes)
+    start = analytic_start(model, pairs, first, second) if asked.init == "analytic" else None
+    metric = second.vectors if asked.loss == "decoded" else None
+    connector = fit_connector(pairs.inputs, pairs.outputs, fit, initial=start, metric=metric, seed=seed)
+    words: dict[str, Any] = {"init": asked.init, "loss": asked.loss, "fit": asdict(fit) | {"seed": seed}}
+    words["fit_tokens"] = len(pairs.inputs)
     words |= {"sae_in": first.name, "sae_out": second.name}
     words |= {"hook_in": first.hook, "hook_out": second.hook_out}
     words |= {key: second.metadata.get(key) for key in ("model_name", "tokenizer_hash", "model_hash")}

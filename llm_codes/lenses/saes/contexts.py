@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.measures.connectors.connector import FeatureRows
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.rows import Context
 from llm_codes.models import Model

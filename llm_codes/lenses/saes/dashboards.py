@@ -16,7 +16,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import FeatureRows
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import harvest
 from llm_codes.lenses.saes.contexts import ContextIndex

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import FeatureRows
+from eval.measures.dictionaries.feature_rows import FeatureRows
 
 
 @dataclass(frozen=True, repr=False)

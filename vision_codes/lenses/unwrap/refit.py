@@ -20,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from eval.measures.connectors.connector import Connector, FeatureRows
+from eval.measures.connectors.connector import Connector
 from eval.measures.dictionaries.dictionary import TopKDictionary
+from eval.measures.dictionaries.feature_rows import FeatureRows
 
 
 @dataclass(frozen=True)

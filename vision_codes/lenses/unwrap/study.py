@@ -24,9 +24,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import Connector, ConnectorFit, FeatureRows, fit_connector
+from eval.measures.connectors.connector import Connector
+from eval.measures.connectors.fit import ConnectorFit, fit_connector
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
 from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.data import ImageSet, load_images
 from vision_codes.lenses.unwrap.refit import RefitOptions, refit_through
@@ -204,7 +206,7 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
     snapshots: list[np.ndarray] = []
     options = ConnectorFit(
         l1=config.l1, edges_per_output=config.edges, steps=config.connector_steps, refit_steps=config.refit_steps,
-        batch_size=512, seed=seed,
+        fit_batch_size=512,
     )  # fmt: skip
     per_epoch = max(1, (options.steps + options.refit_steps) // 8)
 
@@ -214,9 +216,9 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
 
     readers: Any = list(network.layers)[2:]
     metrics = [as_read(d.vectors, reader) for d, reader in zip(dictionaries[1:], readers, strict=True)]
-    first = fit_connector(features[0], features[1], options, metric=metrics[0], every_step=keep)
+    first = fit_connector(features[0], features[1], options, metric=metrics[0], seed=seed, every_step=keep)
     written = rows_of(first, features[0])
-    second = fit_connector(written, features[2], options, metric=metrics[1])
+    second = fit_connector(written, features[2], options, metric=metrics[1], seed=seed)
     out = Unwrapped(network, digits, dictionaries, [first, second], snapshots, measured)
     measured["cost_points_before_joint_fit"] = substitution(out, test)["cost_points"]
     joint = RefitOptions(config.joint_steps, most=MOST_WRITTEN, seed=seed)
@@ -264,11 +266,16 @@ def starts(unwrapped: Unwrapped, hidden: list[Tensor], features: list[FeatureRow
     layer: Any = unwrapped.network.layers[1]
     start = analytic_start(layer, unwrapped.dictionaries[0], unwrapped.dictionaries[1], hidden[0][:4096])
     out: dict[str, float] = {}
-    options = ConnectorFit(l1=0.001, edges_per_output=None, steps=250, refit_steps=0, batch_size=512, seed=seed)
+    options = ConnectorFit(l1=0.001, edges_per_output=None, steps=250, refit_steps=0, fit_batch_size=512)
     for name, initial in (("analytic", start), ("random", None)):
         losses: list[float] = []
         fit_connector(
-            features[0], features[1], options, initial=initial, every_step=lambda s, loss, w, to=losses: to.append(loss)
+            features[0],
+            features[1],
+            options,
+            initial=initial,
+            seed=seed,
+            every_step=lambda s, loss, w, to=losses: to.append(loss),
         )
         out |= {f"{name}_first_loss": float(np.mean(losses[:3])), f"{name}_last_loss": float(np.mean(losses[-20:]))}
     return out

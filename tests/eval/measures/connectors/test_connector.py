@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import Connector, ConnectorFit, FeatureRows, fit_connector
+from eval.measures.connectors.connector import Connector
+from eval.measures.connectors.fit import ConnectorFit, fit_connector
+from eval.measures.dictionaries.feature_rows import FeatureRows
 
 OPTIONS = ConnectorFit(steps=250, refit_steps=150, minimum_share=0.03)
 
@@ -78,7 +80,9 @@ def test_given_edges_are_fitted_as_if_no_other_existed():
     inputs, outputs, _ = planted(6, n_inputs=12, n_outputs=5, n_tokens=3000)
     support = torch.rand(12, 5, generator=torch.Generator().manual_seed(1)) < 0.4
     for steps, refit in ((500, 0), (250, 250)):
-        options = ConnectorFit("linear", 0.0, None, steps=steps, refit_steps=refit, batch_size=3000)
+        options = ConnectorFit(
+            activation="linear", l1=0.0, edges_per_output=None, steps=steps, refit_steps=refit, fit_batch_size=3000
+        )
         found = fit_connector(inputs, outputs, options, support=support).dense()
         x, y = inputs.dense().double(), outputs.dense().double()
         x, y = x - x.mean(0), y - y.mean(0)
@@ -91,7 +95,7 @@ def test_given_edges_are_fitted_as_if_no_other_existed():
 @pytest.mark.parametrize("activation", ["relu", "linear"])
 @pytest.mark.parametrize("with_metric", [False, True])
 def test_the_written_out_gradient_is_autograds(activation, with_metric):
-    from eval.measures.connectors.connector import _Problem, _State
+    from eval.measures.connectors.fit import _Problem, _State
 
     inputs, outputs, weight = planted(7, n_tokens=300)
     generator = torch.Generator().manual_seed(0)
@@ -182,12 +186,12 @@ def test_errors_say_what_to_do():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"edges_per_output": 0}, r"expected edges per output feature \(--edges\) of at least 1; got 0; raise it"),
-        ({"batch_size": 0}, "expected tokens per batch of at least 1; got 0; raise it"),
-        ({"steps": -1}, r"expected steps \(--steps\) of at least 0; got -1; raise it"),
-        ({"refit_steps": -1}, r"expected steps after \(--refit-steps\) of at least 0; got -1; raise it"),
-        ({"l1": float("nan")}, r"expected l1 \(--l1\) of at least 0; got nan; raise it"),
-        ({"learning_rate": 0.0}, "expected a learning rate above 0; got 0.0; set --learning-rate to .02"),
+        ({"edges_per_output": 0}, "expected --edges-per-output a whole number of at least 1; got 0; give a value"),
+        ({"fit_batch_size": 0}, "expected --fit-batch-size a whole number of at least 1; got 0; give a value"),
+        ({"steps": -1}, "expected --steps a whole number of at least 0; got -1; give a value in that range"),
+        ({"refit_steps": -1}, "expected --refit-steps a whole number of at least 0; got -1; give a value"),
+        ({"l1": float("nan")}, "expected --l1 a number of at least 0; got nan; give a value in that range"),
+        ({"learning_rate": 0.0}, "expected --learning-rate a number above 0; got 0.0; give a value in that range"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(options, text):

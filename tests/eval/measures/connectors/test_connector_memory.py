@@ -12,7 +12,8 @@ SIZE = 4096
 MEASURED = """
 import resource, sys
 import torch
-from eval.measures.connectors.connector import ConnectorFit, FeatureRows, fit_connector
+from eval.measures.connectors.fit import ConnectorFit, fit_connector
+from eval.measures.dictionaries.feature_rows import FeatureRows
 
 def rows(width, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -23,7 +24,7 @@ def fit(width, start):
     initial = (torch.ones(width, width), torch.zeros(width)) if start else None  # the caller's, not the fit's
     inputs, outputs, metric = rows(width, 0), rows(width, 1), torch.ones(width, 64)
     resident = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
-    options = ConnectorFit(steps=3, refit_steps=2, batch_size=128)
+    options = ConnectorFit(steps=3, refit_steps=2, fit_batch_size=128)
     fit_connector(inputs, outputs, options, metric=metric, initial=initial)
     return peak() - resident
 

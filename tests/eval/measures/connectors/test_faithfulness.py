@@ -19,9 +19,10 @@ def documents(n=40, seed=0):
 def test_scorecard_is_the_paired_difference_per_token():
     original, counts = documents()
     rows = scorecard({"original": original, "worse": original + 0.25 * counts}, counts)
-    assert rows[0]["ce_delta"] == 0 and rows[0]["ci"] == [0, 0]
-    assert rows[1]["ce_delta"] == pytest.approx(0.25) and rows[1]["ci"] == pytest.approx([0.25, 0.25])
-    assert rows[1]["ce"] - rows[0]["ce"] == pytest.approx(0.25)
+    assert rows[0].ce_delta.value == 0 and rows[0].ce_delta.interval == [0, 0]
+    assert rows[1].ce_delta.value == pytest.approx(0.25)
+    assert rows[1].ce_delta.interval == pytest.approx([0.25, 0.25])
+    assert rows[1].ce - rows[0].ce == pytest.approx(0.25)
     with pytest.raises(UserError, match="expected the row 'original'; got worse; measure the baseline too"):
         scorecard({"worse": original}, counts)
 
@@ -29,7 +30,8 @@ def test_scorecard_is_the_paired_difference_per_token():
 def test_few_documents_leave_the_interval_undefined_with_its_reason():
     original, counts = documents(5)
     row = scorecard({"original": original, "worse": original + counts}, counts)[1]
-    assert row["ce_delta"] == pytest.approx(1.0) and row["ci"] is None and "at least 20" in row["ci_reason"]
+    assert row.ce_delta.value == pytest.approx(1.0) and row.ce_delta.interval is None
+    assert "at least 20" in row.ce_delta.interval_reason
 
 
 def test_recovered_and_share_of_gap():

@@ -5,14 +5,16 @@ import json
 import pytest
 
 from eval.claims import Claim
-from eval.measures.connectors.connector import ConnectorFit
 from eval.report.page import Page
+from eval.scores import Score
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.chapter import reason_without_dictionaries, report_chapter
-from llm_codes.lenses.circuits.page import add_chapter
+from llm_codes.lenses.circuits.evaluation_page import add_scorecard, add_tests
+from llm_codes.lenses.circuits.rows import ChainEvaluation, Circuit, FeatureEquation, FormRow, LogicForms
 from llm_codes.lenses.connectors.files import chain_folder, open_chain, save_connector
 from llm_codes.lenses.connectors.pairs import harvest_pairs
+from llm_codes.lenses.connectors.rows import Agreement, EdgeValidation, Intervention, Scorecard, ScorecardRow
 from llm_codes.lenses.connectors.scorecard import ROWS, Branch, connector_writes
 from llm_codes.lenses.connectors.study import train_connector
 from llm_codes.lenses.saes.files import load_sae
@@ -41,8 +43,8 @@ def shipped(opened, tmp_path_factory):
     for name, path in zip(("mlp_in", "mlp_out"), made, strict=True):
         path.rename(out / name)
     first, second = load_sae(out / "mlp_in"), load_sae(out / "mlp_out")
-    fit = ConnectorFit(steps=20, refit_steps=10, edges_per_output=6)
-    save_connector(train_connector(model, harvest_pairs(model, corpus, first, second), first, second, fit), out)
+    pairs = harvest_pairs(model, corpus, first, second)
+    save_connector(train_connector(model, pairs, first, second, steps=20, refit_steps=10, edges_per_output=6), out)
     (out / "connector").mkdir()
     for path in out.glob("connector.*"):
         path.rename(out / "connector" / path.name)
@@ -68,7 +70,7 @@ def test_other_weights_get_the_commands_that_train_theirs(tiny_model_folder, ope
     found = report_chapter(other, opened[1], None, page, folder=shipped)["circuits"]
     assert not found["shipped"] and "no dictionaries ship for" in found["reason"]
     html = page.html({})
-    assert "sae train" in html and "connector train" in html and f"--layer {other.n_layers // 2}" in html
+    assert "sae train" in html and "connector train" in html and f"--layers {other.n_layers // 2}" in html
     assert "no dictionaries are installed" in report_chapter(*opened, None, page, folder=tmp_path)["circuits"]["reason"]
 
 
@@ -98,16 +100,33 @@ def test_the_chain_that_ships_belongs_to_the_model_that_ships_and_still_does_wha
 
 
 def test_what_was_evaluated_is_on_the_page():
-    row = {"row": "connector", "ce": 5.0, "ce_delta": 0.1, "ci": [0.0, 0.2], "share_of_gap": 0.25}
-    claim = Claim("A OR B is seen", "FC", "one at least", 1.0, "holds", interval=(0.5, 2.0)).as_json()
-    test = {"input": 7, "kind": "ablate", "predicted": -0.5, "actual": -0.25}
-    logic = {"words": "IF_7 (old) OR IF_9 (young)", "precision": 0.75, "recall": 0.5}
-    circuit = {"equation": "OF_3 = relu(0.50 IF_7)", "fires_on": [" old"], "logic": logic, "interventions": [test]}
-    named = {"outputs_tested": 4, "forms_tested": 40, "named": {"or": 1}}
-    found = {"scorecard": [row], "logic_forms": named, "circuits": [circuit], "claims": [claim]}
-    found["edge_validation"] = {"n_edges": 12, "ablate": {"sign_agreement": 0.875}, "boost": {"sign_agreement": 0.625}}
+    row = ScorecardRow("connector", 5.0, Score(0.1, 0.0, 0.2), Score(0.25, n=3, interval_reason="one document"))
+    claim = Claim("A OR B is seen", "FC", "one at least", 1.0, "holds", interval=(0.5, 2.0))
+    logic = FormRow("or", "IF_7 (old) OR IF_9 (young)", (7, 9), 1, 0.75, 0.5, 40, 0.01)
+    described = FeatureEquation("OF_3", "OF_3 = relu(0.50 IF_7)", (" old",), 0.1, (), ())
+    circuit = Circuit(described, logic, None, (Intervention(3, 7, 0.5, "ablate", -0.5, -0.25, 32),))
+    none = Score.undefined("not measured")
+    ablate, boost = (Agreement(Score(share), none, none, none, none) for share in (0.875, 0.625))
+    found = ChainEvaluation(
+        Scorecard((row,), (), 100),
+        edge_validation=EdgeValidation(12, (), ablate, boost),
+        logic_forms=LogicForms(4, 40, {"or": 1}),
+        circuits=(circuit,),
+        claims=(claim,),
+    )
     page = Page("Connector", "")
-    add_chapter(page, found, {})
+    add_scorecard(page, found.scorecard)
+    add_tests(page, found)
     html = page.html({})
     for text in ("0.25", "0.875", "0.625", "IF_7 (old) OR IF_9 (young)", "-0.50 / -0.25", "A OR B is seen", "1 or"):
         assert text in html, text
+    assert ChainEvaluation.from_json(found.to_json()) == found
+    assert found.to_json()["circuits"][0]["equation"] == "OF_3 = relu(0.50 IF_7)"
+
+
+def test_the_evaluation_that_ships_is_read_as_it_was_written():
+    shipped = json.loads((SHIPPED / "evaluation.json").read_text(encoding="utf-8"))
+    found = ChainEvaluation.from_json(shipped).to_json()
+    for before, after in zip(shipped.pop("claims"), found.pop("claims"), strict=True):  # a claim has more keys by now
+        assert {key: after[key] for key in ("claim", "source", "measured", "verdict")}.items() <= before.items()
+    assert {key: shipped[key] for key in found} == found

@@ -14,6 +14,7 @@ from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.command import read_found, unread_windows
 from llm_codes.lenses.circuits.confirm import confirm_forms, summary
+from llm_codes.lenses.circuits.rows import NamedForm
 from llm_codes.lenses.connectors.files import save_connector
 from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.files import load_sae
@@ -53,13 +54,14 @@ def test_a_feature_that_is_its_parent_keeps_its_name_and_an_unseen_one_cannot_be
     pairs = harvest_pairs(model, corpus, load_sae(out / "mlp_in"), load_sae(out / "mlp_out"))
     often = int(pairs.inputs.density().argmax())
     same = replace(pairs, outputs=pairs.inputs, document=np.arange(len(pairs.inputs)) % 10)
-    lines = confirm_forms([form(often, [often], 0.0, 0.0), form(often, [often], 0.0, 1e9)], same)
-    assert lines[0]["kept"] and lines[0]["precision"] == lines[0]["recall"] == 1 and lines[0]["first_recall"] == 0.8
-    assert not lines[1]["kept"] and lines[1]["precision"] is None and "fewer than 10 tokens" in lines[1]["reason"]
+    named = [NamedForm.from_json(form(often, [often], 0.0, level)) for level in (0.0, 1e9)]
+    lines = confirm_forms(named, same)
+    assert lines[0].kept and lines[0].precision == lines[0].recall == 1 and lines[0].first_recall == 0.8
+    assert not lines[1].kept and lines[1].precision is None and "fewer than 10 tokens" in lines[1].reason
     row = summary(lines)[0]
-    assert (row["kind"], row["named"], row["testable"], row["kept"], row["precision"]) == ("single", 2, 1, 1, 1.0)
-    assert summary(lines)[1]["recall"] is None
-    json.dumps(lines, allow_nan=False)
+    assert (row.kind, row.named, row.testable, row.kept, row.precision) == ("single", 2, 1, 1, 1.0)
+    assert summary(lines)[1].recall is None
+    json.dumps([line.to_json() for line in lines], allow_nan=False)
 
 
 def test_windows_that_were_read_are_left_out_of_the_same_corpus_only(opened):

@@ -9,22 +9,23 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.connectors.connector import Connector, ConnectorFit, FeatureRows
+from eval.measures.connectors.connector import Connector
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from eval.report.page import Page
 from llm_codes.__main__ import main
-from llm_codes.configs.connectors import ConnectorTrainConfig
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.circuits.evaluation import evaluate_chain
 from llm_codes.lenses.circuits.graph import graph_json
 from llm_codes.lenses.circuits.page import add_circuit
 from llm_codes.lenses.circuits.reading import decisive_parents, equation, feature_number
-from llm_codes.lenses.circuits.study import circuit_data, keep_known_outputs, prompt_view
+from llm_codes.lenses.circuits.rows import ChainEvaluation
+from llm_codes.lenses.circuits.study import circuit_data, prompt_view
 from llm_codes.lenses.connectors.files import Chain, check_connector, load_connector, save_connector
-from llm_codes.lenses.connectors.pairs import harvest_options, harvest_pairs
+from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.connectors.scorecard import ROWS, Branch
 from llm_codes.lenses.connectors.study import mean_jacobian, mlp_function, train_connector
-from llm_codes.lenses.saes.evaluation import evaluate_sae
+from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import check_fits, check_pair
 from llm_codes.lenses.saes.specification import SAESpec
@@ -66,8 +67,7 @@ def folder(model, corpus, tmp_path_factory):
 def chain(model, corpus, folder):
     first, second = load_sae(folder / "in"), load_sae(folder / "out")
     pairs = harvest_pairs(model, corpus, first, second)
-    options = ConnectorFit(steps=60, refit_steps=60, edges_per_output=8)
-    connector = train_connector(model, pairs, first, second, options)
+    connector = train_connector(model, pairs, first, second, steps=60, refit_steps=60, edges_per_output=8)
     return Chain(first, second, connector, load_sae(folder / "transcoder")), pairs
 
 
@@ -89,10 +89,10 @@ def test_a_reconstruction_is_in_the_activations_own_units(model, corpus, folder,
 
 
 def test_evaluation_has_every_number_and_a_transcoder_is_scored_at_its_output(model, corpus, folder):
-    scores, histogram = evaluate_sae(model, load_sae(folder / "transcoder"), corpus)
-    assert set(scores) >= {"l0", "fvu", "fvu_per_token", "cosine", "dead_share", "ce_delta", "ce_recovered_zero", "kl"}
-    assert scores["fvu"].value < 1.5 and scores["fvu"].n == corpus.n_documents
-    assert sum(row["features"] for row in histogram) == 128
+    found = evaluate_dictionary(model, corpus, load_sae(folder / "transcoder"))
+    assert set(found.scores()) >= {"l0", "fvu", "fvu_per_token", "cosine", "dead_share", "ce_delta", "kl"}
+    assert found.fvu.value < 1.5 and found.fvu.n == corpus.n_documents
+    assert sum(row.features for row in found.density) == 128
 
 
 def test_the_mean_jacobian_is_the_derivative():
@@ -146,14 +146,23 @@ def test_rows_that_share_what_lies_below_lose_what_full_runs_lose(model, corpus)
 
 def test_evaluation_has_nine_rows_controls_frontier_interventions(model, corpus, chain):
     whole, _ = chain
-    found = evaluate_chain(model, whole, corpus, corpus, budgets=(1, 4), edges_tested=10, logic_outputs=8, fit_steps=30)
-    assert [row["row"] for row in found["scorecard"]] == list(ROWS)
-    assert all({"row", "ce", "ce_delta", "ci"} <= set(row) for row in found["scorecard"])
-    assert found["scorecard"][0]["ce_delta"] == 0
-    assert {row["method"] for row in found["frontier"]} == {"magnitude", "attribution", "refit"}
-    assert set(found["edge_validation"]["ablate"]) >= {"sign_agreement", "r2", "sign_agreement_null"}
-    assert len(found["claims"]) == 3
-    json.dumps(found, allow_nan=False)
+    options = {"frontier": (1, 4), "edges_tested": 10, "logic_outputs": 8, "frontier_steps": 30}
+    found = evaluate_chain(model, whole, corpus, corpus, **options)
+    json.dumps(found.to_json(), allow_nan=False)
+    rows = found.to_json()["scorecard"]
+    assert [row["row"] for row in rows] == list(ROWS) and rows[0]["ce_delta"] == 0
+    assert all({"row", "ce", "ce_delta", "ci"} <= set(row) for row in rows)
+    assert ["share_of_gap" in row for row in rows] == [False, False, True, True, True, True, True, False, False]
+    assert {row.method for row in found.frontier} == {"magnitude", "attribution", "refit"}
+    assert set(found.to_json()["edge_validation"]["ablate"]) >= {"sign_agreement", "r2", "sign_agreement_null"}
+    assert len(found.claims) == 3 and ChainEvaluation.from_json(found.to_json()) == found
+    kept = {}
+    pieces = {"scorecard": found.to_json(), "frontier": found.to_json(), "circuits": found.to_json()}
+    pieces["edge-validation"] = found.edge_validation.to_json()
+    again = evaluate_chain(
+        model, whole, corpus, corpus, **options, keep=lambda name, compute: kept.setdefault(name, pieces[name])
+    )
+    assert set(kept) == {"scorecard", "frontier", "edge-validation", "circuits"} and again == found
 
 
 def test_an_intervention_on_an_exact_linear_connector_is_predicted(model, corpus, folder, chain):
@@ -168,7 +177,7 @@ def test_an_intervention_on_an_exact_linear_connector_is_predicted(model, corpus
         encode_rows = staticmethod(lambda features: second_rows(features))
 
     def second_rows(features):
-        from eval.measures.connectors.connector import FeatureRows
+        from eval.measures.dictionaries.feature_rows import FeatureRows
 
         return FeatureRows.from_dense(features)
 
@@ -227,8 +236,6 @@ def test_every_command_on_pairs_hears_positions_and_memory(
     for number, verb in enumerate((["connector", "train"], ["connector", "eval", *given], ["circuit", *given])):
         assert main([*verb, *sides, *tiny, "--out", str(tmp_path / f"refused-{number}")]) == 2
         assert "raise --max-memory-gb" in capsys.readouterr().err, verb
-    config = ConnectorTrainConfig(out="x", from_="a", to="b", exclude_positions=5, max_memory_gb=3.0, batch_size=2)
-    assert harvest_options(config) == {"batch_size": 2, "exclude_positions": 5, "max_memory_gb": 3.0}
 
 
 def test_bad_folders_and_pairs(model, folder, chain, tmp_path):
@@ -266,7 +273,6 @@ def page_file(model, chain, tmp_path_factory):
     data = circuit_data(
         model, whole.first, whole.second, whole.connector, pairs, n_outputs=20, prompt="the cat sat on the mat"
     )
-    data = keep_known_outputs(data)
     page = Page("Circuit", "test")
     add_circuit(page, data)
     path = tmp_path_factory.mktemp("page") / "circuit.html"
@@ -280,12 +286,12 @@ def test_graph_json_has_nodes_links_and_errors(page_file):
     names = {node["node_id"] for node in graph["nodes"]}
     assert {link["source"] for link in graph["links"]} <= names and {link["target"] for link in graph["links"]} <= names
     assert any(node["feature_type"] == "mlp reconstruction error" for node in graph["nodes"])
-    assert graph["metadata"]["prompt_tokens"] == data["prompt"]["tokens"]
+    assert graph["metadata"]["prompt_tokens"] == list(data.prompt.tokens)
 
 
 def test_every_position_of_the_prompt_has_its_strongest_output_on_the_page(page_file):
     _, data = page_file
-    assert all(place["outputs"] for place in data["prompt"]["positions"])
+    assert all(place.outputs for place in data.prompt.positions)
 
 
 def test_a_prompt_longer_than_the_context_or_empty(model, chain):
@@ -315,7 +321,7 @@ def test_the_page_in_a_browser_search_slider_click_prompt(page_file):
         assert lines.count() < before
         page.locator("#circuit-prune").fill("0")
         assert lines.count() >= before
-        output = data["order"][0]
+        output = data.order[0]
         page.locator("#circuit-search").fill(f"OF_{output}")
         assert page.locator(f"[data-feature='OF_{output}']").count() == 1
         assert page.locator("[data-feature^='OF_']").count() == 1
@@ -324,7 +330,7 @@ def test_the_page_in_a_browser_search_slider_click_prompt(page_file):
         assert f"OF_{output}" in panel and "promotes" in panel and "density" in panel and "relu(" in panel
         page.locator("#circuit-search").fill("")
         page.locator("[data-view='prompt']").click()
-        assert page.locator(".circuit-prompt span").count() == len(data["prompt"]["tokens"])
+        assert page.locator(".circuit-prompt span").count() == len(data.prompt.tokens)
         page.locator(".circuit-prompt span").first.click()
         assert "connector's error" in page.locator("#circuit svg").inner_html()
         browser.close()

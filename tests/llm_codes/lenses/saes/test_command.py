@@ -16,6 +16,7 @@ from llm_codes.__main__ import main
 from llm_codes.corpus import load_corpus
 from llm_codes.harvest import keep_mask
 from llm_codes.lenses.circuits.page import add_circuit
+from llm_codes.lenses.circuits.rows import CircuitErrors, CircuitPage
 from llm_codes.lenses.circuits.study import prompt_view
 from llm_codes.lenses.connectors.files import open_chain
 from llm_codes.lenses.connectors.pairs import harvest_pairs
@@ -221,9 +222,9 @@ def test_a_cut_prompt_says_how_much_is_shown(inputs, trained):
     for words, total in (("the cat ", None), ("the cat " * 60, True)):
         view = prompt_view(model, chain.first, chain.second, chain.connector, words, known)
         page = Page("Circuit", "test")
-        add_circuit(page, {"prompt": view, "inputs": {}, "outputs": {}})
+        add_circuit(page, CircuitPage({}, {}, (), (), ("in", "out"), CircuitErrors(0.0, 0.0, 0.0), view))
         count = len(model.encode(words))
-        assert view["prompt_tokens_total"] == count and len(view["tokens"]) == min(count, 64)
+        assert view.prompt_tokens_total == count and len(view.tokens) == min(count, 64)
         assert (f"first 64 of {count} tokens" in page.html({})) == (total is True)
 
 
