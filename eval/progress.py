@@ -144,6 +144,19 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
             handler.setFormatter(logging.Formatter(layout))
 
 
+@contextmanager
+def quiet_loggers(*names: str) -> Iterator[None]:
+    """Only errors of other libraries' loggers within the block; their levels are put back as they were."""
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
 def _is_terminal() -> bool:
     try:
         return sys.stderr.isatty()

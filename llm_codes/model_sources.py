@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from eval.errors import UserError, nearest
+from eval.progress import quiet_loggers
 from eval.torchvision_operators import declare_missing_operators
 
 EMBEDDED = {"embedded": "gpt2-sotu", "gpt2-sotu": "gpt2-sotu"}
@@ -68,19 +69,15 @@ def load_named(
     untrained: only the configuration is read; the weights are drawn under `seed`.
     """
     declare_missing_operators()
-    from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()
     source, gguf = resolve(name)
     if gguf is not None and importlib.util.find_spec("gguf") is None:
         raise UserError("expected the package gguf to read a GGUF file, it is not installed; run `pip install gguf`")
     extra: Mapping[str, Any] = {"gguf_file": gguf} if gguf else {}
     quiet = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
     try:
-        with quiet:
+        with quiet, quiet_loggers("transformers", "huggingface_hub"):
             tokenizer = AutoTokenizer.from_pretrained(source, **extra) if tokenizer is None else tokenizer
             if untrained:
                 config = AutoConfig.from_pretrained(source, **extra)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 
 from eval.errors import UserError, nearest
+from eval.progress import quiet_loggers
 from llm_codes.hooked import Hook, Model
 from llm_codes.model_sources import fresh_weights, load_named, public_source
 
@@ -198,8 +198,7 @@ def _boot_bridge(source: str, network: Any, tokenizer: Any, device: str, dtype: 
     tokenizer = copy.deepcopy(tokenizer)
     if getattr(tokenizer, "name_or_path", None) in (None, ""):
         tokenizer.name_or_path = source
-    logging.getLogger("transformer_lens").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet_loggers("transformer_lens"):
         warnings.simplefilter("ignore")
         bridge = TransformerBridge.boot_transformers(
             source, hf_model=network, tokenizer=tokenizer, device=device, dtype=dtype

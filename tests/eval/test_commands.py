@@ -142,3 +142,23 @@ count(np.ones(10, dtype=np.int64))
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_version_names_what_computes(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("neural-codes ")
+
+
+def test_help_of_a_verb_lists_the_flags_of_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("echo", "--help")
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "every command:" in out
+    assert all(flag in out for flag in ("--config", "--set", "--debug", "-q", "-v"))
+
+
+def test_flags_without_a_verb_and_loud_and_quiet_at_once_are_one_line(capsys):
+    assert run("--debug") == 2
+    assert run("echo", "-q", "-v") == 2
+    assert "not allowed with argument -q" in capsys.readouterr().err

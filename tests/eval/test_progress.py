@@ -8,7 +8,7 @@ import time
 import pytest
 
 from eval import progress as module
-from eval.progress import LOGGER, duration, hide_bars, progress, progress_bar, say, set_verbosity, watch
+from eval.progress import LOGGER, duration, hide_bars, progress, progress_bar, quiet_loggers, say, set_verbosity, watch
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +85,14 @@ def test_other_loggers_are_left_alone():
     set_verbosity(quiet=True, verbose=False)
     assert (root.level, list(root.handlers)) == before
     assert LOGGER.name == "neural_codes"
+
+
+def test_other_libraries_are_quiet_within_a_block_and_as_before_after_it():
+    logger = logging.getLogger("transformer_lens")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    with pytest.raises(KeyError), quiet_loggers("transformer_lens"):
+        assert logger.level == logging.ERROR
+        raise KeyError
+    assert logger.level == logging.INFO
+    logger.setLevel(before)
