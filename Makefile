@@ -7,7 +7,10 @@ OUT    ?= runs/report
 # Small-matrix work collapses when every worker takes every core: tests run two workers with one thread each.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: report test lint types unit test-slow benchmark findings same-numbers transformer-lens-4 clean
+# do the tests notice? COUNT mutants, killed by the mirrored tests or not; the same command continues
+COUNT ?= 500
+SEED ?= 0
+.PHONY: report test lint types unit test-slow benchmark findings same-numbers mutants schemas transformer-lens-4 clean
 
 report: $(VENV)/.installed
 	$(BIN)/python -m llm_codes report --model embedded --out $(OUT)
@@ -37,6 +40,12 @@ same-numbers: $(VENV)/.installed
 
 findings: $(VENV)/.installed
 	$(BIN)/python -m eval findings render
+
+mutants: $(VENV)/.installed-test
+	$(BIN)/python tests/mutants.py --count $(COUNT) --seed $(SEED) --out runs/mutants-$(COUNT)-$(SEED)
+
+schemas: $(VENV)/.installed-test
+	$(BIN)/python -m tests.schemas
 
 transformer-lens-4:
 	sh tests/try_transformer_lens_4.sh

@@ -31,12 +31,13 @@ from eval.progress import set_verbosity, watch
 
 @dataclass(frozen=True)
 class Command:
-    """A verb: its configuration class and its function, both as `module:name`."""
+    """A verb: its configuration class, its function and the type of its `results.json`, as `module:name`."""
 
     verb: str
     config: str
     run: str
     help: str
+    result: str = ""
 
 
 def load_name(reference: str) -> Any:

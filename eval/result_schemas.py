@@ -17,9 +17,20 @@ INTERVAL = {"type": ["array", "null"], "items": {"type": "number"}, "minItems": 
 WORDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
-def schema_of(kind: type) -> dict[str, Any]:
+def schema_of(kind: Any) -> dict[str, Any]:
     """The schema of a result class: the documented keys, their types, which must be there."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind.__name__, **_of(kind)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": (typing.get_origin(kind) or kind).__name__,
+        **_of(kind),
+    }
+
+
+def file_schema(kind: Any) -> dict[str, Any]:
+    """The schema of a verb's `results.json`: the keys of its result, and `provenance`."""
+    out = schema_of(kind)
+    out["properties"] = out["properties"] | {"provenance": {"type": "object"}}
+    return out | {"required": [*out["required"], "provenance"]}
 
 
 def _of(kind: Any) -> dict[str, Any]:
@@ -32,6 +43,8 @@ def _of(kind: Any) -> dict[str, Any]:
         return {"type": "object", "properties": {"value": NUMBER_OR_NULL, "ci": INTERVAL}}
     if dataclasses.is_dataclass(kind):
         return _object(kind)
+    if dataclasses.is_dataclass(origin):  # a generic result with its type, `ExperimentResults[CapacityResult]`
+        return _object(origin, dict(zip(getattr(origin, "__parameters__", ()), arguments, strict=False)))
     if kind in WORDS:
         return {"type": WORDS[kind]}
     if origin in (tuple, list):
@@ -46,8 +59,8 @@ def _of(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def _object(kind: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
+def _object(kind: Any, variables: Mapping[Any, Any] | None = None) -> dict[str, Any]:
+    hints = {name: (variables or {}).get(hint, hint) for name, hint in typing.get_type_hints(kind).items()}
     properties: dict[str, Any] = {}
     required: list[str] = []
     for field in dataclasses.fields(kind):

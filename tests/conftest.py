@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -60,3 +62,26 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(30):
         (folder / f"{number:02d}.txt").write_text(" ".join(generator.choice(words, 300)))
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_results_file_keeps_its_schema() -> Iterator[None]:
+    """Whatever `results.json` a test of this process writes is checked against the schema of its verb."""
+    from eval.files import json_ready
+    from eval.runs import Run
+    from tests.schemas import mismatches
+
+    usual = Run.finish
+
+    def finish(run: Run, results: Mapping[str, Any], **provenance: Any) -> dict[str, Any]:
+        whole = usual(run, results, **provenance)
+        words = [word for word in run.command if word]
+        wing = words[0].removeprefix("python -m ") if words else ""
+        verb = words[1] if len(words) > 1 else ""
+        for name in (" ".join(words[1:3]), verb):
+            assert not (found := mismatches(wing, name, json_ready(whole))), found
+        return whole
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "finish", finish)
+        yield

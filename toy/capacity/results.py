@@ -5,7 +5,7 @@ Axis glossary: ``layer`` depth N = 0, 1, ..., ``width`` symbols per layer m.
 
 from __future__ import annotations
 
-from eval.experiment import Measurement
+from eval.experiment import ExperimentResults, Measurement
 from eval.result_json import noted
 from eval.results import Result, result
 
@@ -102,3 +102,7 @@ class CapacityResult(Measurement):
     cascade: Cascade
     widths: FiniteWidth
     power_law: tuple[PowerLawLoss, ...]
+
+
+CapacityResults = ExperimentResults[CapacityResult]
+"""`results.json` of `python -m toy capacity`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eval.experiment import Measurement
+from eval.experiment import ExperimentResults, Measurement
 from eval.result_json import measured, noted
 from eval.results import Result, result
 from eval.scores import Score
@@ -62,3 +62,7 @@ class DropoutChannelResult(Measurement):
     corrected: tuple[float, ...]
     ceiling: float
     self_tests: tuple[SelfTest, ...]
+
+
+DropoutChannelResults = ExperimentResults[DropoutChannelResult]
+"""`results.json` of `python -m toy dropout-channel`."""

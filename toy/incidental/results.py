@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from eval.experiment import Measurement
+from eval.experiment import ExperimentResults, Measurement
 from eval.result_json import measured
 from eval.results import Result, result
 from eval.scores import Score
@@ -141,3 +141,7 @@ class IncidentalResult(Measurement):
     noise: tuple[NoiseNorm, ...]
     row: RowNorm
     movie: Movie
+
+
+IncidentalResults = ExperimentResults[IncidentalResult]
+"""`results.json` of `python -m toy incidental`."""

@@ -5,7 +5,7 @@ Axis glossary: ``budget`` probe training steps.
 
 from __future__ import annotations
 
-from eval.experiment import Measurement
+from eval.experiment import ExperimentResults, Measurement
 from eval.results import Result, result
 
 
@@ -61,3 +61,7 @@ class OneWayResult(Measurement):
     layers: int
     budgets: tuple[int, ...]
     seeds: int
+
+
+OneWayResults = ExperimentResults[OneWayResult]
+"""`results.json` of `python -m toy one-way`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eval.experiment import Measurement
+from eval.experiment import ExperimentResults, Measurement
 from eval.result_json import measured
 from eval.results import Result, result
 from eval.scores import Score
@@ -42,3 +42,7 @@ class ToySpectraResult(Measurement):
     models: tuple[ToyCode, ...]
     n_features: int
     n_hidden: int
+
+
+ToySpectraResults = ExperimentResults[ToySpectraResult]
+"""`results.json` of `python -m toy spectra`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eval.experiment import Measurement
+from eval.experiment import ExperimentResults, Measurement
 from eval.result_json import measured
 from eval.results import Result, result
 from eval.scores import Score
@@ -79,3 +79,7 @@ class SuperpositionResult(Measurement):
     plateaus: Mapping[str, float | None]
     polygons: tuple[Polygon, ...]
     phase: PhaseDiagram
+
+
+SuperpositionResults = ExperimentResults[SuperpositionResult]
+"""`results.json` of `python -m toy superposition`."""
