@@ -5,7 +5,8 @@ import time
 import pytest
 import torch
 
-from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from eval.measures.dictionaries.dictionary_step import TopKTrainer
+from eval.measures.dictionaries.step_options import StepOptions
 from eval.torchvision_operators import declare_missing_operators
 
 WIDTH, FEATURES, K, ROWS = 768, 12_288, 32, 1024

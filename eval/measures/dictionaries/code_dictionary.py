@@ -22,7 +22,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 
 from eval.errors import UserError
-from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from eval.measures.dictionaries.dictionary_step import TopKTrainer
+from eval.measures.dictionaries.step_options import StepOptions
 
 
 @dataclass(frozen=True)

@@ -17,71 +17,14 @@ Axis glossary: ``row`` tokens of a batch, ``active`` chosen features, ``feature`
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from eval.errors import UserError
 from eval.measures.dictionaries.dictionary import TopKDictionary
 from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """What decides a training step.
-
-    d_in, d_out: widths read and written; ``d_out=0`` is an SAE, anything else a transcoder.
-    n_features: dictionary size; k: active features per token.
-    tied: the decoder is the encoder's transpose. batch_topk: k on average over the batch instead of in every row.
-    learning_rate, warmup_steps, decay_steps, total_steps: linear warm-up, constant, linear decay to zero at the end.
-    auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead.
-    clip: largest gradient norm. seed: of the initial weights.
-    """
-
-    d_in: int
-    n_features: int
-    k: int = 32
-    d_out: int = 0
-    tied: bool = False
-    batch_topk: bool = False
-    learning_rate: float = 1e-3
-    warmup_steps: int = 0
-    decay_steps: int = 0
-    total_steps: int = 0
-    auxiliary: float = 1.0
-    dead_after: int = 1000
-    clip: float = 1.0
-    threshold_rate: float = 0.01
-    decoder_norm: float = 0.1
-    seed: int = 0
-
-    @property
-    def is_transcoder(self) -> bool:
-        return self.d_out != 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.k <= self.n_features:
-            raise UserError(
-                f"expected 1 <= k <= {self.n_features} features; got k={self.k}; lower --k or widen the SAE"
-            )
-        if self.tied and self.is_transcoder:
-            raise UserError(
-                "expected an untied transcoder; got tied=True; a transcoder reads one space, writes another"
-            )
-
-
-def learning_rate_at(options: StepOptions, step: int) -> float:
-    """The learning rate of a step (0-based)."""
-    rate = options.learning_rate
-    if options.warmup_steps and step < options.warmup_steps:
-        rate *= (step + 1) / options.warmup_steps
-    left = options.total_steps - step
-    if options.decay_steps and left < options.decay_steps:
-        rate *= max(0.0, left / options.decay_steps)
-    return rate
+from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
 
 
 class TopKTrainer:
@@ -265,6 +208,3 @@ class TopKTrainer:
         self.fired.copy_(state["fired"])
         self.center.copy_(state["center"])
         self.step_count, self.threshold = int(state["step_count"]), float(state["threshold"])
-
-    def describe(self) -> dict[str, Any]:
-        return asdict(self.options)

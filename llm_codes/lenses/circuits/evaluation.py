@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -88,44 +88,66 @@ def evaluate_chain(
     asked, walk = with_changes((options or EvaluationOptions(), harvest_options or HarvestOptions()), changes)
     first, second, connector = chain.first, chain.second, chain.connector
     fitted, pairs = (harvest_pairs(model, corpus, first, second, walk) for corpus in (train, held_out))
-    branch = Branch(model, first.hook, second.hook_out)
-    analytic = analytic_connector(model, chain, fitted)
-
-    def scored() -> Scorecard:
-        controls = _controls(model, chain, fitted, analytic, fit_of(connector), seed)
-        rows = replacements(branch, fitted, first, second, connector, analytic, chain.transcoder)
-        hooks = {name: branch.hooks(connector_writes(one, first, second)) for name, one in controls.items()}
-        return causal_scorecard(branch, held_out, rows, hooks, batch_size=walk.batch_size, seed=seed)
-
-    def pruned() -> Frontier:
-        shorter = replace(fit_of(connector), refit_steps=asked.frontier_steps)
-        variants = pruned_variants(connector, fitted, second, asked.frontier, shorter, seed)
-        rows = pruning_frontier(branch, held_out, variants, first, second, pairs, batch_size=walk.batch_size)
-        return Frontier(tuple(rows))
-
-    function = mlp_function(model, resolve_site(model, first.hook))
-
-    def tested() -> EdgeValidation:
-        return validate_edges(function, first, second, connector, pairs, n_edges=asked.edges_tested, seed=seed)
-
-    scorecard = Scorecard.from_json(keep("scorecard", scored))
-    frontier = Frontier.from_json(keep("frontier", pruned)).frontier
-    edges = EdgeValidation.from_json(keep("edge-validation", tested))
-    read = ReadCircuits.from_json(
-        keep("circuits", lambda: read_circuits(model, chain, pairs, function, asked.logic_outputs, seed))
-    )
+    work = _Work(model, chain, held_out, fitted, pairs, analytic_connector(model, chain, fitted), walk.batch_size, seed)
+    scorecard = Scorecard.from_json(keep("scorecard", work.scorecard))
+    frontier = Frontier.from_json(keep("frontier", lambda: work.frontier(asked)))
+    edges = EdgeValidation.from_json(keep("edge-validation", lambda: work.edges(asked)))
+    read = ReadCircuits.from_json(keep("circuits", lambda: work.circuits(asked)))
     return ChainEvaluation(
         scorecard,
-        frontier,
+        frontier.frontier,
         edges,
         read.logic_forms,
         read.circuits,
         connector.edges_per_output,
-        analytic.edges_per_output,
+        work.analytic.edges_per_output,
         {side: float((rows.values > 0).float().sum(1).mean()) for side, rows in _sides(pairs)},
         {} if chain.transcoder else {"transcoder": "no --transcoder was given"},
         tuple(claims_of(scorecard, read.logic_forms)),
     )
+
+
+@dataclass
+class _Work:
+    """The pieces of an evaluation, each computed where it is asked for."""
+
+    model: Model
+    chain: Chain
+    held_out: Corpus
+    fitted: FeaturePairs
+    pairs: FeaturePairs
+    analytic: Connector
+    batch_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.branch = Branch(self.model, self.chain.first.hook, self.chain.second.hook_out)
+        self.function = mlp_function(self.model, resolve_site(self.model, self.chain.first.hook))
+
+    def scorecard(self) -> Scorecard:
+        first, second, connector = self.chain.first, self.chain.second, self.chain.connector
+        controls = _controls(self.model, self.chain, self.fitted, self.analytic, fit_of(connector), self.seed)
+        rows = replacements(self.branch, self.fitted, first, second, connector, self.analytic, self.chain.transcoder)
+        hooks = {name: self.branch.hooks(connector_writes(one, first, second)) for name, one in controls.items()}
+        return causal_scorecard(self.branch, self.held_out, rows, hooks, batch_size=self.batch_size, seed=self.seed)
+
+    def frontier(self, asked: EvaluationOptions) -> Frontier:
+        first, second, connector = self.chain.first, self.chain.second, self.chain.connector
+        shorter = replace(fit_of(connector), refit_steps=asked.frontier_steps)
+        variants = pruned_variants(connector, self.fitted, second, asked.frontier, shorter, self.seed)
+        rows = pruning_frontier(
+            self.branch, self.held_out, variants, first, second, self.pairs, batch_size=self.batch_size
+        )
+        return Frontier(tuple(rows))
+
+    def edges(self, asked: EvaluationOptions) -> EdgeValidation:
+        first, second, connector = self.chain.first, self.chain.second, self.chain.connector
+        return validate_edges(
+            self.function, first, second, connector, self.pairs, n_edges=asked.edges_tested, seed=self.seed
+        )
+
+    def circuits(self, asked: EvaluationOptions) -> ReadCircuits:
+        return read_circuits(self.model, self.chain, self.pairs, self.function, asked.logic_outputs, self.seed)
 
 
 def analytic_connector(model: Model, chain: Chain, fitted: FeaturePairs) -> Connector:

@@ -57,19 +57,7 @@ def circuit_data(
         for output in order
         for term in terms(connector, output, pairs.inputs)
     )
-    forms = {output: named_form(found) for output, found in read_logic(connector, pairs, best).items()}
-    effects = logits_effect(model, second, order)
-    scale = pairs.inputs.root_mean_square()
-    outputs = {
-        output: PageOutput(
-            *_entry(out_of, output, n_contexts),
-            equation(connector, output, scale),
-            _words(forms.get(output), into),
-            tuple(effect["promotes"]),
-            tuple(effect["demotes"]),
-        )
-        for output, effect in zip(order, effects, strict=True)
-    }
+    outputs = _outputs(model, second, connector, pairs, best, order, (into, out_of), n_contexts)
     sources = sorted({edge[0] for edge in edges})
     return CircuitPage(
         {source: PageInput(*_entry(into, source, n_contexts)) for source in sources},
@@ -80,6 +68,33 @@ def circuit_data(
         _errors(first, second, connector, pairs),
         keep_known_outputs(prompt_view(model, first, second, connector, prompt, set(sources)), set(outputs)),
     )
+
+
+def _outputs(
+    model: Model,
+    second: SAEFolder,
+    connector: Connector,
+    pairs: FeaturePairs,
+    best: Sequence[int],
+    order: Sequence[int],
+    indices: tuple[ContextIndex, ContextIndex],
+    n_contexts: int,
+) -> dict[int, PageOutput]:
+    """Output features with equation, logic (of the best explained ones) and effect on the logits."""
+    into, out_of = indices
+    forms = {output: named_form(found) for output, found in read_logic(connector, pairs, best).items()}
+    effects = logits_effect(model, second, order)
+    scale = pairs.inputs.root_mean_square()
+    return {
+        output: PageOutput(
+            *_entry(out_of, output, n_contexts),
+            equation(connector, output, scale),
+            _words(forms.get(output), into),
+            tuple(effect["promotes"]),
+            tuple(effect["demotes"]),
+        )
+        for output, effect in zip(order, effects, strict=True)
+    }
 
 
 def _entry(index: ContextIndex, feature: int, count: int) -> tuple[str, tuple[str, ...], float, tuple[Context, ...]]:

@@ -1,6 +1,5 @@
-"""Sparse autoencoders and transcoders: trained on one pass, resumable at any moment, in sae-lens' file format.
+"""Sparse autoencoders and transcoders: trained, opened, evaluated, shown.
 
-`specification` what to train; `stream` activations in shuffled blocks; `lens_step` sae-lens' own training classes
-behind our loop; `training` the loop;
-`files` folders that `sae_lens.SAE.load_from_disk` reads; `evaluation` held-out quality.
+`training` from activations to folders of sae-lens; `files`, `foreign`, `shipped` dictionaries from disk; `folder` one
+of them; `matching` whether it belongs to a model; `evaluation` held-out quality; `dashboards` its features.
 """

@@ -15,9 +15,9 @@ from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
-from llm_codes.lenses.saes.places import specifications
 from llm_codes.lenses.saes.rows import DictionaryEvaluation, TrainedDictionaries
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
+from llm_codes.lenses.saes.training.places import specifications
 
 
 def train_command(config: SAETrainConfig, run: Run) -> str:

@@ -27,8 +27,8 @@ from llm_codes.harvest import Consumer, keep_mask
 from llm_codes.lenses.saes.files import open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
-from llm_codes.lenses.saes.memory import evaluation_bytes, refuse_above
 from llm_codes.lenses.saes.rows import DictionaryEvaluation
+from llm_codes.lenses.saes.training.memory import evaluation_bytes, refuse_above
 from llm_codes.models import Model, load_model
 
 LOSSES = ("original", "reconstructed", "zero-ablated", "mean-ablated")
@@ -70,14 +70,9 @@ def evaluate_dictionary(
     """Quality of one dictionary on a corpus of held-out documents.
 
     Args:
-        model: a `Model`, or what `load_model` opens. corpus: windows of `load_corpus`.
-        sae: a dictionary, its folder, or an object of sae-lens.
+        model: what `load_model` opens. sae: a dictionary, its folder, or an object of sae-lens.
         exclude_positions: leading positions of each window that are neither replaced nor counted.
-        max_memory_gb: refuse to start where more would be needed beyond the model.
-        consumers: fed with the activations that the dictionary reads, on the same pass (feature dashboards).
-
-    Returns:
-        Scores with 95% intervals over documents, and the density histogram.
+        consumers: fed with what the dictionary reads, on the same pass (feature dashboards).
 
     Raises:
         UserError: the dictionary does not fit the model; no tokens.

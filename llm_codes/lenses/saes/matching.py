@@ -39,6 +39,14 @@ def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
     if not sae.hook:
         raise UserError(f"expected a hook name in the metadata of {sae.name}; got none; add metadata.hook_name")
     model.check_hooks([sae.hook, sae.hook_out])
+    _check_model(sae, model)
+    check_width(sae, sae.hook, site_width(model, sae.hook))
+    own = {"hook": resolve_site(model, sae.hook).hook, "hook_out": resolve_site(model, sae.hook_out).hook}
+    return sae if (sae.hook, sae.hook_out) == tuple(own.values()) else replace(sae, **own)
+
+
+def _check_model(sae: SAEFolder, model: Any) -> None:
+    """Tokenizer and weights are those it was trained with; a published one that names another model is warned of."""
     trained_on = str(sae.metadata.get("model_name") or "")
     mine = tokenizer_hash(model.tokenizer)
     theirs = sae.metadata.get("tokenizer_hash")
@@ -58,9 +66,6 @@ def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
             f"warning: SAE {sae.name} names the model {trained_on!r}; it is used on {model.name!r}: "
             "check that they are the same"
         )
-    check_width(sae, sae.hook, site_width(model, sae.hook))
-    own = {"hook": resolve_site(model, sae.hook).hook, "hook_out": resolve_site(model, sae.hook_out).hook}
-    return sae if (sae.hook, sae.hook_out) == tuple(own.values()) else replace(sae, **own)
 
 
 def _plain(name: str) -> str:

@@ -19,13 +19,13 @@ from llm_codes.corpus import Corpus
 from llm_codes.lenses.saes.files import CONFIG, load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import provenance_of
-from llm_codes.lenses.saes.memory import refuse_above, training_bytes
-from llm_codes.lenses.saes.places import specifications
 from llm_codes.lenses.saes.rows import TrainedDictionary
-from llm_codes.lenses.saes.saving import save_sae
-from llm_codes.lenses.saes.specification import SAESpec
-from llm_codes.lenses.saes.stream import ActivationStream
-from llm_codes.lenses.saes.training import Training
+from llm_codes.lenses.saes.training.loop import Training
+from llm_codes.lenses.saes.training.memory import refuse_above, training_bytes
+from llm_codes.lenses.saes.training.places import specifications
+from llm_codes.lenses.saes.training.saving import save_sae
+from llm_codes.lenses.saes.training.specification import SAESpec
+from llm_codes.lenses.saes.training.stream import ActivationStream
 from llm_codes.models import Model, load_model
 
 

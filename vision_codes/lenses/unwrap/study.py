@@ -27,8 +27,9 @@ from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.fit import ConnectorFit, fit_connector
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
-from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.feature_rows import FeatureRows
+from eval.measures.dictionaries.step_options import StepOptions
 from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.data import ImageSet, load_images
 from vision_codes.lenses.unwrap.refit import RefitOptions, refit_through

@@ -8,7 +8,8 @@ import torch
 from eval.errors import UserError
 from eval.measures.dictionaries.dictionary import encode_rows
 from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
-from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer, learning_rate_at
+from eval.measures.dictionaries.dictionary_step import TopKTrainer
+from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
 
 
 def batches(count, rows=64, width=16, seed=0):

@@ -19,8 +19,8 @@ from llm_codes.lenses.connectors.scorecard import ROWS, Branch, connector_writes
 from llm_codes.lenses.connectors.study import train_connector
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.shipped import SHIPPED
-from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
+from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 

@@ -18,8 +18,8 @@ from llm_codes.lenses.circuits.rows import NamedForm
 from llm_codes.lenses.connectors.files import save_connector
 from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.files import load_sae
-from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
+from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 

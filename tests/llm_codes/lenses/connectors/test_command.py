@@ -28,8 +28,8 @@ from llm_codes.lenses.connectors.study import mean_jacobian, mlp_function, train
 from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import check_fits, check_pair
-from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
+from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 

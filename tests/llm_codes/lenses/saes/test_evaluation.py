@@ -14,8 +14,8 @@ from llm_codes.corpus import load_corpus
 from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.shipped import SHIPPED
-from llm_codes.lenses.saes.specification import SAESpec
 from llm_codes.lenses.saes.study import train_saes
+from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 

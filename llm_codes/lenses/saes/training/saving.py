@@ -22,7 +22,7 @@ from eval.measures.dictionaries.thresholds import threshold_for_mean_active
 from eval.runs import atomic_path, json_text
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.files import CONFIG, SPARSITY, WEIGHTS
-from llm_codes.lenses.saes.specification import MEAN_K
+from llm_codes.lenses.saes.training.specification import MEAN_K
 
 ROWS = 4096
 PER_FEATURE = ("b_enc", "b_gate", "b_mag", "threshold")  # what scales with a feature's value, where a kind has it

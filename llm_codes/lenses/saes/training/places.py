@@ -9,7 +9,7 @@ import torch
 
 from eval.errors import UserError
 from llm_codes.configs.saes import DictionaryOptions
-from llm_codes.lenses.saes.specification import SAESpec, parse_width
+from llm_codes.lenses.saes.training.specification import SAESpec, parse_width
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_sites
 

@@ -8,9 +8,9 @@ import torch
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.saes.files import load_sae
-from llm_codes.lenses.saes.specification import SAESpec
-from llm_codes.lenses.saes.stream import ActivationStream
 from llm_codes.lenses.saes.study import train_saes, training_text
+from llm_codes.lenses.saes.training.specification import SAESpec
+from llm_codes.lenses.saes.training.stream import ActivationStream
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 

@@ -28,9 +28,9 @@ from eval.errors import UserError
 from eval.progress import progress_bar, say
 from eval.wandb_logging import wandb_log
 from llm_codes.configs.saes import TrainingOptions
-from llm_codes.lenses.saes.checkpoints import Checkpoints, Place
-from llm_codes.lenses.saes.specification import SAESpec
-from llm_codes.lenses.saes.trainers import TrainedSAE, make_trainer
+from llm_codes.lenses.saes.training.checkpoints import Checkpoints, Place
+from llm_codes.lenses.saes.training.specification import SAESpec
+from llm_codes.lenses.saes.training.trainers import TrainedSAE, make_trainer
 
 MAXIMUM_SKIPPED_IN_A_ROW = 20
 

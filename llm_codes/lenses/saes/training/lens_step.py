@@ -21,7 +21,7 @@ from torch import Tensor
 
 from eval.measures.dictionaries.thresholds import threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
-from llm_codes.lenses.saes.specification import PENALISED, SAESpec
+from llm_codes.lenses.saes.training.specification import PENALISED, SAESpec
 
 INTEGRAL, PROPORTIONAL = 0.03, 2.0  # of the coefficient's logarithm, per step and unit of log(L0 / target)
 THRESHOLDS = 0.05  # the same, of all thresholds of JumpReLU

@@ -9,7 +9,7 @@ from eval.progress import say
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import Model
 
 GIGABYTE = 2**30

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 from eval.errors import UserError
 from llm_codes.configs.saes import SAETrainConfig, TrainingOptions
-from llm_codes.lenses.saes.specification import SAESpec, parse_width
-from llm_codes.lenses.saes.training import Training
+from llm_codes.lenses.saes.training.loop import Training
+from llm_codes.lenses.saes.training.specification import SAESpec, parse_width
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 
 
 class Synthetic:
@@ -86,7 +86,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 import torch
 torch.set_num_threads(1)
-from tests.llm_codes.lenses.saes.test_training import train
+from tests.llm_codes.lenses.saes.training.test_loop import train
 from eval.measures.dictionaries import dictionary_kernels
 folder, kills = Path(sys.argv[1]), [float(x) for x in sys.argv[2].split(",")]
 def child(path):

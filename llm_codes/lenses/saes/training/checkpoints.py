@@ -12,8 +12,8 @@ import torch
 from eval.errors import UserError
 from eval.files import atomic_path, is_readable, remove, sealed_path
 from llm_codes.configs.saes import TrainingOptions
-from llm_codes.lenses.saes.specification import SAESpec
-from llm_codes.lenses.saes.trainers import TrainedSAE
+from llm_codes.lenses.saes.training.specification import SAESpec
+from llm_codes.lenses.saes.training.trainers import TrainedSAE
 
 
 @dataclass

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eval.measures.dictionaries.dictionary_step import StepOptions, TopKTrainer
+from eval.measures.dictionaries.dictionary_step import TopKTrainer
+from eval.measures.dictionaries.step_options import StepOptions
 from llm_codes.configs.saes import TrainingOptions
-from llm_codes.lenses.saes.lens_step import LensTrainer
-from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.training.lens_step import LensTrainer
+from llm_codes.lenses.saes.training.specification import SAESpec
 
 WARMUP_TOKENS = 102_400
 

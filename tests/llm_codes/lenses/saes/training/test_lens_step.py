@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from eval.torchvision_operators import declare_missing_operators
-from llm_codes.lenses.saes.lens_step import LensTrainer
-from llm_codes.lenses.saes.specification import SAESpec
+from llm_codes.lenses.saes.training.lens_step import LensTrainer
+from llm_codes.lenses.saes.training.specification import SAESpec
 
 ARCHITECTURES = ("standard", "batchtopk", "jumprelu", "gated", "matryoshka")
 

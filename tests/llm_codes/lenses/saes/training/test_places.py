@@ -4,7 +4,7 @@ import pytest
 
 from eval.errors import UserError
 from llm_codes.configs.saes import DictionaryOptions
-from llm_codes.lenses.saes.places import specifications
+from llm_codes.lenses.saes.training.places import specifications
 from llm_codes.models import load_model
 
 
