@@ -28,18 +28,29 @@ from llm_codes.lenses.circuits.evaluation_page import add_scorecard, add_tests
 from llm_codes.lenses.circuits.graph import graph_json
 from llm_codes.lenses.circuits.page import add_circuit
 from llm_codes.lenses.circuits.reading import describe_feature, feature_number
-from llm_codes.lenses.circuits.rows import CircuitPage, CircuitSummary, Confirmation, NamedForm
+from llm_codes.lenses.circuits.rows import CircuitPage, CircuitSummary, Confirmation, NamedForm, ShownFeature
 from llm_codes.lenses.circuits.study import circuit_data
 from llm_codes.lenses.connectors.files import Chain, open_chain
 from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.matching import check_fits
+from llm_codes.lenses.saes.matching import check_fits, content_hash
 from llm_codes.lenses.saes.rows import Context
+from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 
 
 def _chain(options: ChainOptions, device: str, transcoder: str = "") -> Chain:
     return open_chain(options.connector, options.from_, options.to, transcoder, device)
+
+
+def _declare(run: Run, model: Model, chain: Chain, *corpora: Corpus) -> None:
+    """What the results are made from, by content: model, dictionaries, connector, windows."""
+    parts = {"before": chain.first, "after": chain.second, "transcoder": chain.transcoder}
+    hashes = {name: content_hash(part.sae.state_dict()) for name, part in parts.items() if part is not None}
+    connector = chain.connector
+    tensors = {name: getattr(connector, name) for name in ("starts", "inputs", "weights", "bias")}
+    texts = {f"corpus_{i}": str(corpus.describe()["sha256_of_tokens"]) for i, corpus in enumerate(corpora)}
+    run.inputs(model=model.weights_sha256, **hashes, connector=content_hash(tensors), **texts)
 
 
 def command(config: CircuitConfig, run: Run) -> str:
@@ -62,6 +73,7 @@ def command(config: CircuitConfig, run: Run) -> str:
             prompt=shown.prompt,
         )
 
+    _declare(run, inputs.model, chain, corpus)
     data = CircuitPage.from_json(run.item("circuit", lambda: found().to_json()))
     page = Page(f"Circuit of {inputs.model.name}", f"{chain.first.hook} to {chain.second.hook_out}")
     page.section("What was read", "inputs").text(inputs.describe())
@@ -82,6 +94,7 @@ def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
     held_out = inputs.view(config.windows)
     check_fits(chain.first, inputs.model)
     train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.evaluation.fit_tokens)
+    _declare(run, inputs.model, chain, held_out, train)
     results = evaluate_chain(
         inputs.model,
         chain,
@@ -111,7 +124,7 @@ def show_command(config: ConnectorShowConfig, run: Run) -> str:
     pairs = harvest_pairs(inputs.model, corpus, chain.first, chain.second, config.inputs)
     into, out_of = (ContextIndex(side, pairs, inputs.model) for side in (pairs.inputs, pairs.outputs))
     found = describe_feature(output, chain.connector, pairs, into, out_of)
-    run.finish({"feature": found.to_json()}, model=inputs.model.provenance(), corpus=corpus.describe())
+    run.finish(ShownFeature(found).to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
     lines = [found.equation, f"fires on {_quoted(found.fires_on)}; density {found.density:.2%}"]
     rows = [{**term.to_json(), "fires_on": _quoted(term.fires_on or ())} for term in found.terms[:10]]
     contexts = ["..." + _marked(context) for context in found.contexts]

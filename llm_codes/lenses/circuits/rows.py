@@ -32,6 +32,13 @@ class FeatureEquation(Result):
 
 
 @result
+class ShownFeature(Result):
+    """`results.json` of `connector show`."""
+
+    feature: FeatureEquation
+
+
+@result
 class FormRow(Result):
     """A logic form in words, with its numbers; `need` is the k of a k-of-n."""
 

@@ -14,7 +14,7 @@ from llm_codes.lenses.saes.dashboards import FeatureConsumer, check_features, da
 from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.matching import check_fits
+from llm_codes.lenses.saes.matching import check_fits, content_hash
 from llm_codes.lenses.saes.rows import DictionaryEvaluation, TrainedDictionaries
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
@@ -51,6 +51,8 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
     sae = check_fits(sae, inputs.model)
     corpus = inputs.view(config.windows)
+    text = str(corpus.describe()["sha256_of_tokens"])
+    run.inputs(model=inputs.model.weights_sha256, dictionary=content_hash(sae.sae.state_dict()), corpus=text)
     kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown).to_json())
     found = DictionaryEvaluation.from_json(kept)
     words = f"{inputs.describe()} {corpus.n_tokens:,} tokens in windows of {corpus.context}."

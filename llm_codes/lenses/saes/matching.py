@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -107,6 +107,16 @@ def check_pair(first: SAEFolder, second: SAEFolder) -> None:
                 f"expected two dictionaries of one model; got different {what}: {first.name} has {a!r}, "
                 f"{second.name} has {b!r}; train both on the same model"
             )
+
+
+def content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """What a dictionary or a connector holds: name, shape and bytes of every tensor; the folder's name is no part."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.view(torch.uint8).numpy().tobytes() if value.ndim else value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
