@@ -34,6 +34,7 @@ COMMANDS = (
         "llm_codes.configs.polytopes:PolytopesConfig",
         "llm_codes.lenses.polytopes.command:command",
         "spline codes: clusters with their texts, directions, density, local maps",
+        result="llm_codes.lenses.polytopes.rows:Polytopes",
     ),
     Command(
         "compare",
@@ -52,6 +53,7 @@ COMMANDS = (
         "llm_codes.configs.explain:ExplainConfig",
         "llm_codes.lenses.explain.command:command",
         "explain units in words, simulate, score, with controls",
+        result="eval.explanation.results:Explained",
     ),
     Command(
         "sae train",
