@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from eval.measures.geometry.planes import plane_through
-from eval.measures.geometry.segments import sampled_crossings, segment_crossings
+from eval.measures.geometry.sampled_segments import sampled_crossings
+from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.slices import plane_slice
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import perceptron

@@ -17,7 +17,8 @@ from eval.measures.geometry.batched_steps import batched_step, nodes_in, shape_o
 from eval.measures.geometry.kinks import pair, recognise_switch, window_places
 from eval.measures.geometry.module_names import ModuleNames
 from eval.measures.geometry.operations import SHAPE_ONLY, is_random, product_of_two, why_not_affine
-from eval.measures.geometry.piecewise_linear import Program, Step, Window
+from eval.measures.geometry.piecewise_linear import Program, Step
+from eval.measures.geometry.switches import Window
 
 SMOOTH = ("gelu", "silu", "hardswish")
 MOST_CANDIDATES = 254

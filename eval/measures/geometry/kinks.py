@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from eval.measures.geometry.piecewise_linear import Switch
+from eval.measures.geometry.switches import Switch
 
 
 def pair(value: Any) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Shaped
 from scipy.optimize import elementwise
 
 from eval.errors import UserError
-from eval.measures.geometry.segments import Crossings as SegmentCrossings
+from eval.measures.geometry.crossings import Crossings as SegmentCrossings
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,14 @@ needed. Black et al. (2022) sample; sampling never finds more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.geometry.piecewise_linear import Program, Step, code_of, site_symbols, walk
-from eval.scores import Score
+from eval.measures.geometry.crossings import Crossings, Events, collected
+from eval.measures.geometry.piecewise_linear import Program, Step
 
-Counting = Literal["exact", "frozen", "sampled"]
 DEFAULT_MEMORY = 2**28
 """Values held at one site (breakpoints x units) before a segment is halved: 2 GiB in float64."""
 
@@ -33,57 +28,6 @@ ROUNDING = 1e-13
 """Candidates of a max-pool window closer than this share of the window's values are copies of one another."""
 SEAM = 0.4931802
 """Where a segment that does not fit is divided: off the places (1/2, 1/3) where a kink could lie by construction."""
-
-
-@dataclass(frozen=True)
-class Crossings:
-    """The boundaries along a segment x(t) = start + t (end - start), in order of t.
-
-    t: where, in (0, 1); site, unit: which switch; before, after: its symbol on either side (for ReLU 0 and 1).
-    sites: names that `site` indexes. length: Euclidean length of the segment.
-    counting: `exact` (every boundary), or `sampled` (a lower bound: units that flip twice between samples are missed).
-    """
-
-    t: Float[np.ndarray, " event"]
-    site: Int[np.ndarray, " event"]
-    unit: Int[np.ndarray, " event"]
-    before: Int[np.ndarray, " event"]
-    after: Int[np.ndarray, " event"]
-    sites: tuple[str, ...]
-    length: float
-    counting: Counting = "exact"
-
-    @property
-    def count(self) -> int:
-        return len(self.t)
-
-    @property
-    def density(self) -> Score:
-        """Boundaries per unit length; undefined for a zero-length segment."""
-        if self.length == 0:
-            return Score.undefined("the two end points coincide: a segment of length zero has no density")
-        return Score(self.count / self.length, n=self.count)
-
-    def histogram(self, edges: Float[np.ndarray, " edge"]) -> Int[np.ndarray, " bin"]:
-        """Crossings per bin of t."""
-        return np.histogram(self.t, bins=np.asarray(edges))[0]
-
-    def by_site(self) -> dict[str, int]:
-        """Crossings of each site, zeros included."""
-        counts = np.bincount(self.site, minlength=len(self.sites))
-        return {name: int(count) for name, count in zip(self.sites, counts, strict=True)}
-
-
-@dataclass
-class _Events:
-    """Crossings found so far, as lists of arrays on the host: t, unit, before, after, site."""
-
-    rows: list[tuple[np.ndarray, ...]] = field(default_factory=list)
-
-    def add(self, t: Any, unit: Any, before: Any, after: Any, site: int) -> None:
-        if len(t):
-            row = [v.cpu().numpy() if isinstance(v, Tensor) else v for v in (t, unit, before, after)]
-            self.rows.append((*row, np.full(len(t), site)))
 
 
 class _TooManyValues(Exception):
@@ -116,13 +60,13 @@ def segment_crossings(
     ends = torch.stack([start, end]).to(torch.float64)
     length = float((ends[1] - ends[0]).norm())
     names = tuple(step.site for step in program.sites)
-    events = _Events()
+    events = Events()
     exact.begin(ends)
     with torch.no_grad():
         pending = [(0.0, 1.0)] if length > 0 else []
         while pending:
             low, high = pending.pop()
-            found = _Events()
+            found = Events()
             try:
                 _follow(exact, ends, low, high, found, max_values)
             except _TooManyValues:
@@ -134,10 +78,10 @@ def segment_crossings(
                 raise UserError(
                     f"more than {max_crossings} crossings between the two points; start from a later layer, or sample"
                 )
-    return _collect(events, names, length)
+    return collected(events, names, length)
 
 
-def _follow(program: Program, ends: Tensor, low: float, high: float, events: _Events, budget: int) -> None:
+def _follow(program: Program, ends: Tensor, low: float, high: float, events: Events, budget: int) -> None:
     """Walk the network once along [low, high]; at each site record crossings and refine every live value.
 
     Values stay on the device in blocks; the few breakpoints and roots are sorted and merged on the host (NumPy).
@@ -179,7 +123,7 @@ def _between(t: np.ndarray, piece: np.ndarray, weight: np.ndarray) -> np.ndarray
     return np.where(weight < 0.5, left + weight * (right - left), right - (right - left) * (1 - weight))
 
 
-def _switch_roots(step: Step, z: Tensor, t: np.ndarray, events: _Events, number: int) -> Roots:
+def _switch_roots(step: Step, z: Tensor, t: np.ndarray, events: Events, number: int) -> Roots:
     """Roots of an elementwise switch: piece, place within it, and (unit, threshold value) to force there."""
     assert step.switch is not None
     flat = z.reshape(len(z), -1).contiguous()
@@ -204,7 +148,7 @@ def _switch_roots(step: Step, z: Tensor, t: np.ndarray, events: _Events, number:
     return piece, weight, (unit, value)
 
 
-def _touching(s: Tensor, above: Tensor, t: np.ndarray, events: _Events, number: int, level: int) -> None:
+def _touching(s: Tensor, above: Tensor, t: np.ndarray, events: Events, number: int, level: int) -> None:
     """Symbols that change exactly at an existing breakpoint, where the value is exactly on the threshold.
 
     One of the two pieces there changes sign as well: there is nothing to find where every root lies inside its piece.
@@ -252,7 +196,7 @@ def _refine(
     return _between(t, all_pieces, all_weights)
 
 
-def _envelope_roots(step: Step, z: Tensor, breakpoints: np.ndarray, events: _Events, number: int) -> Roots:
+def _envelope_roots(step: Step, z: Tensor, breakpoints: np.ndarray, events: Events, number: int) -> Roots:
     """Kinks of max-pool: along each piece, follow the upper envelope of every window from the left winner on."""
     window, t = step.window, torch.from_numpy(breakpoints).to(z.device)
     assert window is not None
@@ -301,7 +245,7 @@ def _winner(values: Tensor, slope: Tensor, rounding: Tensor) -> Tensor:
 
 
 def _symbol_changes(
-    values: Tensor, first: Tensor, final: Tensor, t: Tensor, events: _Events, number: int, dead: int
+    values: Tensor, first: Tensor, final: Tensor, t: Tensor, events: Events, number: int, dead: int
 ) -> None:
     """Winner changes exactly at a vertex, and windows that die or come alive there."""
     highest = values.amax(-1, keepdim=True)
@@ -311,71 +255,3 @@ def _symbol_changes(
     leave = torch.where(flat, torch.tensor(dead, device=t.device), final)
     vertex, unit = (leave[:-1] != enter[1:]).nonzero(as_tuple=True)
     events.add(t[vertex + 1], unit, leave[vertex, unit], enter[vertex + 1, unit], number)
-
-
-def _collect(events: _Events, names: tuple[str, ...], length: float) -> Crossings:
-    if not events.rows:
-        none = np.empty(0, dtype=np.int64)
-        return Crossings(np.empty(0), none, none, none, none, names, length)
-    t, unit, before, after, site = (np.concatenate(column) for column in zip(*events.rows, strict=True))
-    order = np.argsort(t, kind="stable")
-    return Crossings(t[order], site[order], unit[order], before[order], after[order], names, length)
-
-
-def sampled_crossings(
-    program: Program, start: Tensor, end: Tensor, *, n_samples: int = 65, batch_size: int = 16
-) -> Crossings:
-    """How many switches differ between neighbouring samples of a segment? A lower bound, labelled `sampled`.
-
-    Works for every traced network (smooth sites by the sign of their pre-activation) in the program's own precision; a
-    crossing is placed midway between two samples. ReLU6 passing both thresholds between two samples counts once.
-
-    Raises `UserError` for fewer than two samples or non-finite inputs.
-    """
-    if n_samples < 2:
-        raise UserError(f"expected at least 2 samples; got {n_samples}; 65 is a start")
-    points = torch.linspace(0, 1, n_samples, dtype=torch.float64)
-    ends = torch.stack([start, end]).to(torch.float64)
-    length = float((ends[1] - ends[0]).norm())
-    names = tuple(step.site for step in program.sites)
-    events = _Events()
-    shape = [-1] + [1] * start.dim()
-    with torch.no_grad():
-        for first in range(0, n_samples - 1, batch_size):
-            t = points[first : first + batch_size + 1]
-            x = torch.lerp(ends[0], ends[1], t.reshape(shape)).to(program.dtype)
-            for number, (step, z) in enumerate(walk(program, x)):
-                code = site_symbols(step, z)
-                place, unit = (code[:-1] != code[1:]).nonzero(as_tuple=True)
-                middle = (t[place] + t[place + 1]) / 2
-                before, after = code[place, unit].long(), code[place + 1, unit].long()
-                events.add(middle, unit, before, after, number)
-    found = _collect(events, names, length)
-    return Crossings(found.t, found.site, found.unit, found.before, found.after, names, length, "sampled")
-
-
-def coarsened(found: Crossings, n_samples: int) -> Crossings:
-    """What `sampled_crossings` with fewer samples would have found, without running the network again.
-
-    Args:
-        found: of a multiple of ``n_samples - 1`` intervals (`sampled_crossings` of ``2 n - 1`` samples for n).
-
-    A unit that flips and flips back within one of the wider intervals is not seen there.
-    """
-    wide = np.minimum((found.t * (n_samples - 1)).astype(np.int64), n_samples - 2)
-    order = np.lexsort((found.t, found.unit, found.site, wide))
-    key = np.stack([wide, found.site, found.unit])[:, order]
-    fresh = np.r_[True, (key[:, 1:] != key[:, :-1]).any(0)] if len(order) else np.empty(0, dtype=bool)
-    starts = np.flatnonzero(fresh)
-    ends = np.r_[starts[1:], len(order)] - 1 if len(order) else starts
-    before, after = found.before[order][starts], found.after[order][ends]
-    kept = before != after
-    site, unit, gap = found.site[order][starts][kept], found.unit[order][starts][kept], key[0, starts][kept]
-    t = (gap + 0.5) / (n_samples - 1)
-    return Crossings(t, site, unit, before[kept], after[kept], found.sites, found.length, found.counting)
-
-
-def codes_along(program: Program, start: Tensor, end: Tensor, t: Float[np.ndarray, " point"]) -> Tensor:
-    """The network's own codes at places of a segment, uint8 ``[point unit]`` in float64: the check on `Crossings`."""
-    places = torch.as_tensor(t, dtype=torch.float64).reshape([-1] + [1] * start.dim())
-    return code_of(program.to(torch.float64), torch.lerp(start.double(), end.double(), places))

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from eval.measures.codes.ray_peak import ray_peak
+from eval.measures.geometry.crossings import Crossings
 from eval.measures.geometry.piecewise_linear import Program
-from eval.measures.geometry.segments import Crossings, coarsened, sampled_crossings, segment_crossings
+from eval.measures.geometry.sampled_segments import coarsened, sampled_crossings
+from eval.measures.geometry.segments import segment_crossings
 from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
 from eval.scores import Score
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eval.measures.geometry.piecewise_linear import Program, code_of
 from eval.measures.geometry.planes import Plane, plane_through
-from eval.measures.geometry.segments import sampled_crossings
+from eval.measures.geometry.sampled_segments import sampled_crossings
 from eval.measures.geometry.slices import Slice, plane_slice
 
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from eval.errors import UserError
-from eval.measures.geometry.segments import coarsened, codes_along, sampled_crossings, segment_crossings
+from eval.measures.geometry.sampled_segments import codes_along, sampled_crossings
+from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
 
@@ -141,14 +142,3 @@ def test_bad_input_is_refused_by_name() -> None:
         segment_crossings(program, torch.full((3,), -9.0), torch.full((3,), 9.0), max_crossings=2)
     with pytest.raises(UserError, match="at least 2 samples; got 1"):
         sampled_crossings(program, torch.zeros(3), torch.ones(3), n_samples=1)
-
-
-def test_coarsened_is_what_fewer_samples_would_have_found() -> None:
-    program = trace(everything(), torch.randn(3, 9, 9)).to(torch.float64)
-    start, end = torch.randn(2, 3, 9, 9, dtype=torch.float64)
-    fine = sampled_crossings(program, start, end, n_samples=21)
-    for n in (11, 6, 5, 3, 2):
-        own, derived = sampled_crossings(program, start, end, n_samples=n), coarsened(fine, n)
-        rows = [sorted(zip(c.t.round(9), c.site, c.unit, c.before, c.after, strict=True)) for c in (own, derived)]
-        assert rows[0] == rows[1] and derived.counting == "sampled"
-    assert coarsened(fine, 11).count < fine.count
