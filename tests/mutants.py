@@ -1,9 +1,9 @@
-"""Do the tests notice? Seeded mutants of the measures, claims and statistics files, each against its mirrored tests.
+"""Do the tests notice? Seeded mutants of the measures, claims and statistics files, each against its own tests.
 
     make mutants                    500 mutants, a share of each file; the surviving share at the end
     python tests/mutants.py --count 30 --workers 1 --out runs/mutants-30
 
-A mutant is one small change of a syntax tree (`tests/mutations.py`). It is *killed* where a mirrored test fails or
+A mutant is one small change of a syntax tree (`tests/mutations.py`). It is *killed* where one of its tests fails or
 takes four times its usual time, and *survives* where all pass; a file without tests lets every mutant survive.
 Compiled kernels run through their Python bodies (NUMBA_DISABLE_JIT), so that a mutant of one is seen.
 
@@ -23,6 +23,7 @@ import importlib.machinery
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -78,12 +79,15 @@ def sample(count: int, seed: int) -> list[tuple[Path, Mutation]]:
 
 
 def mirrored(path: Path) -> list[str]:
-    """Tests that stand where the module stands under its name; else those of its folder that name it; else all."""
+    """Tests that stand where the module stands under its name, and those of its wing that import it; else all there."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    package, _, stem = module.rpartition(".")
     folder = ROOT / "tests" / path.parent.relative_to(ROOT)
-    named = sorted(folder.glob(f"test_{path.stem}*.py"))
-    there = sorted(folder.glob("test_*.py"))
-    naming = [test for test in there if path.stem in test.read_text(encoding="utf-8")]
-    return [str(test) for test in named or naming or there]
+    named = sorted(folder.glob(f"test_{path.stem}.py")) + sorted(folder.glob(f"test_{path.stem}_*.py"))
+    wing = sorted((ROOT / "tests" / path.relative_to(ROOT).parts[0]).rglob("test_*.py"))
+    importing = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{re.escape(stem)}\b")
+    named += [test for test in wing if test not in named and importing.search(test.read_text(encoding="utf-8"))]
+    return [str(test) for test in named or sorted(folder.glob("test_*.py"))]
 
 
 class Recorder:
