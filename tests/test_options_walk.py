@@ -6,7 +6,9 @@ torch is imported.
 
 from __future__ import annotations
 
+import ast
 import typing
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from eval.commands import Command
 from eval.errors import UserError
 from eval.flags import Leaf, leaves
 from eval.option_values import base_type
+from tests.test_layering import import_graph, project_files
 
 WINGS = ("llm_codes", "vision_codes", "toy", "eval")
 NOT_NUMBERS = ("nan", "inf", "-inf", "word", "-1e12", "-1000000000000", "")
@@ -27,6 +30,17 @@ def table(wing: str) -> tuple[Command, ...]:
 
 
 VERBS = [pytest.param(wing, command, id=f"{wing} {command.verb}") for wing in WINGS for command in table(wing)]
+
+
+def outside(leaf: Leaf) -> list[str]:
+    """The nearest texts outside of the declared range of a number (or of a list of them)."""
+    declared, _ = base_type(leaf.annotation)
+    item = typing.get_args(declared)[0] if typing.get_origin(declared) is tuple else declared
+    if item not in (int, float):
+        return []
+    limits = leaf.field.metadata["range"]
+    near = {"at_least": -1, "above": 0, "at_most": 1, "below": 0}
+    return [str(limits[name] + step) for name, step in near.items() if limits[name] is not None]
 
 
 def impossible(leaf: Leaf) -> list[str]:
@@ -84,7 +98,7 @@ def test_no_impossible_value_is_accepted(wing: str, command: Command):
         found
         for flag, leaf in leaves(config)
         if not leaf.field.metadata.get("positional")
-        for text in impossible(leaf)
+        for text in (*impossible(leaf), *outside(leaf))
         if (found := verdict(wing, command, config, flag, text)) is not None
     ]
     assert wrong == []
@@ -101,6 +115,47 @@ def test_every_default_is_a_value_that_can_be(wing: str, command: Command):
         text = ",".join(map(str, leaf.default)) if isinstance(leaf.default, tuple) else str(leaf.default)
         arguments = [command.verb, f"{flag}={text}", *required_arguments(config, flag)]
         assert commands.parse(wing, "", table(wing), arguments) is not None, flag
+
+
+def names_read(module: str) -> set[str]:
+    """Attributes, and words (`getattr(config, "name")`), in a verb's module and every module of ours beneath it."""
+    found: set[str] = set()
+    for name in reached(module):
+        for node in ast.walk(ast.parse(project_files()[name].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    sources = {name: path.read_text(encoding="utf-8") for name, path in project_files().items()}
+    return import_graph(sources)
+
+
+def reached(module: str) -> set[str]:
+    seen: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(graph()[name])
+    return seen
+
+
+OF_EVERY_RUN = {"out", "threads", "overwrite", "reuse_stale", "seed"}
+"""Read by the commands themselves, or stated in the provenance."""
+
+
+@pytest.mark.parametrize(("wing", "command"), VERBS)
+def test_a_verb_has_no_flag_that_it_does_not_read(wing: str, command: Command):
+    config: Any = commands.load_name(command.config)
+    read = names_read(command.run.partition(":")[0])
+    unread = {leaf.field.name for _, leaf in leaves(config)} - read - OF_EVERY_RUN
+    assert unread == set()
 
 
 @pytest.mark.parametrize(("wing", "command"), VERBS)

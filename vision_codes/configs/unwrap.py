@@ -12,14 +12,18 @@ class UnwrapConfig(RunConfig):
     """Unwrap a four-layer MNIST network into sparse features and connectors, and run it on them."""
 
     dataset: str = option("mnist", "mnist, or a folder of images with one sub-folder per class")
-    seeds: int = option(5, "networks trained, each with its own split where there is no training set")
-    hidden: int = option(128, "hidden units per layer")
-    expansion: int = option(4, "features per hidden unit")
-    active: tuple[int, ...] = option((48, 32, 24), "features active per image in each layer's dictionary")
-    edges: int = option(32, "largest number of edges per output feature")
-    l1: float = option(0.005, "penalty on weights in units of the features' rms, before edges are chosen")
-    epochs: int = option(15, "passes over the training images for the network")
-    sae_steps: int = option(1200, "training steps of each dictionary")
-    connector_steps: int = option(400, "training steps of each connector before its edges are chosen")
-    refit_steps: int = option(400, "training steps of each connector afterwards")
-    joint_steps: int = option(1000, "training steps of both connectors together, on the digits that come out")
+    seeds: int = option(5, "networks trained, each with its own split where there is no training set", at_least=1)
+    hidden: int = option(128, "hidden units per layer", at_least=1)
+    expansion: int = option(4, "features per hidden unit", at_least=1)
+    active: tuple[int, ...] = option(
+        (48, 32, 24), "features active per image in each layer's dictionary", at_least=1, repeats=True
+    )
+    edges: int = option(32, "largest number of edges per output feature", at_least=1)
+    l1: float = option(0.005, "penalty on weights in units of the features' rms, before edges are chosen", at_least=0)
+    epochs: int = option(15, "passes over the training images for the network", at_least=1)
+    sae_steps: int = option(1200, "training steps of each dictionary", at_least=1)
+    connector_steps: int = option(400, "training steps of each connector before its edges are chosen", at_least=1)
+    refit_steps: int = option(400, "training steps of each connector afterwards", at_least=0)
+    joint_steps: int = option(
+        1000, "training steps of both connectors together, on the digits that come out", at_least=0
+    )
