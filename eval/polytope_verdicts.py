@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from eval.claims import Verdict, judge_sign
 from eval.scores import Score
@@ -33,6 +34,12 @@ def judge_above_controls(score: Score, controls: Mapping[str, Score], threshold:
         return "fails"
     beyond = score.low > max(high for _, high in ends if high is not None)
     return verdict if beyond else "cannot tell"
+
+
+def opposite(score: Score) -> Score:
+    """The score of the opposite statement: below becomes above."""
+    low, high = (None, None) if score.low is None or score.high is None else (-score.high, -score.low)
+    return replace(score, value=None if score.value is None else -score.value, low=low, high=high)
 
 
 def both(*verdicts: Verdict) -> Verdict:

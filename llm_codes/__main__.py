@@ -34,7 +34,7 @@ COMMANDS = (
         "llm_codes.configs.polytopes:PolytopesConfig",
         "llm_codes.lenses.polytopes.command:command",
         "spline codes: clusters with their texts, directions, density, local maps",
-        result="llm_codes.lenses.polytopes.rows:Polytopes",
+        result="llm_codes.lenses.polytopes.results:Polytopes",
     ),
     Command(
         "compare",

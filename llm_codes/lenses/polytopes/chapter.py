@@ -14,7 +14,7 @@ from eval.runs import Run
 from llm_codes.lenses.polytopes.claims import judge, judged
 from llm_codes.lenses.polytopes.cluster_rows import ClusterCard, ClusterSummary, LabelTest
 from llm_codes.lenses.polytopes.figures import draw
-from llm_codes.lenses.polytopes.rows import Polytopes
+from llm_codes.lenses.polytopes.results import Polytopes
 from llm_codes.lenses.polytopes.study import polytopes
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ def add_chapter(page: Page, results: Polytopes, figures: Mapping[str, SavedFigur
         "where a hidden unit's pre-activation is above 0; the code partitions the input "
         f"{code.map['input_site']}."
     )
-    section.table(_json(results.predictions), caption="The paper's statements")
+    section.table(
+        _json(results.predictions),
+        caption="The paper's statements; each holds only where the untrained network is clearly behind",
+    )
     for kind, block in (("codes", results.clusters.codes), ("activations", results.clusters.activations)):
         _add_clusters(section, kind, block)
     section.figure(figures["density"])

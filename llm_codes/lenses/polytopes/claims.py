@@ -6,27 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from eval.claims import Claim, judge_sign
-from eval.measures.dictionaries.directions import overlap_above_chance
-from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
-from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
+from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls, opposite
 from eval.scores import Score
-from llm_codes.lenses.polytopes.cluster_rows import BothClusterings
+from llm_codes.lenses.polytopes.control import Measured
 from llm_codes.lenses.polytopes.rays import Rays
-from llm_codes.lenses.polytopes.rows import Boundary, Contrast, Directions, Polytopes, Prediction
+from llm_codes.lenses.polytopes.results import Polytopes, Prediction
+from llm_codes.lenses.polytopes.rows import Contrast
 from llm_codes.lenses.polytopes.study import Study
 
 
 def judge(found: Study, seed: int) -> list[Claim]:
-    """Every statement of the paper that a language model can test, judged on one study."""
-    results = found.results
+    """Every statement of the paper that a language model can test, judged on one study.
+
+    A statement holds only where the network's interval lies clear of its untrained control's as well; without a control
+    none holds.
+    """
+    own, control = found.measured, found.results.control
     return [
-        *of_clusters(results.clusters, results.directions, found.top, found.code_labels, seed),
-        *of_density(found.contrast),
-        *of_rays(found.rays, results.directions.boundaries, seed),
-        of_maps(found.footnote),
+        *of_clusters(own, control),
+        *of_density(own.contrast, {} if control is None else control.contrast),
+        *of_rays(found.rays, own.boundary_gap, None if control is None else control.boundary_gap, seed),
+        of_maps(own.hamming_frobenius, None if control is None else control.hamming_frobenius),
     ]
 
 
@@ -45,68 +46,67 @@ def _claim(statement: str, source: str, prediction: str, score: Score, verdict: 
     return Claim(statement, source, prediction, score.value, verdict, interval, n=score.n, note=note or reason)
 
 
-def of_clusters(
-    clusters: BothClusterings, directions: Directions, top: list[np.ndarray], labels: np.ndarray, seed: int
-) -> list[Claim]:
-    """Prediction 1, in its parts. A cluster is monosemantic where its token or next-token entropy is below chance.
+def _above_control(
+    statement: str, source: str, prediction: str, own: Score, control: Score | None, threshold: float = 0.0,
+    note: str = "",
+) -> Claim:  # fmt: skip
+    """A claim that a score lies above `threshold` and above the untrained network's."""
+    controls = {} if control is None else {"untrained": control}
+    verdict = judge_above_controls(own, controls, threshold)
+    beside = controls_text(controls) if controls else "no untrained control"
+    reason = own.reason or own.interval_reason
+    notes = [part for part in (note, reason, beside) if part]
+    return _claim(statement, source, f"{prediction}, and above the untrained network's", own, verdict, "; ".join(notes))
 
-    top: the strongest items of each NMF direction; labels: the cluster of codes of each item.
-    """
-    claims = []
-    for kind, block in (("codes", clusters.codes), ("activations", clusters.activations)):
-        pure = np.array([card.is_pure for card in block.cards], dtype=float)
-        score = (
-            bootstrap_share(pure, minimum_groups=10, seed=seed)
-            if len(pure)
-            else Score.undefined(block.reason or "no cluster", 0)
+
+def of_clusters(own: Measured, control: Measured | None) -> list[Claim]:
+    """Prediction 1, in its parts. A cluster is monosemantic where its token or next-token entropy is below chance."""
+    note = "entropy of token or next token below a shuffled null, Benjamini-Hochberg q < .05"
+    claims = [
+        _above_control(
+            f"most clusters of {kind} are monosemantic", "PL prediction 1", "share above .5", getattr(own, kind),
+            None if control is None else getattr(control, kind), 0.5, note,
         )
-        claims.append(
-            _claim(f"most clusters of {kind} are monosemantic", "PL prediction 1", "share above .5", score,
-                   judge_sign(score, "above", 0.5),
-                   "entropy of token or next token below a shuffled null, Benjamini-Hochberg q < .05")
-        )  # fmt: skip
-    pure = np.array([row.is_pure for row in directions.nmf.directions], dtype=bool)
-    score = bootstrap_share(pure.astype(float), minimum_groups=10, seed=seed)
-    claims.append(_claim("NMF directions turn out largely monosemantic", "PL prediction 1 (as found)",
-                         "share above .5", score, judge_sign(score, "above", 0.5)))  # fmt: skip
-    return [*claims, _overlap(clusters.codes.n_clusters, [t for t, p in zip(top, pure, strict=True) if not p],
-                              labels, seed)]  # fmt: skip
+        for kind in ("codes", "activations")
+    ]  # fmt: skip
+    nmf = _above_control(
+        "NMF directions turn out largely monosemantic", "PL prediction 1 (as found)", "share above .5", own.nmf,
+        None if control is None else control.nmf, 0.5,
+    )  # fmt: skip
+    overlap = _above_control(
+        "polysemantic directions overlap several polytope regions", "PL prediction 1",
+        "share of polysemantic directions with two or more clusters of codes among their top tokens, minus that of "
+        "random token sets, above 0", own.overlap, None if control is None else control.overlap,
+        note=own.overlap_note,
+    )  # fmt: skip
+    return [*claims, nmf, overlap]
 
 
-def _overlap(n_clusters: int, top: list[np.ndarray], labels: np.ndarray, seed: int) -> Claim:
-    """Do the top tokens of polysemantic directions meet two or more clusters more often than random tokens?"""
-    note = ""
-    if n_clusters < 3:
-        score = Score.undefined(f"{n_clusters} clusters of codes; overlap needs at least 3", len(top))
-    elif not top:
-        score = Score.undefined("no NMF direction is polysemantic by this test", 0)
-    else:
-        score, chance = overlap_above_chance(top, labels, seed=seed)
-        share = chance + (score.value or 0.0)
-        note = f"{share:.2g} of {len(top)} polysemantic directions, {chance:.2g} of random token sets of the same size"
-    return _claim("polysemantic directions overlap several polytope regions", "PL prediction 1",
-                  "share of polysemantic directions with two or more clusters of codes among their top tokens, minus "
-                  "that of random token sets, above 0", score, judge_sign(score, "above"), note)  # fmt: skip
-
-
-def of_density(contrast: Mapping[str, Contrast]) -> list[Claim]:
+def of_density(contrast: Mapping[str, Contrast], control: Mapping[str, Contrast]) -> list[Claim]:
     """Prediction 2: boundaries reflect meaning, the more so with depth."""
     claims = []
-    for name, scores in contrast.items():
-        score, trend = scores.contrast, scores.trend
+    for name, own in contrast.items():
+        other = control.get(name)
         claims.append(
-            _claim(f"density between tokens of different class ({name}) exceeds density within", "PL prediction 2",
-                   "(inter - intra) / inter above 0, mean over layers", score, judge_sign(score, "above"))
+            _above_control(
+                f"density between tokens of different class ({name}) exceeds density within", "PL prediction 2",
+                "(inter - intra) / inter above 0, mean over layers", own.contrast, other and other.contrast,
+            )
         )  # fmt: skip
         claims.append(
-            _claim(f"that contrast grows with depth ({name})", "PL prediction 2", "slope per compared layer above 0",
-                   trend, judge_sign(trend, "above"))
+            _above_control(
+                f"that contrast grows with depth ({name})", "PL prediction 2", "slope per compared layer above 0",
+                own.trend, other and other.trend,
+            )
         )  # fmt: skip
     return claims
 
 
-def of_rays(rays: dict[str, Rays], boundaries: Sequence[Boundary], seed: int) -> list[Claim]:
-    """Prediction 3: density along the ray, and boundaries crossed by feature directions."""
+def of_rays(rays: dict[str, Rays], gap: Score | None, control: Score | None, seed: int) -> list[Claim]:
+    """Prediction 3: density along the ray, and boundaries crossed by feature directions.
+
+    gap: density along PCA directions minus along random ones; control: the untrained network's.
+    """
     if not rays:
         return []
     trained = rays["trained"].peak_before(seed)
@@ -117,15 +117,14 @@ def of_rays(rays: dict[str, Rays], boundaries: Sequence[Boundary], seed: int) ->
                judge_above_controls(trained, controls, 0.5), controls_text(controls)),
         _changes(rays, seed),
     ]  # fmt: skip
-    of_kind = {k: np.array([row.density for row in boundaries if row.kind == k]) for k in ("pca", "random")}
-    both = min(len(v) for v in of_kind.values())
-    if both:
-        gap = of_kind["pca"][:both] - of_kind["random"][:both]
-        score = bootstrap_mean(gap, minimum_groups=10, seed=seed)
+    if gap is not None:
+        beside = {} if control is None else {"untrained": control}
+        verdict = judge_above_controls(opposite(gap), {name: opposite(one) for name, one in beside.items()})
         claims.append(
             _claim("principal directions cross fewer boundaries per length than random ones within the data's range",
-                   "PL prediction 3 (beyond the paper)", "difference in exact density below 0", score,
-                   judge_sign(score, "below"))
+                   "PL prediction 3 (beyond the paper)",
+                   "difference in exact density below 0, and below the untrained network's", gap, verdict,
+                   controls_text(beside) if beside else "no untrained control")
         )  # fmt: skip
     return claims
 
@@ -144,10 +143,11 @@ def _changes(rays: dict[str, Rays], seed: int) -> Claim:
                   "and density lower there than before s = 1", excess, verdict, note)  # fmt: skip
 
 
-def of_maps(score: Score) -> Claim:
+def of_maps(score: Score, control: Score | None = None) -> Claim:
     """The footnote: Hamming distance of codes tracks the Frobenius distance of the affine maps."""
     note = "gate maps of the first coded block, disjoint pairs of tokens, interval over documents"
-    return _claim("Hamming distance of codes tracks the Frobenius distance of the affine maps", "PL footnote",
-                  f"Spearman correlation above {FOOTNOTE_CORRELATION}", score,
-                  judge_sign(score, "above", FOOTNOTE_CORRELATION),
-                  note if score.is_defined else "")  # fmt: skip
+    return _above_control(
+        "Hamming distance of codes tracks the Frobenius distance of the affine maps", "PL footnote",
+        f"Spearman correlation above {FOOTNOTE_CORRELATION}", score, control, FOOTNOTE_CORRELATION,
+        note if score.is_defined else "",
+    )  # fmt: skip

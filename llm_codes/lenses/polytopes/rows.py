@@ -5,16 +5,14 @@ Axis glossary: ``direction``, ``cluster``, ``edge`` and ``bin`` of a histogram, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.claims import Claim
 from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
-from llm_codes.lenses.polytopes.cluster_rows import BothClusterings, CodeSummary
 
 
 @result
@@ -144,36 +142,6 @@ class DictionaryRow(Result):
     next_token_monosemantic_share: float | None = None
     next_token_judged: int | None = noted(default=None, when_set=True)
     reason: str | None = noted(default=None, when_set=True)
-
-
-@result
-class Prediction(Result):
-    """A statement of the paper as the table of `predictions` has it."""
-
-    prediction: str
-    statement: str
-    verdict: str
-    number: float | None
-    ci: Sequence[float] | None
-    note: str
-
-
-@result
-class Polytopes(Result):
-    """`results.json` of the polytope lens."""
-
-    clusters: BothClusterings
-    density: tuple[DensityRow, ...]
-    directions: Directions
-    rays: Mapping[str, tuple[RayStep, ...]]
-    maps: Maps
-    dictionary: tuple[DictionaryRow, ...]
-    code: CodeSummary
-    predictions: tuple[Prediction, ...] = ()
-    claims: tuple[Claim, ...] = ()
-
-    table = "predictions"
-    columns = ("prediction", "verdict", "number", "ci", "statement")
 
 
 @result

@@ -9,47 +9,44 @@ In a run folder every stage is an item: what is finished is read back, and the t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from eval.results import Result
 from eval.runs import Run
-from eval.scores import Score
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.configs.polytopes import PolytopesOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.polytopes.cluster_rows import ClusterStage
+from llm_codes.lenses.polytopes.control import Measured, measured
 from llm_codes.lenses.polytopes.rays import SCALES, Rays
+from llm_codes.lenses.polytopes.results import Polytopes
 from llm_codes.lenses.polytopes.rows import (
-    Contrast,
     DensityStage,
     DictionaryStage,
     DirectionStage,
     Maps,
-    Polytopes,
     RayStep,
 )
 from llm_codes.lenses.polytopes.stages import Stages
-from llm_codes.models import load_model
+from llm_codes.models import load_model, untrained_like
 
 Stage = TypeVar("Stage", bound=Result)
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What `polytopes` found: `results` as written to `results.json` (to which `claims.judge` adds the verdicts), and
-    what figures and claims need besides: the cluster of every item, histograms of cosines, top items of NMF directions,
-    rays by network, contrasts of densities, the footnote's correlation."""
+    """What `polytopes` found: `results` as written to `results.json` (to which `claims.judged` adds the verdicts), and
+    what figures and claims need besides: the cluster of every item, histograms of cosines, rays by network, and the
+    numbers that the statements are judged on."""
 
     results: Polytopes
     code_labels: np.ndarray
     histograms: tuple[np.ndarray, np.ndarray]
-    top: list[np.ndarray]
     rays: dict[str, Rays]
-    contrast: dict[str, Contrast]
-    footnote: Score
+    measured: Measured
 
 
 def polytopes(
@@ -86,6 +83,9 @@ def polytopes(
     rays = work.all_rays()
     maps = stage(Maps, "maps", work.maps)
     dictionaries = stage(DictionaryStage, "dictionaries", work.dictionary_stage)
+    control = None
+    if options.control and not work.model.untrained:
+        control = stage(Measured, "untrained", lambda: _measure_control(work))
     results = Polytopes(
         clusters=clusters.clusters,
         density=density.density,
@@ -94,16 +94,23 @@ def polytopes(
         maps=maps,
         dictionary=dictionaries.dictionary,
         code=clusters.code,
+        control=control,
     )
     return Study(
         results=results,
         code_labels=clusters.code_labels,
         histograms=(directions.edges, directions.cosine_counts),
-        top=[items.astype(np.int64) for items in directions.top],
         rays=rays,
-        contrast=dict(density.contrast),
-        footnote=maps.hamming_frobenius,
+        measured=measured(clusters, directions, density, maps, seed),
     )
+
+
+def _measure_control(work: Stages) -> Measured:
+    """What the statements are judged on, of the same architecture untrained, on the same tokens."""
+    options = replace(work.options, dictionary_steps=0, rays=0)
+    fresh = Stages(untrained_like(work.model, work.seed), work.corpus, options, work.reading, work.seed, None)
+    parts = (fresh.cluster_stage(), fresh.direction_stage(), fresh.density_stage(), fresh.maps())
+    return measured(*parts, work.seed)
 
 
 def _ray_steps(rays: Rays) -> tuple[RayStep, ...]:

@@ -13,9 +13,11 @@ from eval.scores import Score
 from llm_codes.configs.polytopes import PolytopesConfig, PolytopesOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.polytopes import rays, stages
-from llm_codes.lenses.polytopes.claims import judge, of_maps, of_rays
+from llm_codes.lenses.polytopes.claims import judge, of_clusters, of_density, of_maps, of_rays
 from llm_codes.lenses.polytopes.contrast import class_pairs, one_pair_per_class
+from llm_codes.lenses.polytopes.control import Measured
 from llm_codes.lenses.polytopes.maps import Block, derivative, map_distances, map_errors, secant_gate
+from llm_codes.lenses.polytopes.rows import Contrast
 from llm_codes.lenses.polytopes.samples import collect, hard_codes, sample_positions
 from llm_codes.lenses.polytopes.study import polytopes
 from llm_codes.models import load_model
@@ -137,7 +139,7 @@ def _rays(change_beyond, density_beyond=0.1, n=30):
 
 def test_changes_far_out_are_judged_against_noise_and_only_where_boundaries_are_sparse():
     def verdict(own, noise):
-        claims = of_rays({"trained": own, "matched noise": noise}, (), 0)
+        claims = of_rays({"trained": own, "matched noise": noise}, None, None, 0)
         return next(claim for claim in claims if "still changes" in claim.claim)
 
     assert verdict(_rays(0.8), _rays(0.1)).verdict == "holds"
@@ -149,8 +151,35 @@ def test_changes_far_out_are_judged_against_noise_and_only_where_boundaries_are_
         _rays(0.8).changes_above(_rays(0.1, n=29))
 
 
-def test_footnote_needs_more_than_any_correlation():
-    assert of_maps(Score(0.3, 0.2, 0.4)).verdict == "fails" and of_maps(Score(0.7, 0.6, 0.8)).verdict == "holds"
+def test_footnote_needs_more_than_any_correlation_and_more_than_the_untrained_networks():
+    high, low = Score(0.7, 0.6, 0.8), Score(0.3, 0.2, 0.4)
+    assert of_maps(low, low).verdict == "fails" and of_maps(high, low).verdict == "holds"
+    assert of_maps(high, high).verdict == "cannot tell"  # holds for an untrained network as well
+    assert of_maps(high, Score(0.95, 0.9, 1.0)).verdict == "fails"
+    assert of_maps(high).verdict == "cannot tell" and "no untrained control" in of_maps(high).note
+
+
+def _measured(share: Score, contrast: Score) -> Measured:
+    by_class = {"token": Contrast(contrast, contrast)}
+    return Measured(share, share, share, share, "", by_class, share)
+
+
+def test_no_statement_holds_where_its_untrained_control_holds():
+    strong, weak = Score(0.9, 0.85, 0.95), Score(0.2, 0.1, 0.3)
+    for control, verdict in ((weak, "holds"), (strong, "cannot tell"), (Score(0.99, 0.98, 1.0), "fails")):
+        own, other = _measured(strong, strong), _measured(control, control)
+        claims = [*of_clusters(own, other), *of_density(own.contrast, other.contrast)]
+        assert {claim.verdict for claim in claims} == {verdict}
+        assert all("untrained" in claim.note for claim in claims)
+    assert {claim.verdict for claim in of_clusters(_measured(strong, strong), None)} == {"cannot tell"}
+
+
+def test_an_untrained_network_has_no_statement_that_holds(tiny_model_folder, text_folder):
+    model = load_model(str(tiny_model_folder), untrained=True)
+    corpus = load_corpus(str(text_folder), model.tokenizer, context=32, n_tokens=2500, split="all")
+    found = polytopes(model, corpus, OPTIONS, rays=0)
+    assert found.results.control is None
+    assert "holds" not in {claim.verdict for claim in judge(found, 0)}
 
 
 def test_half_precision_is_said_although_activations_are_kept_in_float32(tiny_model_folder, text_folder):
@@ -229,9 +258,9 @@ def test_a_finished_run_walks_no_text_and_a_lost_stage_is_computed_again(model, 
     monkeypatch.setattr(stages, "collect", lambda *a, **k: walked.append(1) or collect(*a, **k))
     first = polytopes(model, corpus, OPTIONS, run=Run(tmp_path))
     again = polytopes(model, corpus, OPTIONS, run=Run(tmp_path))
-    assert len(walked) == 1 and again.results == first.results
+    assert len(walked) == 2 and again.results == first.results  # the network and its untrained control, once
     assert judge(again, 0) == judge(first, 0)
     np.testing.assert_array_equal(again.code_labels, first.code_labels)
     next(iter((tmp_path / "items").glob("*density*.json"))).unlink()
     third = polytopes(model, corpus, OPTIONS, run=Run(tmp_path))
-    assert len(walked) == 2 and third.results == first.results
+    assert len(walked) == 3 and third.results == first.results
