@@ -4,13 +4,19 @@ torchvision registers Python meta-kernels for `torchvision::nms` at import. Wher
 (a CPU torch beside a CUDA torchvision), the operator does not exist, `import torchvision` fails, and with it every
 transformers model import. Declaring the two missing schemas is enough: models, transforms and data sets then work, and
 calling `nms` itself still fails by name. With a matched pair this module does nothing.
+
+`declare_before_torchvision` waits for the first import of torchvision, by whomever (transformers and sae-lens import
+it too), and declares the schemas just before it: no import order matters, and nothing imports torch early.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
@@ -51,3 +57,29 @@ def declare_missing_operators() -> list[str]:
         library.define(f"{name}{_SCHEMA}")
     _kept_alive.append(library)
     return [f"torchvision::{name}" for name in _OPERATORS]
+
+
+class _TorchvisionWatch:
+    """An import finder that finds nothing: it declares the operators when torchvision is about to be imported."""
+
+    def __init__(self) -> None:
+        self.declaring = False
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name == "torchvision" and not self.declaring:
+            self.declaring = True  # looking for torchvision's folder asks the finders again
+            try:
+                declare_missing_operators()
+            except ImportError:  # without torch, torchvision's own import says so
+                pass
+            finally:
+                self.declaring = False
+        return None
+
+
+def declare_before_torchvision() -> None:
+    """Have the missing operators declared before torchvision is first imported; safe to call many times."""
+    if not any(isinstance(finder, _TorchvisionWatch) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TorchvisionWatch())

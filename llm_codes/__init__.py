@@ -2,6 +2,105 @@
 
 import runpy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # before the first import of `eval`: a file eval.py in the user's folder would be run in its place
 runpy.run_path(str(Path(__file__).parents[1] / "eval" / "shadowing.py"), run_name="__shadowing__")
+
+from eval.face import lazy  # noqa: E402
+
+if TYPE_CHECKING:
+    from eval.errors import UserError
+    from eval.results import load_result
+    from llm_codes.configs.inputs import HarvestOptions, InputsOptions, WindowsOptions
+    from llm_codes.configs.spectra import SpectraOptions
+    from llm_codes.configs.trajectories import TrajectoriesOptions
+    from llm_codes.corpus import Corpus, load_corpus
+    from llm_codes.hooked import Model
+    from llm_codes.inputs import Inputs, open_inputs
+    from llm_codes.lenses.connectors.files import open_chain
+    from llm_codes.lenses.connectors.study import train_connector
+    from llm_codes.lenses.explain.recording import record
+    from llm_codes.lenses.explain.study import explain
+    from llm_codes.lenses.polytopes.study import polytopes
+    from llm_codes.lenses.saes.evaluation import evaluate_dictionary
+    from llm_codes.lenses.saes.shipped import load_dictionary
+    from llm_codes.lenses.saes.study import train_sae
+    from llm_codes.lenses.spectra.compare import compare, read_run
+    from llm_codes.lenses.spectra.rows import Spectra
+    from llm_codes.lenses.spectra.study import spectra
+    from llm_codes.lenses.trajectories.rows import Trajectories
+    from llm_codes.lenses.trajectories.study import trajectories
+    from llm_codes.models import load_model, untrained_like
+    from llm_codes.sites import Site, resolve_site, resolve_sites
+
+    __version__: str
+
+_PLACES = {
+    "Corpus": "llm_codes.windows:Corpus",
+    "HarvestOptions": "llm_codes.configs.inputs:HarvestOptions",
+    "Inputs": "llm_codes.inputs:Inputs",
+    "InputsOptions": "llm_codes.configs.inputs:InputsOptions",
+    "Model": "llm_codes.hooked:Model",
+    "Site": "llm_codes.sites:Site",
+    "Spectra": "llm_codes.lenses.spectra.rows:Spectra",
+    "SpectraOptions": "llm_codes.configs.spectra:SpectraOptions",
+    "Trajectories": "llm_codes.lenses.trajectories.rows:Trajectories",
+    "TrajectoriesOptions": "llm_codes.configs.trajectories:TrajectoriesOptions",
+    "UserError": "eval.errors:UserError",
+    "WindowsOptions": "llm_codes.configs.inputs:WindowsOptions",
+    "compare": "llm_codes.lenses.spectra.compare:compare",
+    "evaluate_dictionary": "llm_codes.lenses.saes.evaluation:evaluate_dictionary",
+    "explain": "llm_codes.lenses.explain.study:explain",
+    "load_dictionary": "llm_codes.lenses.saes.shipped:load_dictionary",
+    "load_corpus": "llm_codes.corpus:load_corpus",
+    "load_model": "llm_codes.models:load_model",
+    "load_result": "eval.results:load_result",
+    "open_chain": "llm_codes.lenses.connectors.files:open_chain",
+    "open_inputs": "llm_codes.inputs:open_inputs",
+    "polytopes": "llm_codes.lenses.polytopes.study:polytopes",
+    "read_run": "llm_codes.lenses.spectra.compare:read_run",
+    "record": "llm_codes.lenses.explain.recording:record",
+    "resolve_site": "llm_codes.sites:resolve_site",
+    "resolve_sites": "llm_codes.sites:resolve_sites",
+    "spectra": "llm_codes.lenses.spectra.study:spectra",
+    "train_connector": "llm_codes.lenses.connectors.study:train_connector",
+    "train_sae": "llm_codes.lenses.saes.study:train_sae",
+    "trajectories": "llm_codes.lenses.trajectories.study:trajectories",
+    "untrained_like": "llm_codes.models:untrained_like",
+}
+__all__ = [
+    "Corpus",
+    "HarvestOptions",
+    "Inputs",
+    "InputsOptions",
+    "Model",
+    "Site",
+    "Spectra",
+    "SpectraOptions",
+    "Trajectories",
+    "TrajectoriesOptions",
+    "UserError",
+    "WindowsOptions",
+    "__version__",
+    "compare",
+    "evaluate_dictionary",
+    "explain",
+    "load_corpus",
+    "load_dictionary",
+    "load_model",
+    "load_result",
+    "open_chain",
+    "open_inputs",
+    "polytopes",
+    "read_run",
+    "record",
+    "resolve_site",
+    "resolve_sites",
+    "spectra",
+    "train_connector",
+    "train_sae",
+    "trajectories",
+    "untrained_like",
+]
+__getattr__, __dir__ = lazy(__name__, _PLACES)

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from eval.errors import UserError, known_name
-from llm_codes.configs.inputs import SPLITS
+from eval.progress import say
+from llm_codes.configs.inputs import SPLITS, InputsOptions, WindowsOptions
 from llm_codes.documents import Document, Source, open_source
 from llm_codes.windows import MINIMUM_WINDOW, Batch, Corpus, pack, sample
 
-__all__ = ["MINIMUM_WINDOW", "SPLITS", "Batch", "Corpus", "Split", "TokenisedDocuments", "encode", "load_corpus"]
+__all__ = ["MINIMUM_WINDOW", "SPLITS", "Batch", "Corpus", "TokenisedDocuments", "encode", "load_corpus"]
 
-Split = Literal["train", "held-out", "all"]
 POOL_TOKENS = 4_000_000  # tokenised before sampling, where a corpus has so many
 CHUNK = 32  # documents tokenised at a time
 
@@ -40,19 +41,29 @@ class TokenisedDocuments:
         source: Any,
         tokenizer: Any,
         *,
-        split: Split = "all",
+        split: str = InputsOptions.split,
         seed: int = 0,
         document_separator: str | None = None,
         text_column: str = "text",
     ) -> None:
-        self.split: Split = known_name(split, SPLITS, "split")  # type: ignore[assignment]
+        self.split = known_name(split, SPLITS, "split")
         self.seed = seed
         self.tokenizer = tokenizer
         opened = open_source(source, document_separator=document_separator, text_column=text_column, seed=seed)
-        self.name = str(source)
+        self.name = str(source) if isinstance(source, (str, os.PathLike)) else opened.kind
         self.kind, self.streamed = opened.kind, opened.streamed
-        self._waiting = _in_split(opened, self.split, seed)
+        self.skipped: list[str] = []  # documents that are no text
+        self._waiting = _in_split(replace(opened, documents=self._readable(opened.documents)), self.split, seed)
         self._read: list[tuple[list[Document], list[np.ndarray]]] = []  # chunks of documents with their tokens
+
+    def _readable(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """The documents that are text; the others are named and counted."""
+        for document in documents:
+            if document.is_text:
+                yield document
+            else:
+                self.skipped.append(document.name)
+                say(f"{document.name} of {self.name} holds half a character and is skipped")
 
     @cached_property
     def _encoder(self) -> Any:
@@ -117,7 +128,7 @@ class TokenisedDocuments:
             "n_documents_read": len(documents),
             "n_tokens_read": int(sum(map(len, tokens))),
             "sha256": documents_sha256(documents),
-        }
+        } | ({"skipped": list(self.skipped)} if self.skipped else {})
 
     def describe(self) -> dict[str, Any]:
         """What the documents are, whatever a view takes of them: all of the split (of a stream: those read so far)."""
@@ -142,11 +153,11 @@ def documents_sha256(documents: Sequence[Document]) -> str:
 
 def load_corpus(
     source: Any,
-    tokenizer: Any,
+    model: Any,
     *,
-    context: int,
-    n_tokens: int | None = None,
-    split: Split = "train",
+    context: int | None = None,
+    n_tokens: int | None = WindowsOptions.tokens,
+    split: str = InputsOptions.split,
     seed: int = 0,
     prepend_bos: bool = True,
     document_separator: str | None = None,
@@ -154,17 +165,19 @@ def load_corpus(
 ) -> Corpus:
     """Read, split by document, tokenise and pack a corpus.
 
+        load_corpus(["a text", "another"], model)
+
     Args:
-        source: see `llm_codes.documents`.
-        tokenizer: a `transformers` tokenizer.
-        context: positions in a window, BOS included.
+        source: a name or path, a list of texts or rows, a DataFrame, a `datasets.Dataset` (see `llm_codes.documents`).
+        model: whose tokenizer reads it: a `Model`, or a `transformers` tokenizer.
+        context: positions in a window, BOS included; default 256, and at most the model's context.
         n_tokens: the fewest windows that hold this many tokens of text (see `TokenisedDocuments.windows`); `None` takes
-            every window. Local text is held in memory.
+            every window. The default is the command's. Local text is held in memory.
         split: `train`, `held-out` (every tenth document) or `all`.
         seed: the order of the windows, and so the choice of `n_tokens`; not the split.
         prepend_bos: start every window with the tokenizer's BOS (its EOS where it has no BOS).
         document_separator: a regular expression that splits a text file into documents.
-        text_column: the column of JSONL, Parquet and Hub rows.
+        text_column: the column of rows.
 
     Returns:
         A `Corpus`. It may hold fewer than `n_tokens` tokens where the source does: `n_tokens` says how many.
@@ -173,10 +186,13 @@ def load_corpus(
         UserError: unreadable source (see `open_source`), no document in the split, no window long enough, a streamed
             source without `n_tokens`, no BOS or EOS in the tokenizer.
     """
+    tokenizer = getattr(model, "tokenizer", model)
+    longest = int(getattr(model, "context", WindowsOptions.context))
     documents = TokenisedDocuments(
         source, tokenizer, split=split, seed=seed, document_separator=document_separator, text_column=text_column
     )
-    return documents.windows(context, n_tokens, prepend_bos=prepend_bos)
+    wanted = min(WindowsOptions.context, longest) if context is None else context
+    return documents.windows(wanted, n_tokens, prepend_bos=prepend_bos)
 
 
 def _bos(tokenizer: Any) -> int:
@@ -194,7 +210,7 @@ def _padding(tokenizer: Any) -> int:
     return next(int(token) for token in candidates if token is not None)
 
 
-def _in_split(opened: Source, split: Split, seed: int) -> Iterator[Document]:
+def _in_split(opened: Source, split: str, seed: int) -> Iterator[Document]:
     """The documents of the split that have text; local ones in an order shuffled by the seed, a lone one in `train`."""
     documents = opened.documents
     if not opened.streamed:

@@ -5,9 +5,11 @@ Sources, tried in this order:
 | source | documents |
 |---|---|
 | `sotu` | the embedded State of the Union speeches, by date; held out: every tenth, from the first |
-| a text file | its parts at `document_separator`, else at its headings (WikiText ` = Title = `, Markdown `# `) |
+| a text file | its parts at `document_separator`, else at its headings (WikiText ` = Title = `; in `.md` files `# `) |
 | a folder | one per text file (`.txt .text .md .markdown`, also in subfolders); a lone file is read as a file |
-| a `.jsonl` or `.parquet` file, or a folder of them | one per row of the column `text_column` |
+| a `.jsonl .ndjson .jsonl.gz .csv .tsv .parquet` file, a folder of them, a `.json` file | one per row |
+| a folder of `Dataset.save_to_disk` | one per row |
+| a list of texts or rows, a DataFrame, a `datasets.Dataset` | one per text or row |
 | a name in the folder `NEURAL_CODES_DATA` | the file or folder of that name, as above |
 | `owner/name` or `owner/name:config` | one per row of the data set's `train` split on the Hub, streamed |
 
@@ -18,22 +20,22 @@ and the split depends neither on the order of the files nor on the seed of the s
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from eval.errors import UserError, nearest
+from llm_codes.text_rows import LONE_SUFFIXES, ROW_SUFFIXES, column_text, object_rows, read_rows, row_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
-ROW_SUFFIXES = (".jsonl", ".parquet")
-HEADINGS = {
-    "WikiText headings": re.compile(r"^ ?= (?!=)[^\n]+?(?<!=) = ?$", re.MULTILINE),
-    "Markdown headings": re.compile(r"^# +\S[^\n]*$", re.MULTILINE),
-}
+MARKDOWN_SUFFIXES = (".md", ".markdown")
+WIKITEXT_HEADING = re.compile(r"^ ?= (?!=)[^\n]+?(?<!=) = ?$", re.MULTILINE)
+MARKDOWN_HEADING = re.compile(r"^# +\S[^\n]*$", re.MULTILINE)
+FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HUB_NAME = r"[\w.-]+/[\w.-]+(:[\w.-]+)?|[\w.-]+:[\w.-]+"
 HELD_OUT_EVERY = 10
 
@@ -49,6 +51,11 @@ class Document:
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it can be written as UTF-8: half of a surrogate pair (`\\ud83d` in JSON) cannot."""
+        return not any("\ud800" <= character <= "\udfff" for character in self.text)
 
     @property
     def held_out(self) -> bool:
@@ -67,12 +74,12 @@ class Source:
 
 
 def open_source(
-    source: str | os.PathLike[str], *, document_separator: str | None = None, text_column: str = "text", seed: int = 0
+    source: Any, *, document_separator: str | None = None, text_column: str = "text", seed: int = 0
 ) -> Source:
     """Find `source` (see the table above) and open it for reading.
 
     Args:
-        source: a name, path or Hub data set.
+        source: a name, path or Hub data set, or texts that a script holds.
         document_separator: a regular expression, `^` and `$` at line ends; splits text files in place of headings.
         text_column: the column of JSONL, Parquet and Hub rows that holds the text.
         seed: order in which a streamed data set is shuffled.
@@ -80,13 +87,16 @@ def open_source(
     Raises:
         UserError: unknown name, empty or binary file, folder without text, missing column, no access to the Hub.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        kind, streamed, rows = object_rows(source, text_column)
+        return Source(kind, (Document(f"#{number}", text) for number, text in rows), streamed)
     name = os.fspath(source)
     if name == "sotu":
         return Source("package sotu", sotu_documents())
     path = _local_path(name)
     if path is not None:
         return _open_path(path, _compiled(document_separator), text_column)
-    if re.fullmatch(HUB_NAME, name) and not name.startswith(".") and not name.endswith(TEXT_SUFFIXES + ROW_SUFFIXES):
+    if re.fullmatch(HUB_NAME, name) and not name.startswith(".") and not name.endswith(TEXT_SUFFIXES + LONE_SUFFIXES):
         return Source(f"Hub data set {name}", _hub_documents(name, text_column, seed), streamed=True)
     raise UserError(f"unknown corpus {name!r}: expected {_expected(name)}")
 
@@ -129,10 +139,15 @@ def _compiled(separator: str | None) -> re.Pattern[str] | None:
 
 
 def _open_path(path: Path, separator: re.Pattern[str] | None, text_column: str) -> Source:
+    if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
+        import datasets
+
+        rows = object_rows(datasets.load_from_disk(str(path)), text_column)[2]
+        return Source(f"saved data set {path.name}", (Document(f"{path.name}:{n}", text) for n, text in rows))
     if path.is_file():
         return Source(f"file {path.name}", _file_documents(path, separator, text_column, alone=True))
     files = sorted(found for found in path.rglob("*") if found.is_file() and not found.name.startswith("."))
-    readable = [found for found in files if found.suffix.lower() in TEXT_SUFFIXES + ROW_SUFFIXES]
+    readable = [found for found in files if found.name.lower().endswith(TEXT_SUFFIXES + ROW_SUFFIXES)]
     if not readable:
         held = f"it holds {files[0].name}" if files else "it is empty"
         endings = " ".join(TEXT_SUFFIXES + ROW_SUFFIXES)
@@ -156,11 +171,9 @@ def _file_documents(
 ) -> Iterator[Document]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; expected text")
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        yield from _parquet_documents(path, text_column)
-    elif suffix == ".jsonl":
-        yield from _jsonl_documents(path, text_column)
+    if row_suffix(path):
+        for number, text in read_rows(path, text_column):
+            yield Document(f"{path.name}:{number}", text)
     else:
         yield from _text_documents(path, _text(path), separator, headings=alone)
 
@@ -178,7 +191,7 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} is binary (a zero byte at {text.index(chr(0))}); expected text, JSONL or Parquet")
     if not text.strip():
         raise UserError(f"{path} holds only white space; expected text")
-    return text
+    return text.replace("\r\n", "\n")  # line ends of Windows are line ends
 
 
 def _text_documents(path: Path, text: str, separator: re.Pattern[str] | None, *, headings: bool) -> Iterator[Document]:
@@ -188,7 +201,7 @@ def _text_documents(path: Path, text: str, separator: re.Pattern[str] | None, *,
         if len(pieces) == 1 and headings:
             raise UserError(f"--document-separator {separator.pattern!r} is nowhere in {path}; leave it out or mend it")
     else:
-        pieces = _at_headings(text) if headings else [text]
+        pieces = _at_headings(text, path.suffix.lower() in MARKDOWN_SUFFIXES) if headings else [text]
     whole = len(pieces) == 1
     for number, piece in enumerate(piece for piece in pieces if piece.strip()):
         title = piece.strip().splitlines()[0].strip("=# ")[:60]
@@ -201,53 +214,17 @@ def _between(separator: re.Pattern[str], text: str) -> list[str]:
     return [text[a:b] for a, b in zip(starts, [*(start for start, _ in ends), len(text)], strict=True)]
 
 
-def _at_headings(text: str) -> list[str]:
-    for heading in HEADINGS.values():
-        starts = [match.start() for match in heading.finditer(text)]
+def _at_headings(text: str, markdown: bool) -> list[str]:
+    """Before each heading. A `#` starts a document in a Markdown file only, and not inside a fenced block there: in
+    code it is a comment."""
+    fences = [match.span() for match in FENCED.finditer(text)] if markdown else []
+    for heading in (WIKITEXT_HEADING, *([MARKDOWN_HEADING] if markdown else [])):
+        found = [match.start() for match in heading.finditer(text)]
+        starts = [start for start in found if not any(a <= start < b for a, b in fences)]
         if len(starts) > 1:
             cuts = sorted({0, *starts, len(text)})
             return [text[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
     return [text]
-
-
-def _column(row: Mapping[str, object], column: str, where: str) -> str:
-    if column not in row:
-        raise UserError(f"no column {column!r} in {where}: it has {', '.join(row)}; pass --text-column")
-    value = row[column]
-    if not isinstance(value, str | None):
-        raise UserError(f"column {column!r} of {where} holds {type(value).__name__}; expected text; pass --text-column")
-    return value or ""
-
-
-def _jsonl_documents(path: Path, column: str) -> Iterator[Document]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"line {number} of {path} is not JSON ({error}); expected one object a line") from error
-            if not isinstance(row, dict):
-                raise UserError(f"line {number} of {path} is {type(row).__name__}; expected a JSON object")
-            yield Document(f"{path.name}:{number}", _column(row, column, f"line {number} of {path}"))
-
-
-def _parquet_documents(path: Path, column: str) -> Iterator[Document]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]})") from error
-    if column not in table.schema_arrow.names:
-        _column(dict.fromkeys(table.schema_arrow.names), column, str(path))
-    row = 0
-    for batch in table.iter_batches(columns=[column]):
-        for value in batch.column(0).to_pylist():
-            row += 1
-            yield Document(f"{path.name}:{row}", _column({column: value}, column, str(path)))
 
 
 def _hub_documents(name: str, column: str, seed: int) -> Iterator[Document]:
@@ -259,7 +236,7 @@ def _hub_documents(name: str, column: str, seed: int) -> Iterator[Document]:
     try:
         rows = datasets.load_dataset(repository, configuration or None, split="train", streaming=True)
         for number, row in enumerate(rows.shuffle(seed=seed, buffer_size=1000)):  # pyright: ignore[reportCallIssue]
-            yield Document(f"{name}:{number}", _column(dict(row), column, f"data set {name}"))
+            yield Document(f"{name}:{number}", column_text(dict(row), column, f"data set {name}"))
     except UserError:
         raise
     except Exception as error:  # the Hub client raises its own, requests', httpx' and OS errors

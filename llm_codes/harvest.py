@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,15 +20,14 @@ from torch import Tensor
 
 from eval.errors import UserError
 from eval.files import is_readable, remove, sealed_path
+from eval.options import chosen
 from eval.processes import process_group, rank, world_size
 from eval.progress import progress_bar, say
 from eval.run_identity import code_of
+from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.models import Model
 from llm_codes.sites import Site
-
-if TYPE_CHECKING:
-    pass
 
 GIGABYTE = 2**30
 
@@ -99,36 +98,39 @@ def harvest(
     model: Model,
     corpus: Corpus,
     consumers: Sequence[Consumer],
+    options: HarvestOptions | None = None,
     *,
-    batch_size: int = 8,
-    exclude_positions: int = 1,
-    max_memory_gb: float | None = None,
     checkpoint: Checkpoint | None = None,
     label: str = "harvest",
+    **changes: Any,
 ) -> int:
     """Walk the corpus once and feed every consumer; returns the number of tokens this process read.
 
     The forward pass stops at the last layer any consumer needs. Position 0 is left out by default: pretrained models
     park an enormous activation there.
 
+    Args:
+        options: excluded positions, batch size, memory limit; changes: single ones by name.
+        checkpoint: where a killed pass continues. label: what the progress line says.
+
     Raises:
-        UserError: windows longer than the model's context, predicted memory above `max_memory_gb` (before anything
-            runs), non-finite activations (site and batch are named).
+        UserError: windows longer than the model's context, or without a position that counts; predicted memory above
+            `max_memory_gb` (before anything runs); non-finite activations (site and batch are named).
     """
+    options = chosen(HarvestOptions, options, changes)
     if corpus.context > model.context:
         raise UserError(f"windows of {corpus.context} tokens exceed the context of {model.name} ({model.context})")
-    needed = predicted_bytes(model, corpus, consumers, batch_size)
-    if max_memory_gb is not None:
-        say(f"{label}: predicted peak memory beyond the model {needed / GIGABYTE:.2f} GB (limit {max_memory_gb:g} GB)")
-        if needed > max_memory_gb * GIGABYTE:
-            raise UserError(
-                f"expected at most {max_memory_gb:g} GB beyond the model, {needed / GIGABYTE:.2f} GB would be needed; "
-                "lower --batch-size, take fewer --sites or --layers, or raise --max-memory-gb"
-            )
+    if options.exclude_positions >= corpus.context:
+        raise UserError(
+            f"expected fewer left-out positions than a window has, {corpus.context}; got {options.exclude_positions}; "
+            "lower --exclude-positions"
+        )
+    batch_size = options.batch_size
+    check_memory(predicted_bytes(model, corpus, consumers, batch_size), options.max_memory_gb, label)
     with process_group(model.device):
         mine = corpus.shard(rank(), world_size()) if world_size() > 1 else corpus
         done = _restore(checkpoint, consumers, corpus, batch_size)
-        tokens = _walk(model, mine, consumers, batch_size, exclude_positions, checkpoint, done, label)
+        tokens = _walk(model, mine, consumers, batch_size, options.exclude_positions, checkpoint, done, label)
         if world_size() > 1:
             for consumer in consumers:
                 if not hasattr(consumer, "reduce"):
@@ -137,6 +139,18 @@ def harvest(
     if checkpoint is not None:
         remove(checkpoint.file)
     return tokens
+
+
+def check_memory(needed: int, limit_gb: float | None, label: str) -> None:
+    """Say what a pass will need, and refuse it before it starts where that is more than the limit."""
+    if limit_gb is None:
+        return
+    say(f"{label}: predicted peak memory beyond the model {needed / GIGABYTE:.2f} GB (limit {limit_gb:g} GB)")
+    if needed > limit_gb * GIGABYTE:
+        raise UserError(
+            f"expected at most {limit_gb:g} GB beyond the model, {needed / GIGABYTE:.2f} GB would be needed; "
+            "lower --batch-size, take fewer --sites or --layers, or raise --max-memory-gb"
+        )
 
 
 def _walk(

@@ -10,10 +10,13 @@ stated beside the inputs in every results file.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
+from eval.errors import UserError
+from eval.options import chosen
+from eval.runs import Run
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
-from llm_codes.corpus import Corpus, Split, TokenisedDocuments
+from llm_codes.corpus import Corpus, TokenisedDocuments
 from llm_codes.models import Model, load_model
 
 
@@ -36,14 +39,23 @@ class Inputs:
         return self.model.bos_token_id is not None
 
     def windows(self, length: int | None = None, *, n_tokens: int | None = None) -> Corpus:
-        """A lens's view of the documents: windows of `length` positions (default 256, and at most the model's context),
-        all of them or the fewest that hold `n_tokens` tokens."""
-        wanted = WindowsOptions().context if length is None else length
-        return self.documents.windows(min(wanted, self.model.context), n_tokens, prepend_bos=self.prepends_bos)
+        """A lens's view of the documents: windows of `length` positions (default 256, or the model's context if that is
+        shorter), all of them or the fewest that hold `n_tokens` tokens.
+
+        Raises `UserError` for windows longer than the model's context.
+        """
+        fits = min(WindowsOptions.context, self.model.context)
+        wanted = fits if length is None else length
+        if wanted > self.model.context:
+            raise UserError(
+                f"expected windows of at most {self.model.context} tokens, the context of {self.model.name}; got "
+                f"{wanted}; shorten them"
+            )
+        return self.documents.windows(wanted, n_tokens, prepend_bos=self.prepends_bos)
 
     def view(self, windows: WindowsOptions) -> Corpus:
-        """The windows that a verb's options ask for."""
-        return self.windows(windows.context, n_tokens=windows.tokens)
+        """The windows that a verb's options ask for, cut to the model's context."""
+        return self.windows(min(windows.context, self.model.context), n_tokens=windows.tokens)
 
     def of_split(self, split: str) -> Inputs:
         """The same inputs on the documents of another split."""
@@ -64,6 +76,11 @@ class Inputs:
             f"weights as published. Text: {documents} of {read['source']} (split: {read['split']}), "
             f"sha256 {read['sha256'][:12]}. {self.positions()}"
         )
+
+    def hashes(self) -> dict[str, str]:
+        """Content by name: what a run folder's items are made from."""
+        model = {"model": self.model.weights_sha256, "tokenizer": self.model.tokenizer_sha256 or ""}
+        return model | {"documents": str(self.documents.describe()["sha256"])}
 
     def provenance(self) -> dict[str, Any]:
         """Content of the inputs: model and documents with their hashes, and how they are read."""
@@ -88,46 +105,38 @@ def excluded_in_words(exclude_positions: int, *, bos: bool) -> str:
     return f"Positions 0 to {exclude_positions - 1} of each window are left out of every statistic."
 
 
-def open_inputs(options: InputsOptions | None = None, *, seed: int = 0, device: str = "cpu", **changes: Any) -> Inputs:
+def open_inputs(
+    options: InputsOptions | None = None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    run: Run | None = None,
+    **changes: Any,
+) -> Inputs:
     """Open the model and the documents that the options name: the one place where a verb does.
 
     Args:
         options: default `InputsOptions()`; changes: single options by name, e.g. `corpus="speeches.jsonl"`.
         seed: the order of documents and windows. device: where the model runs.
+        run: the run folder whose items are made from these inputs: other weights or documents, and they are made again.
 
     Raises:
         UserError: see `load_model` and `llm_codes.documents.open_source`.
     """
-    options = replace(options or InputsOptions(), **changes)
+    options = chosen(InputsOptions, options, changes)
     model = load_model(options.model, device=device, dtype=options.dtype)
-    return Inputs(options, model, _documents(options, model, seed), seed)
+    inputs = Inputs(options, model, _documents(options, model, seed), seed)
+    if run is not None:
+        run.inputs(**inputs.hashes())
+    return inputs
 
 
 def _documents(options: InputsOptions, model: Model, seed: int) -> TokenisedDocuments:
     return TokenisedDocuments(
         options.corpus,
         model.tokenizer,
-        split=cast(Split, options.split),
+        split=options.split,
         seed=seed,
         document_separator=options.document_separator,
         text_column=options.text_column,
     )
-
-
-def _flat_options(config: Any) -> InputsOptions:
-    """The inputs of a configuration that still lists them among its own fields."""
-    names = InputsOptions.__dataclass_fields__
-    return InputsOptions(**{name: getattr(config, name) for name in names if hasattr(config, name)})
-
-
-def open_model_and_corpus(config: Any) -> tuple[Model, Corpus]:
-    """Model and windows of a configuration that is not nested yet."""
-    inputs = open_inputs(_flat_options(config), seed=config.seed, device=config.device)
-    return inputs.model, inputs.windows(config.context, n_tokens=config.tokens)
-
-
-def open_corpus(config: Any, model: Model) -> Corpus:
-    """Windows of such a configuration for a model that is open already."""
-    options = _flat_options(config)
-    inputs = Inputs(options, model, _documents(options, model, config.seed), config.seed)
-    return inputs.windows(config.context, n_tokens=config.tokens)

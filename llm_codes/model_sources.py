@@ -15,7 +15,6 @@ import torch
 
 from eval.errors import UserError, nearest
 from eval.progress import quiet_loggers
-from eval.torchvision_operators import declare_missing_operators
 
 EMBEDDED = {"embedded": "gpt2-sotu", "gpt2-sotu": "gpt2-sotu"}
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -68,7 +67,6 @@ def load_named(
 
     untrained: only the configuration is read; the weights are drawn under `seed`.
     """
-    declare_missing_operators()
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     source, gguf = resolve(name)

@@ -142,10 +142,16 @@ def _site_of_hook(model: Model, hook: str) -> Site:
     return Site(hook, hook, layer, shape[-1], "hook named by the user")
 
 
-def resolve_sites(model: Model, names: Sequence[str], layers: str | Sequence[int] | None = None) -> list[Site]:
-    """Every named kind at every layer (`layers=None`: all); `kind@layer` and hook names stand for themselves."""
-    wanted = range(model.n_layers) if layers is None else layers
-    numbers = parse_layers(wanted, model.n_layers) if isinstance(wanted, str) else list(wanted)
+def resolve_sites(
+    model: Model, names: str | Sequence[str], layers: str | int | Sequence[int] | None = None
+) -> list[Site]:
+    """Every named kind at every layer (`layers=None`: all); `kind@layer` and hook names stand for themselves.
+
+    One name and one layer may be given by themselves: `resolve_sites(model, "resid_post", 2)`.
+    """
+    names = [names] if isinstance(names, str) else names
+    wanted = ":" if layers is None else layers if isinstance(layers, str) else _words(layers)
+    numbers = parse_layers(wanted, model.n_layers)
     out: list[Site] = []
     for name in names:
         if "@" in name or (name in model.hook_names and name not in kinds(model)):
@@ -153,6 +159,10 @@ def resolve_sites(model: Model, names: Sequence[str], layers: str | Sequence[int
         else:
             out.extend(resolve_site(model, name, layer) for layer in numbers)
     return list(dict.fromkeys(out))
+
+
+def _words(layers: int | Sequence[int]) -> str:
+    return ",".join(map(str, [layers] if isinstance(layers, int) else layers))
 
 
 def list_sites(model: Model) -> list[dict[str, Any]]:

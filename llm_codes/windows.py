@@ -82,10 +82,21 @@ class Corpus:
             f"of {self.context}, BOS {'prepended' if self.prepend_bos else 'not prepended'}"
         )
 
+    def describe_in_words(self) -> str:
+        """The view, for the head of a page."""
+        read, documents = self.provenance, "1 document" if self.n_documents == 1 else f"{self.n_documents} documents"
+        return (
+            f"{self.n_tokens:,} tokens of {documents} of {read.get('source', 'a text')} (split: "
+            f"{read.get('split', 'all')}), in windows of {self.context}"
+        )
+
     def describe(self) -> dict[str, Any]:
         """Everything that decides which tokens a model reads, for the provenance of a result."""
+        return {**self.provenance, **self.view()}
+
+    def view(self) -> dict[str, Any]:
+        """What these windows take of their documents."""
         return {
-            **self.provenance,
             "n_windows": len(self),
             "n_documents": self.n_documents,
             "n_tokens": self.n_tokens,

@@ -67,7 +67,7 @@ class Store(Nothing):
 def gpt2_small(n_layers: int) -> Model:
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-    from llm_codes.models import PRETRAINED
+    from llm_codes.model_sources import PRETRAINED
 
     config = GPT2Config(n_layer=n_layers, vocab_size=4096, n_positions=CONTEXT)
     return load_model(

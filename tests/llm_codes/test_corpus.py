@@ -57,7 +57,7 @@ def test_sotu_holds_out_every_tenth_speech_by_date() -> None:
 
 
 def test_sotu_held_out_windows_cover_the_held_out_speeches() -> None:
-    held_out = load_corpus("sotu", TOKENIZER, context=256, split="held-out", seed=5)
+    held_out = load_corpus("sotu", TOKENIZER, context=256, n_tokens=None, split="held-out", seed=5)
     speeches = {document.name: document for document in sotu_documents()}
     assert held_out.n_documents == 25
     assert all(speeches[name].held_out for name in held_out.documents)
@@ -339,7 +339,7 @@ def test_hub_rows_are_streamed_until_there_are_enough(monkeypatch: pytest.Monkey
     assert asked == [(("owner/name", "config"), {"split": "train", "streaming": True})]
     assert packed.n_tokens >= 2000
     assert packed.describe()["n_documents_read"] < 500
-    fails("owner/name", "owner/name is streamed and may not end; say how many tokens to read with --tokens")
+    fails("owner/name", "owner/name is streamed and may not end; say how many tokens to read", n_tokens=None)
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,3 +350,97 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     fails("owner/name", "cannot read 'owner/name': .*Couldn't reach .*check the name and the network", n_tokens=10)
+
+
+# --- what a script holds, and what files of rows are ------------------------------------------------------------------
+
+WORDS = "we the people of the united states in order to form a more perfect union"
+
+
+def test_texts_a_script_holds() -> None:
+    import datasets
+    import pandas
+
+    texts = [f"{number} {WORDS}" for number in range(20)]
+    rows = [{"body": text, "text": "wrong"} for text in texts]
+    expected = load_corpus(texts, TOKENIZER, context=32)
+    assert expected.n_documents == 20 and expected.describe()["source"] == "a list of 20 texts"
+    for source in (rows, pandas.DataFrame(rows), datasets.Dataset.from_list(rows)):
+        found = load_corpus(source, TOKENIZER, context=32, text_column="body")
+        assert found.describe()["sha256"] == expected.describe()["sha256"]
+        assert np.array_equal(found.tokens, expected.tokens)
+    with pytest.raises(
+        UserError, match="a list of texts, a DataFrame or a datasets.Dataset; got int; pass one of them"
+    ):
+        load_corpus(3, TOKENIZER)
+    with pytest.raises(UserError, match="no column 'txet' in the frame: it has body, text; pass --text-column"):
+        load_corpus(pandas.DataFrame(rows), TOKENIZER, text_column="txet")
+    with pytest.raises(UserError, match="expected a text or a row in item 0; got int"):
+        load_corpus([1, 2], TOKENIZER)
+
+
+def test_files_of_rows(tmp_path: Path) -> None:
+    import csv
+    import gzip
+
+    import datasets
+
+    rows = [{"meta": {"text": f"{number} {WORDS}, and\nmore"}, "text": f"{number} {WORDS}"} for number in range(4)]
+    lines = "\n".join(map(json.dumps, rows))
+    (tmp_path / "a.ndjson").write_text(lines)
+    with gzip.open(tmp_path / "b.jsonl.gz", "wt") as packed:
+        packed.write(lines)
+    (tmp_path / "c.json").write_text(json.dumps(rows))
+    for name, delimiter in (("d.csv", ","), ("e.tsv", "\t")):
+        with (tmp_path / name).open("w", newline="") as table:
+            writer = csv.writer(table, delimiter=delimiter)
+            writer.writerows([["year", "text"], *([str(n), row["text"]] for n, row in enumerate(rows))])
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
+    for name in ("a.ndjson", "b.jsonl.gz", "c.json", "d.csv", "e.tsv", "saved"):
+        assert texts_of(tmp_path / name) == [row["text"] for row in rows], name
+    for name in ("a.ndjson", "b.jsonl.gz", "c.json", "saved"):
+        assert texts_of(tmp_path / name, text_column="meta.text") == [row["meta"]["text"] for row in rows], name
+    fails(tmp_path / "d.csv", "no column 'meta.text' in .*d.csv: it has year, text", text_column="meta.text")
+
+
+def test_windows_line_ends_are_line_ends(tmp_path: Path) -> None:
+    text = " = One = \n text\n = Two = \n text\n"
+    for name, content in (("lf.txt", text), ("crlf.txt", text.replace("\n", "\r\n"))):
+        (tmp_path / name).write_bytes(content.encode())
+    assert texts_of(tmp_path / "crlf.txt") == texts_of(tmp_path / "lf.txt")
+    assert len(texts_of(tmp_path / "crlf.txt")) == 2
+
+
+def test_comments_of_code_start_no_documents(tmp_path: Path) -> None:
+    code = "".join(f"# step {number}\nx = {number}\n" for number in range(200))
+    assert len(texts_of(write(tmp_path / "code.txt", code.encode()))) == 1
+    fenced = f"# One\n```python\n{code}```\n# Two\nend\n"
+    assert len(texts_of(write(tmp_path / "notes.md", fenced.encode()))) == 2
+
+
+def test_half_a_character_is_skipped_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([json.dumps({"text": WORDS}), '{"text": "\\ud83d"}', json.dumps({"text": WORDS + "!"})]))
+    packed = load_corpus(str(path), TOKENIZER, context=32)
+    assert packed.describe()["skipped"] == ["rows.jsonl:2"] and packed.n_documents == 2
+
+
+def test_a_tokenizer_that_was_told_to_cut_or_pad_cuts_and_pads_nothing(tiny_model_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    texts = [f"{number} {WORDS} " * 40 for number in range(4)]
+    plain = AutoTokenizer.from_pretrained(tiny_model_folder)
+    lengths = [len(ids) for ids in plain(texts, add_special_tokens=False, verbose=False)["input_ids"]]
+    for told in ({"truncation": True, "max_length": 32}, {"padding": "max_length", "max_length": 2000}):
+        tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer(["x"], **told)
+        before = tokenizer.backend_tokenizer.to_str()
+        assert [len(ids) for ids in corpus_module.encode(texts, tokenizer)] == lengths
+        assert tokenizer.backend_tokenizer.to_str() == before
+
+
+def test_budgets_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="expected at least 1 token to read; got -5; mend --tokens"):
+        load_corpus([WORDS], TOKENIZER, n_tokens=-5)
+    assert len(repr(load_corpus([WORDS], TOKENIZER)).splitlines()) == 1

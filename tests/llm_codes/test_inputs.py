@@ -31,7 +31,9 @@ def test_documents_are_tokenised_once(inputs, monkeypatch):
 
 
 def test_windows_fit_the_model(inputs):
-    assert inputs.windows(1000).context == inputs.model.context == 64
+    assert inputs.view(WindowsOptions(context=1000)).context == inputs.windows().context == inputs.model.context == 64
+    with pytest.raises(UserError, match="expected windows of at most 64 tokens, the context of .*; got 65; shorten"):
+        inputs.windows(65)
 
 
 def test_another_split_keeps_the_model(inputs):

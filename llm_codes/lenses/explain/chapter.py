@@ -39,6 +39,7 @@ def chapter(inputs: Inputs, options: ExplainOptions, run: Run, page: Page) -> Ex
     run: the report's; the items, files and page of the explanations lie in its folder `explain`.
     """
     own = Run(run.path("explain"), run.config, run.command, run.modules)
+    own.inputs(**inputs.hashes())
     with open_parts(options, inputs.model, own) as parts:
         done = study(inputs, options, own, parts)
     write_outputs(own, done, records=False, provenance=inputs.provenance())

@@ -21,7 +21,7 @@ def command(config: ExplainConfig, run: Run) -> str:
 
     Raises `IncompleteError` (exit status 4) where predictions are missing for want of a reply that could be read.
     """
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     options = config.explain
     with open_parts(options, inputs.model, run, dry_run=config.dry_run) as parts:
         if config.dry_run:

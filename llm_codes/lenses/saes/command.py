@@ -22,7 +22,7 @@ from llm_codes.lenses.saes.training.places import specifications
 
 def train_command(config: SAETrainConfig, run: Run) -> str:
     """`python -m llm_codes sae train`."""
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     specs = specifications(config.dictionary, inputs.model, config.seed)
     corpus = inputs.view(config.training)
     folders = train_saes(
@@ -48,7 +48,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     """`python -m llm_codes sae eval`; a rerun reads finished measurements back."""
     sae = load_sae(config.sae, config.sae_id, config.device, hook=config.hook)
     check_features(sae, config.shown.features)
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     sae = check_fits(sae, inputs.model)
     corpus = inputs.view(config.windows)
     text = str(corpus.describe()["sha256_of_tokens"])

@@ -1,4 +1,4 @@
-"""Figures, claims and chapter of the eigenspectra."""
+"""The chapter on eigenspectra, in the words of the options it was measured under."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from eval.claims import claims_rows
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
 from llm_codes.lenses.spectra.claims import claims, warnings
-from llm_codes.lenses.spectra.study import COLUMNS, Spectra
+from llm_codes.lenses.spectra.rows import COLUMNS, Spectra
 
 
-def add_chapter(page: Page, trained: Spectra, control: Spectra | None, figures: Mapping[str, SavedFigure]) -> None:
-    """The chapter of the report."""
+def add_chapter(
+    page: Page, trained: Spectra, control: Spectra | None, figures: Mapping[str, SavedFigure], *, positions: str
+) -> None:
+    """The chapter of the report. positions: which positions of a window count, in words (`Inputs.positions`)."""
+    first, last = trained.index_range
     section = page.section("Eigenspectra", "spectra")
     section.text(
         "The eigenvalues of the activation covariance fall roughly as a power law, index to the alpha. alpha = -1 "
-        "marks finite variance in the limit of many dimensions. The fit is a Huber regression over indices 10 to 50; "
-        "few tokens push it up, clustered tokens push it down, so the corrected value and its interval are built by "
-        "simulating documents like these (parametric indirect inference) and checked on both kinds of data."
+        f"marks finite variance in the limit of many dimensions. The fit is a Huber regression over indices {first} to "
+        f"{last}; few tokens push it up, clustered tokens push it down, so the corrected value and its interval are "
+        "built by simulating documents like these (parametric indirect inference) and checked on both kinds of data. "
+        f"{positions}"
     )
     section.figure(figures["alpha"])
-    for line in warnings(trained.rows):
+    for line in warnings(trained.sites):
         section.warning(line)
     section.table(claims_rows(claims(trained)), caption="The source's statement, on this model.")
     section.figure(figures["spectra"]).figure(figures["dimension"])
-    section.table(trained.rows, COLUMNS, "The trained model.")
-    if any("with_position_0" in row for row in trained.rows):
-        rows = [{"site": row["site"], **row["with_position_0"]} for row in trained.rows]
+    section.table(trained.rows(), COLUMNS, "The trained model.")
+    again = [(row.site, row.with_position_0) for row in trained.sites if row.with_position_0 is not None]
+    if again:
+        rows = [{"site": site, **row.to_json()} for site, row in again]
         section.table(rows, caption="The same with the left-out positions put back.")
     if control is not None:
-        section.table(control.rows, COLUMNS, "Control: the same architecture, untrained.")
+        section.table(control.rows(), COLUMNS, "Control: the same architecture, untrained.")

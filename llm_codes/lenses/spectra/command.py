@@ -2,76 +2,70 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eval.report.page import Page
-from eval.report.tables import csv_text, text_table
+from eval.report.tables import csv_text
 from eval.runs import Run
+from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint
-from llm_codes.inputs import open_model_and_corpus
+from llm_codes.inputs import Inputs, open_inputs
 from llm_codes.lenses.spectra.chapter import add_chapter
 from llm_codes.lenses.spectra.claims import claims
 from llm_codes.lenses.spectra.figures import draw
-from llm_codes.lenses.spectra.study import COLUMNS, Spectra, spectra
+from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra, SpectraResults
+from llm_codes.lenses.spectra.study import spectra
 from llm_codes.models import Model, untrained_like
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SpectraConfig
 
 
-def measure(config: SpectraConfig, run: Run, model: Model, corpus: Corpus, *, name: str) -> Spectra:
+def measure(options: SpectraOptions, inputs: Inputs, run: Run, model: Model, corpus: Corpus, *, name: str) -> Spectra:
     """Spectra of one model, kept in the run folder: a rerun reads them back."""
     stored, code = run.read_arrays(f"eigenvalues-{name}"), (spectra.__module__,)
     if stored is not None and run.has_item(f"spectra-{name}", of=code):
-        rows = run.item(f"spectra-{name}", lambda: [], of=code)
-        halves = run.read_arrays(f"split-half-{name}") or {}
-        return Spectra(rows, stored, halves)
-    found = spectra(
-        model,
-        corpus,
-        config.sites,
-        layers=config.layers,
-        index_range=(config.fit_first, config.fit_last),
-        with_position_0=config.with_position_0,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        exclude_positions=config.exclude_positions,
-        max_memory_gb=config.max_memory_gb,
-        checkpoint=Checkpoint(run.path(f"arrays/spectra-pass-{name}")),
-    )
+        rows = tuple(map(SiteSpectrum.from_json, run.item(f"spectra-{name}", list, of=code)))
+        return Spectra(rows, stored, run.read_arrays(f"split-half-{name}") or {}, options.index_range)
+    checkpoint = Checkpoint(run.path(f"arrays/spectra-pass-{name}"))
+    found = spectra(model, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint)
     run.write_arrays(f"eigenvalues-{name}", **found.eigenvalues)
     run.write_arrays(f"split-half-{name}", **found.split_half)
-    run.item(f"spectra-{name}", lambda: found.rows, of=code)
+    run.item(f"spectra-{name}", found.rows, of=code)
     return found
 
 
-def chapter(config: SpectraConfig, run: Run, model: Model, corpus: Corpus) -> tuple[Spectra, Spectra | None]:
+def chapter(
+    options: SpectraOptions, inputs: Inputs, corpus: Corpus, run: Run, *, control: bool
+) -> tuple[Spectra, Spectra | None]:
     """The trained model's spectra, and the untrained control's; shared by the command and by `report`."""
-    trained = measure(config, run, model, corpus, name="model")
-    control = None
-    if config.control and not model.untrained and hasattr(model.bridge, "original_model"):
-        control = measure(config, run, untrained_like(model, config.seed), corpus, name="untrained")
-    rows = [{"model": "trained", **row} for row in trained.rows]
-    rows += [{"model": "untrained", **row} for row in (control.rows if control else [])]
+    trained = measure(options, inputs, run, inputs.model, corpus, name="model")
+    untrained = None
+    if control and not inputs.model.untrained:
+        fresh = untrained_like(inputs.model, inputs.seed)
+        untrained = measure(options, inputs, run, fresh, corpus, name="untrained")
+    rows = [{"model": "trained", **row} for row in trained.rows()]
+    rows += [{"model": "untrained", **row} for row in (untrained.rows() if untrained else [])]
     run.write_text("tables/spectra.csv", csv_text(rows))
-    return trained, control
+    return trained, untrained
 
 
-def results_of(trained: Spectra, control: Spectra | None) -> dict[str, Any]:
+def results_of(trained: Spectra, control: Spectra | None) -> SpectraResults:
     """The documented keys of `results.json`."""
-    return {"sites": trained.rows, "control_sites": control.rows if control else None}
+    return SpectraResults(trained.sites, control.sites if control else None, tuple(claims(trained)))
 
 
 def command(config: SpectraConfig, run: Run) -> str:
     """`python -m llm_codes spectra`."""
-
-    model, corpus = open_model_and_corpus(config)
-    trained, control = chapter(config, run, model, corpus)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    corpus = inputs.view(config.windows)
+    trained, control = chapter(config.spectra, inputs, corpus, run, control=config.control)
     if run.writes:
-        page = Page(f"Eigenspectra of {model.name}", f"{corpus.n_tokens:,} tokens of {config.corpus}")
-        add_chapter(page, trained, control, draw(run, trained, control, (config.fit_first, config.fit_last)))
+        page = Page(f"Eigenspectra of {inputs.model.name}", corpus.describe_in_words())
+        page.section("What was read", "inputs").text(inputs.describe())
+        add_chapter(page, trained, control, draw(run, trained, control), positions=inputs.positions())
         page.write(run)
-    results = results_of(trained, control) | {"claims": [claim.as_json() for claim in claims(trained)]}
-    run.finish(results, model=model.provenance(), corpus=corpus.describe())
-    return text_table(trained.rows, COLUMNS)
+    results = results_of(trained, control)
+    run.finish(results.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
+    return results.text()

@@ -9,98 +9,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from eval.measures.spectra.alpha_interval import corrected_exponent
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.spectrum import Spectrum
 from eval.progress import progress
+from eval.scores import Score
+from llm_codes.configs.inputs import HarvestOptions, lens_options
+from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import Corpus
-from llm_codes.harvest import harvest
+from llm_codes.harvest import Checkpoint, harvest
 from llm_codes.lenses.spectra.moments import SiteMomentsConsumer
+from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra, WithPositionZero
 from llm_codes.models import load_model
 from llm_codes.sites import Site, resolve_sites
-
-COLUMNS = ["site", "n_tokens", "n_documents", "alpha", "alpha_corrected", "alpha_ci", "r2", "participation_ratio"]
-COLUMNS += ["top_direction_share"]
-FIRST = (10, 50)
-
-
-@dataclass(frozen=True)
-class Spectra:
-    """Rows of `results.json` (one per site), and the eigenvalues by site name (split-half beside them)."""
-
-    rows: list[dict[str, Any]]
-    eigenvalues: dict[str, np.ndarray] = field(default_factory=dict)
-    split_half: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def spectra(
     model: Any,
     corpus: Corpus,
-    sites: Sequence[str] = ("resid_post", "mlp_post"),
+    options: SpectraOptions | None = None,
     *,
-    layers: str | Sequence[int] | None = None,
-    index_range: tuple[int, int] = FIRST,
-    with_position_0: bool = False,
+    harvest_options: HarvestOptions | None = None,
     seed: int = 0,
-    **harvest_options: Any,
+    checkpoint: Checkpoint | None = None,
+    **changes: Any,
 ) -> Spectra:
     """Eigenspectra of the activation covariance at every site, from one pass over the corpus.
 
+        spectra(model, corpus, sites="resid_post", layers="2:4")
+
     Args:
-        model: a `Model`, a name, or an existing bridge or HookedTransformer.
-        sites, layers: which; see `resolve_sites`.
-        index_range: eigenvalue indices of the power-law fit, 1-based, inclusive.
-        with_position_0: also report every number with the left-out positions put back.
-        harvest_options: `batch_size`, `exclude_positions`, `max_memory_gb`, `checkpoint`.
+        model: a `Model`, a name, or an existing bridge or HookedTransformer. corpus: windows of `load_corpus`.
+        options, harvest_options: which sites and which fit; how the text is walked. Defaults: those of the command.
+        changes: single options by name, of either (`fit_first=5`, `batch_size=4`, `exclude_positions=0`).
+        seed: of the correction's simulations. checkpoint: where a killed pass continues.
 
     Returns:
-        `Spectra`: rows hold `alpha` (as measured), `alpha_corrected` with `alpha_ci` (95%, over documents), or null
-        and the reason.
+        `Spectra`: rows hold `alpha` (as measured) and `alpha_corrected` (a `Score`: 95%, over documents; undefined
+        with its reason).
+
+    Raises:
+        UserError: an unknown option or site, with the nearest; see `harvest`.
     """
+    asked, walk = lens_options(SpectraOptions, options, harvest_options, changes)
     model = load_model(model)
-    places = resolve_sites(model, sites, layers)
-    consumer = SiteMomentsConsumer(places, left_out=with_position_0)
-    harvest(model, corpus, [consumer], label="spectra", **harvest_options)
-    return describe(places, consumer, index_range, seed)
+    places = resolve_sites(model, asked.sites, asked.layers)
+    consumer = SiteMomentsConsumer(places, left_out=asked.with_position_0)
+    harvest(model, corpus, [consumer], walk, label="spectra", checkpoint=checkpoint)
+    return describe(places, consumer, asked.index_range, seed)
 
 
 def describe(places: Sequence[Site], consumer: SiteMomentsConsumer, index_range: tuple[int, int], seed: int) -> Spectra:
     """Rows and eigenvalues from finished moments."""
-    found = Spectra([])
+    rows, eigenvalues, split_half = [], {}, {}
     for place in progress(places, label="fits", unit="site"):
         moments = consumer.moments[place.hook]
         spectrum = Spectrum.of(moments)
         row = describe_site(place, moments, spectrum, index_range, seed)
         if consumer.left_out:
             whole = moments.copy().merge(consumer.left_out[place.hook])
-            row["with_position_0"] = _short(Spectrum.of(whole, split_half=False), index_range)
-        found.rows.append(row)
-        found.eigenvalues[place.name] = spectrum.eigenvalues
+            row = replace(row, with_position_0=_short(Spectrum.of(whole, split_half=False), index_range))
+        rows.append(row)
+        eigenvalues[place.name] = spectrum.eigenvalues
         if spectrum.split_half is not None:
-            found.split_half[place.name] = spectrum.split_half
-    return found
+            split_half[place.name] = spectrum.split_half
+    return Spectra(tuple(rows), eigenvalues, split_half, index_range)
 
 
 def describe_site(
     place: Site, moments: Moments, spectrum: Spectrum, index_range: tuple[int, int], seed: int
-) -> dict[str, Any]:
+) -> SiteSpectrum:
     """One row: where, how much data, alpha as measured and corrected, and everything beside it."""
-    row: dict[str, Any] = {"site": place.name, "hook": place.hook, "kind": place.kind, "layer": place.layer}
-    row |= spectrum.report(index_range) | {"n_documents": moments.n_documents}
-    if row.get("alpha") is None:
-        reason = row.get("alpha_reason", "the exponent is undefined")
-        return row | {"alpha_corrected": None, "alpha_ci": None, "alpha_corrected_reason": reason}
+    where: dict[str, Any] = {"site": place.name, "hook": place.hook, "kind": place.kind, "layer": place.layer}
+    fields: dict[str, Any] = where | spectrum.report(index_range) | {"n_documents": moments.n_documents}
+    if fields["alpha"] is None:
+        return SiteSpectrum(**fields, alpha_corrected=Score.undefined(fields["alpha_reason"], moments.n_documents))
     corrected = corrected_exponent(moments, index_range, seed=seed)
-    fields = corrected.score.fields("alpha_corrected")
-    row |= {"alpha_corrected": corrected.score.value, "alpha_ci": corrected.score.interval}
-    if "alpha_corrected_reason" in fields:
-        row["alpha_corrected_reason"] = fields["alpha_corrected_reason"]
-    return row | {"correction": finite_only(corrected.diagnostics)}
+    return SiteSpectrum(**fields, alpha_corrected=corrected.score, correction=finite_only(corrected.diagnostics))
 
 
 def finite_only(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +98,7 @@ def finite_only(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _short(spectrum: Spectrum, index_range: tuple[int, int]) -> dict[str, Any]:
+def _short(spectrum: Spectrum, index_range: tuple[int, int]) -> WithPositionZero:
     report = spectrum.report(index_range)
-    return {key: report[key] for key in ("n_tokens", "alpha", "r2", "participation_ratio", "top_direction_share")}
+    names = ("n_tokens", "alpha", "r2", "participation_ratio", "top_direction_share")
+    return WithPositionZero(**{name: report[name] for name in names})

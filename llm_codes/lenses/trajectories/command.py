@@ -9,19 +9,19 @@ import numpy as np
 from eval.errors import UserError
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
-from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint
-from llm_codes.inputs import open_model_and_corpus
+from llm_codes.inputs import Inputs, open_inputs
 from llm_codes.lenses.trajectories.chapter import add_chapter
 from llm_codes.lenses.trajectories.figures import draw_depth, draw_paths
-from llm_codes.lenses.trajectories.study import COLUMNS, Trajectories, trajectories
+from llm_codes.lenses.trajectories.rows import Trajectories, TrajectoriesResults
+from llm_codes.lenses.trajectories.study import trajectories
 from llm_codes.models import Model
 from llm_codes.sites import resolve_sites
 
 if TYPE_CHECKING:
-    from llm_codes.configs.trajectories import TrajectoriesConfig
+    from llm_codes.configs.trajectories import DrawnOptions, TrajectoriesConfig, TrajectoriesOptions
 
 
 def drawn_window(model: Model, corpus: Corpus, text: str, n_tokens: int) -> list[int]:
@@ -39,36 +39,31 @@ def drawn_window(model: Model, corpus: Corpus, text: str, n_tokens: int) -> list
 
 
 def chapter(
-    config: TrajectoriesConfig, run: Run, model: Model, corpus: Corpus
+    options: TrajectoriesOptions, drawn: DrawnOptions, inputs: Inputs, corpus: Corpus, run: Run
 ) -> tuple[Trajectories, dict[str, SavedFigure]]:
     """Measure and draw; shared by the command and by `report`."""
-    sites = resolve_sites(model, config.sites, config.layers)
+    model, checkpoint = inputs.model, Checkpoint(run.path("arrays/trajectories-pass"))
     found = trajectories(
-        model,
-        corpus,
-        config.sites,
-        layers=config.layers,
-        n_projections=config.projections,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        exclude_positions=config.exclude_positions,
-        max_memory_gb=config.max_memory_gb,
-        checkpoint=Checkpoint(run.path("arrays/trajectories-pass")),
+        model, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint
     )
-    tokens = drawn_window(model, corpus, config.text, config.drawn_tokens)
-    figures = {"trajectory": draw_paths(run, model, sites, tokens, found, config.seed)}
-    figures["action"] = draw_depth(run, found.rows)
-    run.write_text("tables/trajectories.csv", csv_text(found.rows))
+    tokens = drawn_window(model, corpus, drawn.text, drawn.drawn_tokens)
+    sites = resolve_sites(model, options.sites, options.layers)
+    figures = {"trajectory": draw_paths(run, model, sites, tokens, found, inputs.seed)}
+    figures["action"] = draw_depth(run, found)
+    run.write_text("tables/trajectories.csv", found.to_csv())
     run.write_arrays("smoothest-directions", **found.smoothest)
     return found, figures
 
 
 def command(config: TrajectoriesConfig, run: Run) -> str:
     """`python -m llm_codes trajectories`."""
-    model, corpus = open_model_and_corpus(config)
-    found, figures = chapter(config, run, model, corpus)
-    page = Page(f"Trajectories of {model.name}", f"{corpus.n_tokens:,} tokens of {config.corpus}")
-    add_chapter(page, found.rows, figures)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    corpus = inputs.view(config.windows)
+    found, figures = chapter(config.trajectories, config.drawn, inputs, corpus, run)
+    page = Page(f"Trajectories of {inputs.model.name}", corpus.describe_in_words())
+    page.section("What was read", "inputs").text(inputs.describe())
+    add_chapter(page, found, figures, excluded=inputs.options.exclude_positions)
     page.write(run)
-    run.finish({"sites": found.rows}, model=model.provenance(), corpus=corpus.describe())
-    return text_table(found.rows, COLUMNS)
+    results = TrajectoriesResults(found.sites)
+    run.finish(results.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
+    return results.text()

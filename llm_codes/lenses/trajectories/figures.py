@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ import torch
 from eval.measures.projections import projection
 from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
 from eval.runs import Run
-from eval.scores import Score
-from llm_codes.lenses.trajectories.study import Trajectories
+from llm_codes.lenses.trajectories.rows import Trajectories
 from llm_codes.models import Model
 from llm_codes.sites import Site
 
@@ -54,27 +53,26 @@ def _path(axis: Any, path: np.ndarray, words: Sequence[str], title: str) -> None
     axis.set(xticks=[], yticks=[])
 
 
-def draw_depth(run: Run, rows: Sequence[Mapping[str, Any]]) -> SavedFigure:
+def draw_depth(run: Run, found: Trajectories) -> SavedFigure:
     """Action per variance by depth with its interval, and the exact minimum beside the best of the sample."""
+    caption = "Roughness of the code along a text by depth, with 95% intervals over documents. Lower is smoother."
+    return save_figure(run, plot(found), "action", caption)
+
+
+def plot(found: Trajectories) -> Any:
+    """The picture of a result: action by depth."""
     fig, (left, right) = figure(1, 2, width=8.4)
-    for kind, colour in zip(dict.fromkeys(row["kind"] for row in rows), COLOURS, strict=False):
-        mine = [row for row in rows if row["kind"] == kind]
-        layers = [row["layer"] for row in mine]
-        scores = [_score(row, "action_over_trace") for row in mine]
-        interval_line(left, layers, scores, label=kind, colour=colour)
-        defined = [row for row in mine if row["minimum_action"] is not None]
-        right.plot([r["layer"] for r in defined], [r["minimum_action"] for r in defined], "o-", ms=3.5, color=colour)
-        right.plot(layers, [r["best_sampled"] for r in mine], "s--", ms=3.5, color=colour, alpha=0.6)
+    for kind, colour in zip(dict.fromkeys(row.kind for row in found.sites), COLOURS, strict=False):
+        mine = [row for row in found.sites if row.kind == kind]
+        interval_line(
+            left, [row.layer for row in mine], [row.action_over_trace for row in mine], label=kind, colour=colour
+        )
+        exact = [(row.layer, row.minimum_action) for row in mine if row.minimum_action is not None]
+        drawn = [(row.layer, row.best_sampled) for row in mine if row.best_sampled is not None]
+        right.plot([layer for layer, _ in exact], [value for _, value in exact], "o-", ms=3.5, color=colour)
+        right.plot([layer for layer, _ in drawn], [value for _, value in drawn], "s--", ms=3.5, color=colour, alpha=0.6)
     left.axhline(1, color="#555555", linewidth=0.8, linestyle="--")
     left.set(title="Action per variance", xlabel="layer", ylabel="action / trace")
     right.set(title="Smoothest (dashed: best sampled)", xlabel="layer", yscale="log")
     left.legend()
-    caption = "Roughness of the code along a text by depth, with 95% intervals over documents. Lower is smoother."
-    return save_figure(run, fig, "action", caption)
-
-
-def _score(row: Mapping[str, Any], name: str) -> Score:
-    if row.get(name) is None:
-        return Score.undefined(row.get(f"{name}_reason", "not measured"))
-    low, high = row.get(f"{name}_ci") or (None, None)
-    return Score(row[name], low, high)
+    return fig

@@ -1,15 +1,13 @@
 """How smooth is the code along a text? Action of random projections by depth, and the smoothest directions.
 
-Time is the token. One pass adds up two matrices per site (`trajectory_moments`); the closed form, a thousand sampled
-projections and the exact minimum all follow from them [MK eq. 4, corrected in
+Time is the token. One pass adds up two matrices per site (`llm_codes.lenses.trajectories.moments`); the closed form, a
+thousand sampled projections and the exact minimum all follow from them [MK eq. 4, corrected in
 `eval.measures.projections.streamed_action`].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,88 +15,105 @@ from eval.errors import UserError
 from eval.measures.projections import projection, streamed_action
 from eval.measures.statistics.resampling import bootstrap_ratio
 from eval.scores import Score
+from llm_codes.configs.inputs import HarvestOptions, lens_options
+from llm_codes.configs.trajectories import TrajectoriesOptions
 from llm_codes.corpus import Corpus
-from llm_codes.harvest import harvest
+from llm_codes.harvest import Checkpoint, harvest
 from llm_codes.lenses.trajectories.moments import SiteMoments, TrajectoryMoments
+from llm_codes.lenses.trajectories.rows import SiteTrajectory, Trajectories
 from llm_codes.models import load_model
 from llm_codes.sites import Site, resolve_sites
 
-if TYPE_CHECKING:
-    pass
-
-COLUMNS = [
-    "site",
-    "action",
-    "action_sampled",
-    "action_over_trace",
-    "minimum_action",
-    "best_sampled",
-    "first_step_share",
-]
-
-
-@dataclass(frozen=True)
-class Trajectories:
-    """Rows of `results.json` (one per site) and the smoothest directions by hook name [width, dimension]."""
-
-    rows: list[dict[str, Any]]
-    smoothest: dict[str, np.ndarray]
+NO_STEP = "no window has two neighbouring positions that count; read longer texts or exclude fewer positions"
 
 
 def trajectories(
     model: Any,
     corpus: Corpus,
-    sites: Sequence[str] = ("resid_post",),
+    options: TrajectoriesOptions | None = None,
     *,
-    layers: str | Sequence[int] | None = None,
-    n_projections: int = 1000,
+    harvest_options: HarvestOptions | None = None,
     seed: int = 0,
-    **harvest_options: Any,
+    checkpoint: Checkpoint | None = None,
+    **changes: Any,
 ) -> Trajectories:
     """Action of the code along the windows of a corpus, in closed form and over sampled projections, site by site.
 
+        trajectories(model, corpus, sites="resid_post", projections=1000)
+
     Args:
-        model: a `Model`, a name, or an existing bridge. corpus: windows are the trajectories.
-        n_projections: random projections to three dimensions per site.
-        harvest_options: `batch_size`, `exclude_positions`, `max_memory_gb`, `checkpoint`.
+        model: a `Model`, a name, or an existing bridge. corpus: its windows are the trajectories.
+        options, harvest_options: where, how many projections; how the text is walked. Defaults: those of the command.
+        changes: single options by name, of either. seed: of the projections. checkpoint: where a killed pass continues.
+
+    Raises:
+        UserError: an unknown option or site, with the nearest; see `harvest`.
     """
+    asked, walk = lens_options(TrajectoriesOptions, options, harvest_options, changes)
     model = load_model(model)
-    places = resolve_sites(model, sites, layers)
+    places = resolve_sites(model, asked.sites, asked.layers)
     consumer = TrajectoryMoments(places)
-    harvest(model, corpus, [consumer], label="trajectories", **harvest_options)
+    harvest(model, corpus, [consumer], walk, label="trajectories", checkpoint=checkpoint)
     rows, smoothest = [], {}
     for place in places:
-        row, directions = describe_site(place, consumer.moments[place.hook], n_projections, seed)
+        row, directions = describe_site(place, consumer.moments[place.hook], asked.projections, seed)
         rows.append(row)
         if directions is not None:
             smoothest[place.hook] = directions
-    return Trajectories(rows, smoothest)
+    return Trajectories(tuple(rows), smoothest)
 
 
 def describe_site(
     site: Site, moments: SiteMoments, n_projections: int, seed: int
-) -> tuple[dict[str, Any], np.ndarray | None]:
+) -> tuple[SiteTrajectory, np.ndarray | None]:
     """One row: mean action of a window, closed form and sampled; per variance; exact minimum; share of step 0 -> 1."""
     n_windows = max(1, len(moments.windows))
+    where: dict[str, Any] = {
+        "site": site.name,
+        "hook": site.hook,
+        "kind": site.kind,
+        "layer": site.layer,
+        "width": site.width,
+    }
+    where |= {"n_steps": moments.steps, "n_windows": n_windows, "n_projections": n_projections}
     differences, covariance = moments.differences.numpy(), moments.covariance_sum()
+    over_trace = action_over_trace(moments, covariance)
+    if not moments.steps:
+        undefined: dict[str, Any] = dict.fromkeys(("action", "action_sampled", "action_sampled_standard_error"))
+        undefined |= {"action_reason": NO_STEP, "minimum_action_reason": NO_STEP}
+        return SiteTrajectory(**where, **undefined, action_over_trace=over_trace), None
     draws = projection.random_projections(site.width, n_projections, seed=seed)
     sampled = streamed_action.sampled_actions(differences, draws) / n_windows
-    error = float(sampled.std(ddof=1) / np.sqrt(n_projections))
-    row: dict[str, Any] = {"site": site.name, "hook": site.hook, "kind": site.kind, "layer": site.layer}
-    row |= {"width": site.width, "n_steps": moments.steps, "n_windows": n_windows}
-    row["action"] = streamed_action.expected_action(differences) / n_windows
-    row |= {"action_sampled": float(sampled.mean()), "action_sampled_standard_error": error}
-    row |= {"n_projections": n_projections}
-    row |= action_over_trace(moments, covariance).fields("action_over_trace")
+    smoothest, directions = _smoothest(differences, covariance)
+    row = SiteTrajectory(
+        **where,
+        **smoothest,
+        action=streamed_action.expected_action(differences) / n_windows,
+        action_sampled=float(sampled.mean()),
+        action_sampled_standard_error=_standard_error(sampled),
+        action_over_trace=over_trace,
+        first_step_share=_first_step_share(moments),
+        best_sampled=float(streamed_action.normalised_actions(differences, covariance, draws).min()),
+    )
+    return row, directions
+
+
+def _standard_error(sampled: np.ndarray) -> float | None:
+    return float(sampled.std(ddof=1) / np.sqrt(len(sampled))) if len(sampled) > 1 else None
+
+
+def _first_step_share(moments: SiteMoments) -> float | None:
     shares = np.array([(first, every) for _, _, _, first, every, _ in moments.windows])
-    row["first_step_share"] = float(shares[:, 0].sum() / shares[:, 1].sum()) if shares[:, 1].sum() > 0 else None
-    ratios = streamed_action.normalised_actions(differences, covariance, draws)
-    row["best_sampled"] = float(ratios.min())
+    return float(shares[:, 0].sum() / shares[:, 1].sum()) if shares[:, 1].sum() > 0 else None
+
+
+def _smoothest(differences: np.ndarray, covariance: np.ndarray) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Fields of the exact minimum, and its directions; `None` where too few directions vary."""
     try:
         directions, exact = streamed_action.minimum_action_directions(differences, covariance)
-    except UserError as error_:
-        return row | {"minimum_action": None, "minimum_action_reason": str(error_)}, None
-    return row | {"minimum_action": float(exact[0]), "minimum_actions": exact.tolist()}, directions
+    except UserError as error:
+        return {"minimum_action": None, "minimum_action_reason": str(error)}, None
+    return {"minimum_action": float(exact[0]), "minimum_actions": exact.tolist()}, directions
 
 
 def action_over_trace(moments: SiteMoments, covariance: np.ndarray) -> Score:

