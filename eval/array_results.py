@@ -189,5 +189,5 @@ def _identifiers(documents: Any, rows: int) -> np.ndarray:
         raise UserError(
             f"expected one document identifier per row, {rows}; got shape {list(labels.shape)}; repeat them"
         )
-    _, numbers = np.unique(labels, return_inverse=True)
-    return numbers.astype(np.int64)
+    _, first, numbers = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[numbers].astype(np.int64)

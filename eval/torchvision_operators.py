@@ -11,6 +11,7 @@ it too), and declares the schemas just before it: no import order matters, and n
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -20,6 +21,7 @@ from types import ModuleType
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
+_under_way: list[bool] = []  # looking for torchvision's folder asks the watch below again
 _kept_alive: list[object] = []  # a torch.library.Library drops its definitions when it is collected
 
 
@@ -50,8 +52,18 @@ def declare_missing_operators() -> list[str]:
     """
     import torch
 
-    if _kept_alive or hasattr(torch.ops.torchvision, "nms") or _compiled_library_loads():
+    if _kept_alive or _under_way or hasattr(torch.ops.torchvision, "nms"):
         return []
+    _under_way.append(True)
+    try:
+        return [] if _compiled_library_loads() else _declare()
+    finally:
+        _under_way.clear()
+
+
+def _declare() -> list[str]:
+    import torch
+
     library = torch.library.Library("torchvision", "DEF")
     for name in _OPERATORS:
         library.define(f"{name}{_SCHEMA}")
@@ -62,20 +74,12 @@ def declare_missing_operators() -> list[str]:
 class _TorchvisionWatch:
     """An import finder that finds nothing: it declares the operators when torchvision is about to be imported."""
 
-    def __init__(self) -> None:
-        self.declaring = False
-
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name == "torchvision" and not self.declaring:
-            self.declaring = True  # looking for torchvision's folder asks the finders again
-            try:
+        if name == "torchvision":
+            with contextlib.suppress(ImportError):  # without torch, torchvision's own import says so
                 declare_missing_operators()
-            except ImportError:  # without torch, torchvision's own import says so
-                pass
-            finally:
-                self.declaring = False
         return None
 
 
