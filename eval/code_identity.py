@@ -30,13 +30,13 @@ from eval.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("eval", "llm_codes", "vision_codes", "toy")
-DRAWING = ("figures", "chapter", "page", "report", "cards", "dashboards")
+DRAWING = ("figures", "chapter", "page", "cards", "dashboards")
 """A module with one of these words as a part of its dotted name draws or writes pages."""
 CARRYING = tuple(
     f"eval.{name}"
     for name in (
-        "errors progress options option_values flags commands config_files exit_status face shadowing files runs "
-        "run_folder run_items run_marker run_identity run_commands results result_json result_schemas "
+        "report errors progress options option_values flags commands config_files exit_status face shadowing files "
+        "runs run_folder run_items run_marker run_identity run_commands results result_json result_schemas "
         "code_identity wandb_logging"
     ).split()
 )
