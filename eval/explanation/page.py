@@ -14,7 +14,7 @@ from markupsafe import Markup
 from eval.explanation.drafts import level_string
 from eval.explanation.results import Explained, LayerMean, UnitResult
 from eval.explanation.scorers import SCORES
-from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.report.page import ASSETS, Page, Section
 from eval.result_json import noted
 from eval.results import Result, result
@@ -23,6 +23,7 @@ from eval.runs import Run
 __all__ = ["UnitEntry", "add_chapter", "add_units", "depth_figure", "level_string", "unit_entry", "write_page"]
 
 
+@drawing
 def depth_figure(run: Run, rows: Sequence[LayerMean], name: str = "score_by_depth", title: str = "") -> SavedFigure:
     """Score by depth, one line per kind of unit with intervals; controls dashed in the colour of their kind."""
     fig, axis = figure(width=7.2, height=3.6)

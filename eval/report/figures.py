@@ -5,12 +5,13 @@ No pyplot: figures are objects without global state, so a library call never lea
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import matplotlib
 from cycler import cycler
@@ -22,6 +23,7 @@ from eval.progress import say
 from eval.report.undrawn import NOT_OF_THE_FIGURE, Undrawn, empty_panel, empty_what_cannot_be_drawn, reason_of
 from eval.runs import Run
 
+Given = ParamSpec("Given")
 # Okabe-Ito: distinguishable with every common form of colour blindness, and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A7A", "#000000")
 MAXIMUM_SVG_BYTES = 600_000  # a denser figure is inlined as PNG: a page must open fast
@@ -108,10 +110,26 @@ def undrawn_figure(run: Run, name: str, caption: str, reason: str) -> SavedFigur
     return _save(run, fig, name, caption)
 
 
-def drawn(draw: Callable[..., Mapping[str, SavedFigure]], run: Run, *arguments: Any) -> Mapping[str, SavedFigure]:
+def drawing(draw: Callable[Concatenate[Run, Given], SavedFigure]) -> Callable[Concatenate[Run, Given], SavedFigure]:
+    """Decorates `draw_something(run, ...)`: where it raises, the figure `something` is empty and says the reason."""
+
+    @functools.wraps(draw)
+    def safe(run: Run, *arguments: Given.args, **options: Given.kwargs) -> SavedFigure:
+        try:
+            return draw(run, *arguments, **options)
+        except NOT_OF_THE_FIGURE:
+            raise
+        except Exception as error:
+            name = draw.__name__.removeprefix("draw_").strip("_").replace("_", "-")
+            return undrawn_figure(run, name, "", reason_of(error))
+
+    return safe
+
+
+def drawn(draw: Callable[..., Mapping[str, SavedFigure]], run: Run, *arguments: Any) -> dict[str, SavedFigure]:
     """`draw(run, *arguments)`; where it raises, every figure that is asked for is an empty one with the reason."""
     try:
-        return draw(run, *arguments)
+        return dict(draw(run, *arguments))
     except NOT_OF_THE_FIGURE:
         raise
     except Exception as error:

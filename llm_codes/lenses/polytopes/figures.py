@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.runs import Run
 from llm_codes.lenses.polytopes.rays import SCALES
 from llm_codes.lenses.polytopes.rows import DensityRow
@@ -29,6 +29,7 @@ def draw(run: Run, found: Study) -> dict[str, SavedFigure]:
     return figures
 
 
+@drawing
 def draw_density(run: Run, rows: Sequence[DensityRow]) -> SavedFigure:
     names = list(dict.fromkeys(row.classes for row in rows))
     fig, axes = figure(1, len(names), width=3.6 * len(names), height=3.0, squeeze=False)
@@ -46,6 +47,7 @@ def draw_density(run: Run, rows: Sequence[DensityRow]) -> SavedFigure:
     return save_figure(run, fig, "density", caption)
 
 
+@drawing
 def draw_cosines(run: Run, found: Study) -> SavedFigure:
     edges, counts = found.histograms
     rows = found.results.directions.nmf.directions
@@ -74,6 +76,7 @@ def draw_cosines(run: Run, found: Study) -> SavedFigure:
     return save_figure(run, fig, "cosines", caption)
 
 
+@drawing
 def draw_rays(run: Run, found: Study) -> SavedFigure:
     fig, (left, right) = figure(1, 2, width=7.2, height=2.9)
     middle = (SCALES[1:] + SCALES[:-1]) / 2

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.measures.dictionaries.dictionary_quality import DensityBin
-from eval.report.figures import SavedFigure, figure, save_figure
+from eval.report.figures import SavedFigure, drawing, figure, save_figure
 from eval.report.page import Page
 from eval.report.tables import csv_text
 from eval.runs import Run
@@ -74,6 +74,7 @@ def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: Dictionar
     page.write(run)
 
 
+@drawing
 def _density_figure(run: Run, histogram: Sequence[DensityBin]) -> SavedFigure:
     """Features by density, decades halved; silent ones at the left."""
     fig, axis = figure(height=2.8)
@@ -97,6 +98,7 @@ def write_training(run: Run, lines: Sequence[Mapping[str, Any]], last: Sequence[
     page.write(run)
 
 
+@drawing
 def _curves(run: Run, lines: Sequence[Mapping[str, Any]]) -> SavedFigure:
     names = list(dict.fromkeys(line["sae"] for line in lines))
     fig, axes = figure(1, len(CURVES), width=10.0, height=2.6)

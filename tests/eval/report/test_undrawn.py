@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.report.figures import drawn, figure, save_figure
+from eval.report.figures import SavedFigure, drawing, drawn, figure, save_figure
 from eval.report.undrawn import NOTHING_POSITIVE, empty_panel, panel
 from eval.runs import Run
 
@@ -89,3 +89,16 @@ def test_an_empty_panel_keeps_its_title():
     axis.set_title("density")
     empty_panel(axis, "none")
     assert axis.get_title() == "density"
+
+
+def test_a_drawing_that_raises_is_an_empty_figure_of_its_name(tmp_path, capsys):
+    @drawing
+    def draw_by_depth(run: Run, rows: list[float]) -> SavedFigure:
+        fig, axis = figure()
+        axis.plot(rows, [1, 2])
+        return save_figure(run, fig, "alpha-by-depth")
+
+    assert "not drawn" not in draw_by_depth(Run(tmp_path), [1.0, 2.0]).markup
+    empty = draw_by_depth(Run(tmp_path), [1.0])
+    assert empty.name == "by-depth" and "not drawn: x and y must have same first dimension" in empty.markup
+    assert "warning: figure by-depth was left empty" in capsys.readouterr().err

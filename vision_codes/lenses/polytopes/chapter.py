@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eval.claims import Claim, claims_rows
-from eval.report.figures import SavedFigure, save_figure
+from eval.report.figures import SavedFigure, drawn, save_figure
 from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
@@ -116,7 +116,7 @@ def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigur
 
 def write_page(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> str:
     """Figures, CSV tables, page; returns the table for stdout."""
-    saved = draw(run, results, art, images, names)
+    saved = drawn(draw, run, results, art, images, names)
     run.write_text("tables/density.csv", csv_text(results["density"]))
     run.write_text("tables/interpolation.csv", csv_text(results["interpolation"]))
     run.write_text("tables/scaling.csv", csv_text(results["scaling"]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from eval.measures.dictionaries.dictionary import encode_rows
-from eval.report.figures import SavedFigure, figure, save_figure
+from eval.report.figures import SavedFigure, drawing, figure, save_figure
 from eval.runs import Run
 
 N_SHOWN = 8
@@ -20,6 +20,7 @@ def draw(run: Run, unwrapped: Any) -> dict[str, SavedFigure]:
     return {"matrices": draw_matrices(run, unwrapped), "features": draw_features(run, unwrapped)}
 
 
+@drawing
 def draw_matrices(run: Run, unwrapped: Any) -> SavedFigure:
     """The first connector's weights (96 x 96 corner) after each eighth of its training."""
     shown = unwrapped.snapshots[:8]
@@ -36,6 +37,7 @@ def draw_matrices(run: Run, unwrapped: Any) -> SavedFigure:
     return save_figure(run, fig, "connector-matrices", text)
 
 
+@drawing
 def draw_features(run: Run, unwrapped: Any) -> SavedFigure:
     """Eight features of the last layer: strongest test images, mean stimulus, activation maximisation."""
     digits, network, dictionary = unwrapped.digits, unwrapped.network, unwrapped.dictionaries[2]
