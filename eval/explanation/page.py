@@ -65,9 +65,10 @@ def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]
     leak = found.leakage
     audit = (
         f"Leakage audit: {leak['shared_documents']} shared documents, {leak['near_duplicates']} near-duplicate windows "
-        f"between the explain set ({leak['explain_windows']} windows) and the score set ({leak['score_windows']})."
+        f"and {leak['near_duplicate_documents']} near-duplicate documents between the explain set "
+        f"({leak['explain_windows']} windows) and the score set ({leak['score_windows']})."
     )
-    clean = leak["shared_documents"] == leak["near_duplicates"] == 0
+    clean = leak["shared_documents"] == leak["near_duplicates"] == leak["near_duplicate_documents"] == 0
     (section.text if clean else section.warning)(audit)
     if found.missing_predictions:
         section.warning(

@@ -78,6 +78,7 @@ def short_table(found: Explained, run: Run) -> str:
     controls = {row.b for row in found.paired if row.b.endswith(("(shuffled)", "(untrained)"))}
     pairs = [row.to_json() for row in found.paired if row.b not in controls]
     leak = found.leakage
-    audit = f"leakage: {leak['shared_documents']} shared documents, {leak['near_duplicates']} near-duplicates"
+    audit = f"leakage: {leak['shared_documents']} shared documents, {leak['near_duplicates']} near-duplicates, "
+    audit += f"{leak['near_duplicate_documents']} near-duplicate documents"
     table = text_table(found.rows(), SHORT)
     return "\n\n".join([table, text_table(pairs, SHORT_PAIRS), f"{audit}\n{run.path('report.html')}"])

@@ -15,7 +15,7 @@ import numpy as np
 from eval.errors import UserError, known_name
 from eval.explanation.records import Book, Recorder
 from eval.explanation.units import parse_kinds
-from eval.explanation.windows import SPLITS, Windows, leakage, remove_near_duplicates, split_documents
+from eval.explanation.windows import SPLITS, Windows, leakage, linked_documents, remove_near_duplicates, split_documents
 from llm_codes.configs.explain import ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
@@ -75,7 +75,8 @@ def choose_windows(
     corpus = corpus.select(remove_near_duplicates(corpus.tokens, keep))
     keep = keep[: len(corpus)]
     strings = {int(t): text for t, text in _strings(model, np.unique(corpus.tokens))}
-    split = split_documents(corpus.document, calibrate=calibrate, seed=seed)
+    linked = linked_documents(corpus.tokens, keep, corpus.document)
+    split = split_documents(corpus.document, calibrate=calibrate, seed=seed, linked=linked)
     windows = Windows(corpus.tokens.astype(np.int64), keep, corpus.document, split, strings)
     return corpus, windows, {int(number): row for row, number in enumerate(corpus.window)}
 

@@ -10,6 +10,7 @@ from eval.explanation.windows import (
     SPLITS,
     Windows,
     leakage,
+    linked_documents,
     near_duplicates,
     remove_near_duplicates,
     split_documents,
@@ -41,6 +42,45 @@ def test_near_duplicates_are_found_by_half_shared_runs() -> None:
     keep = np.ones(tokens.shape, dtype=bool)
     assert near_duplicates(tokens, keep) == [(0, 3), (1, 4)]
     assert remove_near_duplicates(tokens, keep).tolist() == [0, 1, 2, 5]
+
+
+def copied_corpus(shift: int, every: int = 8):
+    """30 documents of 4 windows, each also as a copy with every eighth token changed, its windows cut elsewhere."""
+    generator = np.random.default_rng(3)
+    originals = generator.integers(0, 5000, (30, 4 * 64 + shift))
+    copies = originals.copy()
+    copies[:, ::every] = generator.integers(5000, 6000, copies[:, ::every].shape)
+    tokens = np.concatenate([originals[:, : 4 * 64].reshape(-1, 64), copies[:, shift:].reshape(-1, 64)])
+    document = np.concatenate([np.repeat(np.arange(30), 4), np.repeat(np.arange(30, 60), 4)])
+    return tokens, np.ones(tokens.shape, dtype=bool), document
+
+
+@pytest.mark.parametrize(("shift", "every"), [(0, 8), (30, 8), (13, 30)])
+def test_copies_with_every_eighth_word_changed_never_stand_on_both_sides(shift: int, every: int) -> None:
+    tokens, keep, document = copied_corpus(shift, every)
+    linked = linked_documents(tokens, keep, document)
+    assert linked == [(n, n + 30) for n in range(30)]
+    for seed in range(5):
+        split = split_documents(document, calibrate=True, seed=seed, linked=linked)
+        sides = [set(split[(document == n) | (document == n + 30)]) for n in range(30)]
+        assert all(len(side) == 1 for side in sides) and set(split) == {0, 1, 2}
+        windows = Windows(tokens, keep, document, split, {})
+        assert leakage(windows, {s: windows.of(s) for s in SPLITS})["near_duplicate_documents"] == 0
+    apart = split_documents(document, calibrate=False)
+    windows = Windows(tokens, keep, document, apart, {})
+    assert leakage(windows, {s: windows.of(s) for s in SPLITS})["near_duplicate_documents"] > 0
+
+
+def test_a_shared_header_links_no_documents_and_links_are_followed() -> None:
+    generator = np.random.default_rng(0)
+    tokens = generator.integers(0, 5000, (12, 64))
+    tokens[:, :8] = np.arange(8)  # the same header everywhere
+    keep, document = np.ones(tokens.shape, dtype=bool), np.arange(12)
+    assert linked_documents(tokens, keep, document) == []
+    split = split_documents(document, calibrate=False, linked=[(0, 1), (1, 2), (2, 3)])
+    assert len(set(split[:4])) == 1
+    with pytest.raises(UserError, match="expected at least 2 documents .* got 1 that are no copies of each other"):
+        split_documents(np.arange(3), calibrate=False, linked=[(0, 1), (1, 2)])
 
 
 def test_the_audit_sees_a_leak() -> None:
