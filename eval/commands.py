@@ -25,7 +25,7 @@ from eval.errors import UserError, nearest
 from eval.exit_status import report, termination_is_an_interrupt
 from eval.flags import add_options, build, leaves
 from eval.options import FolderConfig
-from eval.processes import check_device, check_environment, is_main_process, set_threads
+from eval.processes import check_device, check_environment, ensure_home, is_main_process, set_threads
 from eval.progress import set_verbosity, watch
 
 
@@ -161,6 +161,7 @@ def main(package: str, description: str, commands: Sequence[Command], argv: Sequ
     try:
         with termination_is_an_interrupt():
             check_environment()
+            ensure_home()
             invocation = parse(package, description, commands, arguments)
             if invocation is None:
                 return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from eval.errors import UserError
 
@@ -62,6 +65,19 @@ def check_device(flag: str, device: str) -> None:
     if int(number or 0) >= count:
         there = f"{count} of kind {kind}" if count else f"no {kind} device"
         raise UserError(f"expected {flag} {device} to be there; this machine has {there}; use cpu, or another number")
+
+
+def ensure_home() -> None:
+    """Libraries ask for a home folder and a user name when they are imported; where a container knows neither, a
+    temporary folder and `nobody` stand in."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="neural-codes-home-")
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = "nobody"
 
 
 def usable_cores() -> int:

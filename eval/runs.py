@@ -156,16 +156,16 @@ class Run:
     def _origin(self, modules: Sequence[str]) -> Origin:
         return Origin(self._config_hash, dict(self._inputs), code_of(modules), tuple(sorted(set(modules))))
 
-    def write_arrays(self, name: str, **arrays: Any) -> Path:
-        """Save arrays as `arrays/<name>.npz`, atomically and sealed."""
+    def write_arrays(self, name: str, *, of: Sequence[str] = (), **arrays: Any) -> Path:
+        """Save arrays as `arrays/<name>.npz`, atomically and sealed; `of` as for an item (default: the verb's code)."""
         if self.writes:
             self._open.check()
-            self.pieces.write_arrays(name, arrays, self._origin(self.modules))
+            self.pieces.write_arrays(name, arrays, self._origin(of or self.modules))
         return self.pieces.arrays_path(name)
 
-    def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+    def read_arrays(self, name: str, *, of: Sequence[str] = ()) -> dict[str, np.ndarray] | None:
         """The arrays saved under `name`; `None` where there are none that are whole and still good. Never unpickles."""
-        found = self.pieces.read_arrays(name, self._origin(self.modules))
+        found = self.pieces.read_arrays(name, self._origin(of or self.modules))
         return None if isinstance(found, Missing) else found
 
     def has_item(self, name: str, *, of: Sequence[str]) -> bool:

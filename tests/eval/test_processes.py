@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
+from pathlib import Path
+
 import pytest
 
 from eval.errors import UserError
-from eval.processes import check_environment
+from eval.processes import check_environment, ensure_home
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,25 @@ def test_variables_that_cannot_be(monkeypatch, variables, text):
     with pytest.raises(UserError) as caught:
         check_environment()
     assert str(caught.value).startswith(text)
+
+
+def test_a_container_without_home_and_user_gets_stand_ins(monkeypatch):
+    import pwd
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    ensure_home()
+    assert Path.home().is_dir()
+    assert getpass.getuser() == "nobody"
+
+
+def test_a_home_that_is_there_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ensure_home()
+    assert Path.home() == tmp_path

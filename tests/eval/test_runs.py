@@ -200,3 +200,10 @@ def test_has_item_asks_for_the_code_too(tmp_path):
     assert run.has_item("a", of=("eval.scores",))
     assert not run.has_item("a", of=("eval.claims",))
     assert not run.has_item("b", of=("eval.scores",))
+
+
+def test_arrays_may_name_their_code_as_items_do(tmp_path):
+    run = Run(tmp_path)
+    run.write_arrays("a", of=("eval.scores",), x=np.arange(3))
+    assert run.read_arrays("a", of=("eval.scores",)) is not None
+    assert run.read_arrays("a", of=("eval.claims",)) is None
