@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from eval.errors import OneLineError, UserError
@@ -147,7 +147,7 @@ class Client:
             self.health.failed_request(response.reason or "no reply")
         return response
 
-    def _keep(self, key: str, request: dict[str, Any], response: Response) -> None:
+    def _keep(self, key: str, request: Mapping[str, Any], response: Response) -> None:
         usage = (response.body or {}).get("usage") or {}
         estimate = estimated_tokens(request) if response.body is not None else (0, 0)
         prompt = int(usage.get("prompt_tokens") or estimate[0])
@@ -157,7 +157,7 @@ class Client:
         self.prompt_tokens += prompt
         self.completion_tokens += completion
 
-    def _reserve(self, request: dict[str, Any]) -> float:
+    def _reserve(self, request: Mapping[str, Any]) -> float:
         """Set the request's highest price aside; raises where it would exceed the budget."""
         most = self.price(*estimated_tokens(request))
         budget = self.settings.budget_usd
@@ -198,7 +198,7 @@ class Client:
             attempt += 1
 
     def _lesson(
-        self, request: dict[str, Any], sent: dict[str, Any], found: Attempt, response: Response, attempt: int
+        self, request: Mapping[str, Any], sent: Mapping[str, Any], found: Attempt, response: Response, attempt: int
     ) -> Lesson:
         if response.body is not None:
             return self.dialect.learn_from_reply(response.body, logprobs=wants_logprobs(sent))

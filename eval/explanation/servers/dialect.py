@@ -40,7 +40,7 @@ class Dialect:
         self.top_logprobs = 20
         self.gave_logprobs = False
 
-    def translate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def translate(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request in the form this server takes."""
         out = dict(request)
         if "max_tokens" in out and "messages" in out:

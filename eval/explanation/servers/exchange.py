@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class Response:
         return self.no_logprobs or self.status in (400, 422)
 
 
-def estimated_tokens(request: dict[str, Any]) -> tuple[int, int]:
+def estimated_tokens(request: Mapping[str, Any]) -> tuple[int, int]:
     """(prompt, completion) tokens of a request, estimated: characters / 4 + 4 a message, and its token limit."""
     texts = [str(message.get("content", "")) for message in request.get("messages", [])] or [
         str(request.get("prompt", ""))

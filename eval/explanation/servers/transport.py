@@ -11,7 +11,7 @@ import email.utils
 import ipaddress
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +100,7 @@ class Connection:
             COMPLETIONS: client.completions.with_raw_response.create,
         }
 
-    async def send(self, path: str, request: dict[str, Any]) -> Attempt:
+    async def send(self, path: str, request: Mapping[str, Any]) -> Attempt:
         """Send once; every outcome is an `Attempt`, none an exception."""
         import httpx2
         import openai

@@ -12,6 +12,7 @@ from eval.explanation.results import Explained, UnitResult
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run, json_ready
 from llm_codes.lenses.explain.backends import open_parts
+from llm_codes.lenses.explain.dictionary_units import source_contents
 from llm_codes.lenses.explain.study import Study, explain_units
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SHORT_PAIRS = ("layer", "a", "b", "difference", "ci", "p", "n")
 
 def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts) -> Study:
     """The run's own view of the inputs (windows of `window` tokens after the left-out positions), explained."""
+    run.inputs(**inputs.hashes(), **source_contents(options.units))
     reading = inputs.options
     length = options.window + reading.exclude_positions
     corpus = inputs.windows(length, n_tokens=options.tokens)

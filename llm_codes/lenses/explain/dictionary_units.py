@@ -99,6 +99,12 @@ def content_of(folder: Path) -> str:
     return digest.hexdigest()[:CONTENT_DIGITS]
 
 
+def source_contents(units: Sequence[str]) -> dict[str, str]:
+    """Content of every dictionary among the units, as inputs of a run: with other weights its items are stale."""
+    sources = [unit.partition(":")[2] for unit in units if unit.startswith("sae:")]
+    return {f"sae:{folder}": content_of(folder) for source in sources for folder in sae_folders(source)}
+
+
 def _readout(model: Model, found: Found, source: str, count: int, seed: int) -> Readout:
     sae, site = found.sae, found.site
     count = min(count, sae.cfg.d_sae)

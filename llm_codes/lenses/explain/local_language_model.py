@@ -6,7 +6,7 @@ attention mask, position ids, key-value cache), so any model this suite loads ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -42,7 +42,7 @@ class LocalLanguageModel:
         return list(self._encode(text))
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Mapping[str, str | bool]:
         """What decides this model's answers (for the journal)."""
         return {"model": self.model.source, "dtype": str(self.model.dtype), "untrained": self.model.untrained}
 

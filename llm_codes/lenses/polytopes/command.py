@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def command(config: PolytopesConfig, run: Run) -> str:
     """`python -m llm_codes polytopes`."""
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     corpus = inputs.view(config.windows)
     read = f"{corpus.n_tokens:,} tokens of {config.inputs.corpus}, MLPs {config.polytopes.layers}"
     page = Page(f"Polytopes of {inputs.model.name}", read)

@@ -81,7 +81,7 @@ class Stages:
         return np.hstack([self.values("mlp_post", layer) for layer in self.span])
 
     @property
-    def clustering(self) -> dict[str, Any]:
+    def _clustering(self) -> dict[str, Any]:
         options = self.options
         size = options.min_cluster_size or max(5, len(self.sample) // 200)
         shared: dict[str, Any] = {"min_cluster_size": size, "min_samples": 5, "method": options.cluster_method}
@@ -89,12 +89,12 @@ class Stages:
 
     @cached_property
     def of_codes(self) -> Clusters:
-        return cluster_codes(self.codes, **self.clustering)
+        return cluster_codes(self.codes, **self._clustering)
 
     def cluster_stage(self) -> ClusterStage:
         """Clusters of codes and of activations; the packed codes and both labels go to `arrays/codes.npz`."""
         codes, of_codes = self.codes, self.of_codes
-        of_activations = cluster_points(self.hidden, **self.clustering)
+        of_activations = cluster_points(self.hidden, **self._clustering)
         if self.run is not None:
             labels = {"code_labels": of_codes.labels, "activation_labels": of_activations.labels}
             self.run.write_arrays("codes", words=codes.words, **labels)
@@ -121,7 +121,7 @@ class Stages:
         sample, more = self.sampled
         options = self.options
         return describe_dictionaries(
-            sample, self.codes, self.hidden, more, self.clustering, options.features, options.dictionary_steps,
+            sample, self.codes, self.hidden, more, self._clustering, options.features, options.dictionary_steps,
             self.seed,
         )  # fmt: skip
 

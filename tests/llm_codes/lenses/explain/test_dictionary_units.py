@@ -1,0 +1,82 @@
+"""Dictionaries are told apart by source, site and folder, and known by their content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from eval.errors import UserError
+from llm_codes.lenses.explain.dictionary_units import (
+    Found,
+    content_of,
+    dictionary_readouts,
+    sae_folders,
+    source_contents,
+    source_names,
+)
+from llm_codes.lenses.explain.study import explain
+from llm_codes.models import load_model
+
+
+def found(*places: tuple[str, str, int]) -> list[Any]:
+    return [Found(Path("DIR", folder), None, SimpleNamespace(name=site, layer=layer)) for folder, site, layer in places]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        ([("L0", "mlp_out", 0), ("L1", "mlp_out", 1)], ["DIR", "DIR"]),
+        ([("in", "mlp_in", 3), ("out", "mlp_out", 3)], ["DIR@mlp_in", "DIR@mlp_out"]),
+        ([("a", "mlp_out", 3), ("b", "mlp_out", 3)], ["DIR/a", "DIR/b"]),
+        ([("", "mlp_out", 3)], ["DIR"]),
+    ],
+)
+def test_one_family_a_source_unless_it_holds_several_at_one_layer(places, names: list[str]) -> None:
+    assert source_names("DIR", found(*places)) == names
+
+
+def save_dictionary(folder: Path, hook: str, width: int, seed: int) -> None:
+    import torch
+    from sae_lens import StandardSAE, StandardSAEConfig
+
+    torch.manual_seed(seed)
+    config = StandardSAEConfig(d_in=width, d_sae=16)
+    config.metadata.hook_name = hook
+    StandardSAE(config).save_model(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, tiny_model_folder):
+    model = load_model(str(tiny_model_folder))
+    root = tmp_path_factory.mktemp("dictionaries")
+    for name, seed in (("A", 1), ("B", 2), ("again", 1)):
+        save_dictionary(root / name, "blocks.1.mlp.hook_out", model.d_model, seed)
+    return model, root
+
+
+def test_two_dictionaries_at_one_layer_are_two_rows_and_two_contents(folders, text_folder) -> None:
+    from llm_codes.corpus import load_corpus
+
+    model, root = folders
+    corpus = load_corpus(str(text_folder), model.tokenizer, context=33, split="all")
+    units = (f"sae:{root / 'A'}", f"sae:{root / 'B'}")
+    rows = explain(model, corpus, units=units, per_layer=2, window=32, controls=(), scorers=(), resamples=5)
+    assert [(row.kind, row.layer) for row in rows.by_layer] == [(unit, 1) for unit in units]
+    assert len({source.content for source in rows.readouts}) == 2
+
+
+def test_content_is_the_weights_not_the_folder(folders) -> None:
+    _, root = folders
+    assert content_of(root / "A") == content_of(root / "again") != content_of(root / "B")
+    assert list(source_contents(("neuron", f"sae:{root / 'A'}")).values()) == [content_of(root / "A")]
+    assert len(sae_folders(str(root))) == 3
+
+
+def test_another_models_dictionary_is_refused(folders, tmp_path) -> None:
+    model, _ = folders
+    save_dictionary(tmp_path, "blocks.1.mlp.hook_out", model.d_model + 1, 0)
+    with pytest.raises(UserError, match="sae.d_in=65 but activations at .* are 64 wide"):
+        dictionary_readouts(model, str(tmp_path), 2, 0)
