@@ -1,7 +1,7 @@
 """Small changes of a program that its tests should notice: which there are, and the source with one of them.
 
-Left alone: docstrings, annotations, decorators, words of errors and options, f-strings; a change there is no change of
-what is computed.
+Left alone: docstrings, annotations, literal types, decorators, words of errors and options, f-strings; a change there
+is no change of what is computed.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def _computing(node: ast.AST) -> Iterator[ast.AST]:
             if not isinstance(child, ast.AST) or isinstance(child, (ast.Raise, ast.JoinedStr)):
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                continue
+            if isinstance(child, ast.Subscript) and getattr(child.value, "id", "") == "Literal":
                 continue
             if isinstance(child, ast.keyword) and child.arg in WORDS_ONLY:
                 continue

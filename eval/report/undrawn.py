@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from eval.errors import OneLineError
@@ -68,7 +69,8 @@ def _lacks_positive_values(axis: Any) -> bool:
             continue
         values = [np.asarray(getattr(line, get)(), dtype=float).ravel() for line in axis.lines]
         column = 0 if direction == "x" else 1
-        values += [np.ma.getdata(dots.get_offsets())[:, column].astype(float) for dots in axis.collections]
+        scattered = [dots for dots in axis.collections if isinstance(dots, PathCollection)]  # a mesh has no offsets
+        values += [np.ma.getdata(dots.get_offsets())[:, column].astype(float) for dots in scattered]
         found = np.concatenate(values) if values else np.zeros(0)
         if len(found) and not (np.isfinite(found) & (found > 0)).any():
             return True

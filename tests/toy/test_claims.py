@@ -13,6 +13,7 @@ from eval.result_json import to_json
 from eval.runs import Run
 from toy.__main__ import main
 from toy.capacity.command import EXPERIMENT
+from toy.claims import options_of
 from toy.configs.claims import ClaimsConfig
 
 TINY = {
@@ -104,7 +105,8 @@ def test_a_finished_experiment_is_not_measured_again(
         (["incidental", "--sizes", "2000000x2000000"], "GiB are available; lower the number of features"),
         (["incidental", "--row-hidden", "1000000000000"], "32 rows of 1000000000000 hidden units"),
         (["incidental", "--noise-seeds", "1000000000000"], "1000000000000 models of 8 features"),
-        (["incidental", "--l1", "nan"], "expected --l1 a number of at least 0; got nan"),
+        (["incidental", "--l1", "nan"], "expected --l1 a number of at least 0 and at most 1000; got nan"),
+        (["incidental", "--l1", "1e300"], "expected --l1 a number of at least 0 and at most 1000; got 1e+300"),
         (["incidental", "--noise", "laplas"], "unknown --noise 'laplas': did you mean laplace"),
         (["incidental", "--noises", ","], "expected at least one value for --noises; got an empty list"),
         (["superposition", "--n-features", "0"], "expected --n-features a whole number of at least 2; got 0"),
@@ -150,3 +152,24 @@ def test_no_pressure_for_sparsity_is_said_once(tmp_path: Path, capsys: pytest.Ca
     assert main(["incidental", "--out", str(tmp_path), *options.split()]) == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if "lambda = 0 and no noise" in line]
     assert len(warned) == 1
+
+
+@pytest.mark.parametrize("name", ["incidental", "superposition", "one-way", "dropout-channel"])
+def test_a_single_model_has_undefined_intervals_with_their_reason(name: str, tmp_path: Path) -> None:
+    seeds = [field for field in ("seeds", "noise_seeds", "row_seeds", "sgd_seeds") if hasattr(options_of(name), field)]
+    changes = {key: value for key, value in TINY[name].items() if "seeds" not in key} | dict.fromkeys(seeds, 1)
+    words = []
+    for key, value in changes.items():
+        words += [f"--{key.replace('_', '-')}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    assert main([name, *words, "--out", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    if name == "incidental":
+        assert results["counts"][0]["standard_error"] is None
+        assert results["counts"][0]["mean_reason"] == "one model says nothing about the spread"
+    if name == "superposition":
+        assert results["levels"][0]["dimensions_reason"] == "one model says nothing about the spread"
+        assert "not drawn" not in (tmp_path / "report.html").read_text()
+    if name == "one-way":
+        assert results["varying"][0]["cells"][0]["standard_error"] == [None, None]
+    if name == "dropout-channel":
+        assert results["curves"]["untrained"]["standard_error"] == [None, None]

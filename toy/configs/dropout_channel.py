@@ -21,7 +21,7 @@ class DropoutChannelOptions(Options):
     dropout: float = option(0.2, "D, share of neurons erased at every layer", at_least=0, below=1)
     seeds: int = option(2, "networks per condition", at_least=1)
     steps: int = option(2000, "training steps", at_least=1)
-    learning_rate: float = option(5e-3, "learning rate", above=0)
+    learning_rate: float = option(5e-3, "learning rate", above=0, at_most=1000)
     samples: int = option(6000, "messages sent to estimate the information of a layer", at_least=100)
     decoder_steps: int = option(800, "training steps of a decoder", at_least=1)
     depths: int = option(5, "layers at which the information is estimated", at_least=2)

@@ -17,8 +17,8 @@ class SuperpositionOptions(Options):
     seeds: int = option(2, "models per sparsity level", at_least=1)
     batch: int = option(256, "inputs per step", at_least=1)
     steps: int = option(3000, "training steps", at_least=1)
-    learning_rate: float = option(3e-3, "AdamW learning rate", above=0)
-    weight_decay: float = option(0.01, "AdamW decoupled weight decay", at_least=0)
+    learning_rate: float = option(3e-3, "AdamW learning rate", above=0, at_most=1000)
+    weight_decay: float = option(0.01, "AdamW decoupled weight decay", at_least=0, at_most=1000)
     entropies: tuple[float, ...] = option((8.0, 16.0, 32.0), "H: bits of one active feature, for the bound R", above=0)
     phase_resolution: int = option(12, "cells per side of the phase diagram", at_least=2)
 

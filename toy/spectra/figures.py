@@ -23,7 +23,8 @@ def draw(run: Run, found: ToySpectraResult) -> dict[str, SavedFigure]:
     left.legend()
     trained = [row for row in found.models if row.model == "trained"]
     x = [f"{row.sparsity:g}" for row in trained]
-    right.plot(x, [row.participation_ratio / found.n_hidden for row in trained], "o-", label="participation ratio / m")
+    ratios = [(row.participation_ratio.value or np.nan) / found.n_hidden for row in trained]
+    right.plot(x, ratios, "o-", label="participation ratio / m")
     right.plot(x, [row.action_per_trace for row in trained], "s-", label="action / trace")
     right.plot(x, [row.distinct_codes for row in trained], "^-", label="distinct codes / inputs")
     right.set_xlabel("sparsity S")

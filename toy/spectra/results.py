@@ -22,14 +22,14 @@ class ToyCode(Result):
     dimensions_per_feature: float
     eigenvalues: tuple[float, ...]
     alpha: Score = measured(key="alpha (indices 2 to m)", ci="alpha_ci", reason="alpha_reason", n=None)
-    participation_ratio: float
-    effective_rank: float
+    participation_ratio: Score = measured(ci=None, n=None)
+    effective_rank: Score = measured(ci=None, n=None)
     expected_action: float
     sampled_action: float
     action_per_trace: float
     minimum_action: float
     distinct_codes: float
-    density: float
+    density: Score = measured(ci=None, n=None)
 
 
 @result

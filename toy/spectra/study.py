@@ -9,6 +9,7 @@ neighbouring stimuli; the polytopes are those of the output ReLU in input space.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ def describe(
         dimensions_per_feature=float(dimensions_per_feature(weights[None])),
         eigenvalues=tuple(spectrum.eigenvalues.tolist()),
         alpha=_alpha(spectrum, config.n_hidden),
-        participation_ratio=spectrum.participation_ratio(),
-        effective_rank=spectrum.effective_rank(),
+        participation_ratio=_of_variance(spectrum.participation_ratio()),
+        effective_rank=_of_variance(spectrum.effective_rank()),
         expected_action=expected_action(walk),
         sampled_action=float(np.mean(sampled_actions(walk, n_draws=200, seed=seed))),
         action_per_trace=action_per_trace(walk),
@@ -82,6 +83,10 @@ def describe(
         distinct_codes=distinct,
         density=density,
     )
+
+
+def _of_variance(value: float) -> Score:
+    return Score(value) if math.isfinite(value) else Score.undefined("the code of these inputs does not vary")
 
 
 def _alpha(spectrum: Spectrum, n_hidden: int) -> Score:
@@ -98,17 +103,22 @@ def feature_walk(n_features: int) -> torch.Tensor:
     return (1 - (time[:, None] - torch.arange(n_features)).abs()).clamp_min(0)
 
 
-def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) -> tuple[float, float]:
+def _polytopes(inputs: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) -> tuple[float, Score]:
     """Distinct spline codes of the output ReLU, and code changes per distance between random pairs of inputs."""
     before = (inputs @ weights.T @ weights + bias).numpy()
     codes = SplineCodes.hard(
         CodeMap((CodePart("output", "relu", (before.shape[1],)),), input_site="x", model="superposition"),
         {"output": before},
     )
+    return codes.n_distinct() / len(inputs), _density(codes, inputs.numpy())
+
+
+def _density(codes: SplineCodes, inputs: np.ndarray) -> Score:
+    """Mean code changes per distance between the first half of the inputs and the second, pair by pair."""
     half = len(inputs) // 2
-    first, second = inputs[:half].numpy(), inputs[half : 2 * half].numpy()
+    first, second = inputs[:half], inputs[half : 2 * half]
     apart = np.linalg.norm(first - second, axis=1) > 0
-    density = code_density(
-        codes[np.arange(half)[apart]], codes[np.arange(half, 2 * half)[apart]], first[apart], second[apart]
-    )
-    return codes.n_distinct() / len(inputs), float(np.mean(density.value))
+    if not apart.any():
+        return Score.undefined("every pair of inputs is one and the same point; take more --samples")
+    pairs = codes[np.arange(half)[apart]], codes[np.arange(half, 2 * half)[apart]]
+    return Score(float(np.mean(code_density(*pairs, first[apart], second[apart]).value)))

@@ -36,6 +36,18 @@ def test_scattered_points_without_a_logarithm(tmp_path, values):
     assert NOTHING_POSITIVE in save_figure(Run(tmp_path), fig, "f").markup
 
 
+def test_a_mesh_or_a_band_on_logarithmic_axes_is_drawn(tmp_path, capsys):
+    """Their offsets are (0, 0) whatever they show."""
+    fig, (left, right) = figure(1, 2)
+    left.pcolormesh([1.0, 10.0], [1.0, 10.0], [[1, 2], [3, 4]], shading="nearest")
+    right.fill_between([1.0, 10.0], [1.0, 2.0], [2.0, 3.0])
+    for axis in (left, right):
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+    assert "not drawn" not in save_figure(Run(tmp_path), fig, "f").markup
+    assert "left empty" not in capsys.readouterr().err
+
+
 def test_an_axis_that_raises_when_it_is_drawn_is_left_empty(tmp_path, monkeypatch):
     fig, (left, right) = figure(1, 2)
     line = left.plot([1, 2], [1, 2])[0]

@@ -10,7 +10,9 @@ from toy.spectra.results import ToyCode, ToySpectraResult
 
 
 def code(ratio: float) -> ToyCode:
-    return ToyCode("trained", 0.5, 1.0, (1.0,), Score(-1.0), 1.0, 1.0, 2.0, 2.0 * ratio, 1.0, 1.0, 0.5, 1.0)
+    return ToyCode(
+        "trained", 0.5, 1.0, (1.0,), Score(-1.0), Score(1.0), Score(1.0), 2.0, 2.0 * ratio, 1.0, 1.0, 0.5, Score(1.0)
+    )
 
 
 @pytest.mark.parametrize(
