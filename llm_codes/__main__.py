@@ -22,12 +22,14 @@ COMMANDS = (
         "llm_codes.configs.spectra:SpectraConfig",
         "llm_codes.lenses.spectra.command:command",
         "eigenspectra and alpha by depth",
+        result="llm_codes.lenses.spectra.rows:SpectraResults",
     ),
     Command(
         "trajectories",
         "llm_codes.configs.trajectories:TrajectoriesConfig",
         "llm_codes.lenses.trajectories.command:command",
         "random projections along a text, their action, the smoothest directions",
+        result="llm_codes.lenses.trajectories.rows:TrajectoriesResults",
     ),
     Command(
         "polytopes",
@@ -41,6 +43,7 @@ COMMANDS = (
         "llm_codes.configs.compare:CompareConfig",
         "llm_codes.lenses.spectra.compare:command",
         "two spectra runs side by side",
+        result="llm_codes.lenses.spectra.rows:Comparison",
     ),
     Command(
         "train-embedded",
