@@ -59,7 +59,9 @@ class Model:
 
     @property
     def d_mlp(self) -> int:
-        return int(self.bridge.cfg.d_mlp or 4 * self.d_model)
+        """Hidden units of an MLP (OPT's own `ffn_dim`, which its hooked configuration takes to be four widths)."""
+        own = getattr(getattr(self.bridge, "original_model", None), "config", None)
+        return int(getattr(own, "ffn_dim", None) or self.bridge.cfg.d_mlp or 4 * self.d_model)
 
     @property
     def context(self) -> int:

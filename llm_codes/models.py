@@ -27,6 +27,7 @@ from eval.errors import UserError, nearest
 from eval.progress import quiet_loggers
 from llm_codes.hooked import Hook, Model
 from llm_codes.model_sources import fresh_weights, load_named, public_source
+from llm_codes.site_checks import PROBE_TOKENS, probe_tokens, relative_error, tolerance
 
 __all__ = ["DTYPES", "Hook", "Model", "check_device", "load_model", "untrained_like"]
 
@@ -188,8 +189,31 @@ def _booted(network: Any, tokenizer: Any, name: str, source: str, *, untrained: 
         check_tokenizer(tokenizer, int(embeddings.weight.shape[0]), name)
     if not getattr(network.config, "architectures", None):
         network.config.architectures = [type(network).__name__]
-    bridge = _boot_bridge(source, network.eval(), tokenizer, device, dtype)
-    return Model(bridge, tokenizer, name, source, device, dtype, untrained, seed if untrained else 0, n_parameters)
+    plain = _probe_logits(network.eval())
+    bridge = _boot_bridge(source, network, tokenizer, device, dtype)
+    model = Model(bridge, tokenizer, name, source, device, dtype, untrained, seed if untrained else 0, n_parameters)
+    check_logits(model, plain)
+    return model
+
+
+@torch.no_grad()
+def _probe_logits(network: Any) -> torch.Tensor:
+    """Logits of a few tokens as transformers itself computes them."""
+    context = int(getattr(network.config, "max_position_embeddings", None) or PROBE_TOKENS)
+    tokens = probe_tokens(int(network.get_input_embeddings().weight.shape[0]), context)
+    return network(tokens.to(next(network.parameters()).device), use_cache=False).logits
+
+
+@torch.no_grad()
+def check_logits(model: Model, plain: torch.Tensor) -> None:
+    """Refuse a model that computes something else once it is hooked, with the size of the difference."""
+    hooked = model.logits(probe_tokens(plain.shape[-1], plain.shape[1]))
+    error = relative_error(hooked, plain)
+    if error > tolerance(model.dtype):
+        raise UserError(
+            f"expected {model.name} to compute the same with hooks as without; got logits {error:.2%} off: its "
+            f"architecture ({type(model.bridge.original_model).__name__}) is not hooked faithfully; use another model"
+        )
 
 
 def _boot_bridge(source: str, network: Any, tokenizer: Any, device: str, dtype: torch.dtype) -> Any:

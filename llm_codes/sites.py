@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eval.errors import UserError, nearest
 from eval.report.tables import text_table
 from llm_codes.models import load_model
+from llm_codes.site_checks import reasons_against
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SitesConfig
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "resid_pre": ("residual stream entering the block", "d_model", ("hook_in", "hook_resid_pre")),
     "attn_out": ("attention output, before it is added", "d_model", ("hook_attn_out", "attn.hook_out")),
-    "resid_mid": ("residual stream between attention and MLP", "d_model", ("ln2.hook_in", "hook_resid_mid")),
+    "resid_mid": ("residual stream between attention and MLP", "d_model", ("hook_resid_mid", "ln2.hook_in")),
     "mlp_in": ("what enters the MLP, after its norm", "d_model", ("mlp.hook_in", "ln2.hook_normalized")),
     "mlp_pre": ("MLP hidden units before the nonlinearity", "d_mlp", ("mlp.in.hook_out", "mlp.hook_pre")),
     "mlp_post": ("MLP hidden units after the nonlinearity (and gate)", "d_mlp", ("mlp.out.hook_in", "mlp.hook_post")),
@@ -109,9 +110,24 @@ def resolve_site(model: Model, kind: str, layer: int | None = None) -> Site:
     (layer,) = parse_layers(str(layer), model.n_layers)
     meaning, width, suffixes = table[kind]
     hook = _hook_of_kind(model, suffixes, layer)
-    if hook is not None:
-        return Site(hook, kind, layer, int(getattr(model, width)), meaning)
-    raise UserError(f"{model.name} has no {kind} in layer {layer} (looked for {', '.join(suffixes)}); see `sites`")
+    if hook is None:
+        raise UserError(f"{model.name} has no {kind} in layer {layer} (looked for {', '.join(suffixes)}); see `sites`")
+    reason = not_offered(model).get((kind, layer))
+    if reason:
+        raise UserError(f"{model.name} has no {kind} in layer {layer}: {reason}; see `sites`")
+    return Site(hook, kind, layer, int(getattr(model, width)), meaning)
+
+
+def not_offered(model: Model) -> dict[tuple[str, int], str]:
+    """Sites that the model lists and that do not hold what their name says, by (kind, layer), with the reason."""
+    table = kinds(model)
+    named = {
+        (kind, layer): _hook_of_kind(model, suffixes, layer)
+        for kind, (_, _, suffixes) in table.items()
+        for layer in range(model.n_layers)
+    }
+    hooks = {place: hook for place, hook in named.items() if hook is not None}
+    return reasons_against(model, hooks, {kind: int(getattr(model, width)) for kind, (_, width, _) in table.items()})
 
 
 def _hook_of_kind(model: Model, suffixes: Sequence[str], layer: int) -> str | None:
@@ -126,7 +142,8 @@ def _site_of_hook(model: Model, hook: str) -> Site:
     layer = int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else -1
     if layer >= 0:
         for kind, (_, _, suffixes) in kinds(model).items():
-            if _hook_of_kind(model, suffixes, layer) == model.canonical_hooks[hook]:
+            same = _hook_of_kind(model, suffixes, layer) == model.canonical_hooks[hook]
+            if same and (kind, layer) not in not_offered(model):
                 return resolve_site(model, kind, layer)
     import torch
 
@@ -166,10 +183,17 @@ def _words(layers: int | Sequence[int]) -> str:
 
 
 def list_sites(model: Model) -> list[dict[str, Any]]:
-    """Rows for the `sites` command: each kind with the hook names of the first and last layer."""
+    """Rows for the `sites` command: every kind in every layer with its hook; what is not offered with the reason."""
+    reasons = not_offered(model)
     rows = []
-    for site in resolve_sites(model, list(kinds(model))):
-        rows.append({"name": site.name, "hook": site.hook, "width": site.width, "meaning": site.meaning})
+    for kind, (meaning, width, suffixes) in kinds(model).items():
+        for layer in range(model.n_layers):
+            hook, reason = _hook_of_kind(model, suffixes, layer), reasons.get((kind, layer))
+            if hook is None or reason:
+                row = {"hook": None, "width": None, "meaning": f"not offered: {reason or 'no such hook'}"}
+            else:
+                row = {"hook": hook, "width": int(getattr(model, width)), "meaning": meaning}
+            rows.append({"name": f"{kind}@{layer}", **row})
     return rows
 
 

@@ -1,0 +1,106 @@
+"""Sites on small random models of many families: what is offered adds up, what does not is named, logits are equal."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+
+from eval.errors import UserError
+from llm_codes.models import check_logits, load_model
+from llm_codes.site_checks import _of_layer, probe_tokens
+from llm_codes.sites import list_sites, resolve_site
+
+COMMON = {
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "max_position_embeddings": 64,
+}
+FAMILIES = {
+    "Bloom": {"vocab_size": 320, "hidden_size": 64, "n_layer": 2, "n_head": 4},
+    "Mpt": {"vocab_size": 320, "d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 64},
+    "GPTNeoX": {name: value for name, value in COMMON.items() if name != "num_key_value_heads"},
+    "Gemma2": {**COMMON, "head_dim": 16},
+    "Olmo2": COMMON,
+    "Granite": {**COMMON, "residual_multiplier": 0.3},
+    "Mixtral": {**COMMON, "num_local_experts": 4},
+    "OPT": {**COMMON, "ffn_dim": 96, "word_embed_proj_dim": 64},
+    "Llama": COMMON,
+}
+TOKENS = torch.randint(0, 300, (2, 10), generator=torch.Generator().manual_seed(1))
+
+
+def open_family(family: str, tokenizer):
+    """A random model of a family, plain and hooked; its config does not name its class."""
+    torch.manual_seed(0)
+    plain = getattr(transformers, f"{family}ForCausalLM")(getattr(transformers, f"{family}Config")(**FAMILIES[family]))
+    plain.config.architectures = None
+    return plain.eval(), load_model(plain, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model_folder):
+    return load_model(str(tiny_model_folder)).tokenizer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_offered_adds_up(family, tokenizer):
+    plain, model = open_family(family, tokenizer)
+    offered = {row["name"]: row["hook"] for row in list_sites(model) if row["hook"] and row["name"].endswith("@0")}
+    read = model.activations(TOKENS, list(offered.values()))
+    at = {name.removesuffix("@0"): read[hook] for name, hook in offered.items()}
+    with torch.no_grad():
+        states = plain(TOKENS, output_hidden_states=True).hidden_states
+    assert torch.allclose(at["resid_pre"], states[0], atol=1e-4)
+    assert torch.allclose(at["resid_post"], states[1], atol=1e-4)
+    assert torch.allclose(at["resid_pre"] + at["attn_out"] + at["mlp_out"], at["resid_post"], atol=1e-4)
+    if "resid_mid" in at:
+        assert torch.allclose(at["resid_pre"] + at["attn_out"], at["resid_mid"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "reason"),
+    [
+        ("GPTNeoX", "resid_mid", "it equals resid_pre: no such place in parallel blocks"),
+        ("Mixtral", "mlp_pre", r"what is read there has shape \[12, 4\], not \[batch, position, 128\]"),
+        ("Mixtral", "mlp_post", "what is read there has shape"),
+    ],
+)
+def test_what_does_not_hold_what_it_says_is_not_offered(family, kind, reason, tokenizer):
+    _, model = open_family(family, tokenizer)
+    with pytest.raises(UserError, match=f"has no {kind} in layer 1: {reason}.*; see `sites`"):
+        resolve_site(model, kind, 1)
+    (row,) = [row for row in list_sites(model) if row["name"] == f"{kind}@1"]
+    assert row["hook"] is None and row["meaning"].startswith("not offered: ")
+
+
+def test_hidden_units_of_any_width(tokenizer):
+    _, model = open_family("OPT", tokenizer)
+    assert model.d_mlp == 96 and resolve_site(model, "mlp_post", 0).width == 96
+
+
+def test_a_broken_identity_is_named_with_its_size():
+    pre, attention, mlp = (torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    middle = pre + attention
+    sound = {"resid_pre": pre, "attn_out": attention, "resid_mid": middle, "mlp_out": mlp, "resid_post": middle + mlp}
+    widths = dict.fromkeys(sound, 8)
+    assert _of_layer(sound, widths, 1e-3) == {}
+    assert list(_of_layer({**sound, "mlp_out": middle + mlp}, widths, 1e-3)) == ["mlp_out"]  # the stream, as in BLOOM
+    (reason,) = _of_layer({**sound, "attn_out": attention * 3}, widths, 1e-3).values()
+    assert reason.startswith("resid_pre + attn_out differs from resid_mid by ")
+    assert _of_layer({**sound, "mlp_in": None}, widths, 1e-3) == {"mlp_in": "it is listed and never fires"}
+    twice = _of_layer({**sound, "mlp_post": mlp}, {**widths, "mlp_post": 8}, 1e-3)
+    assert twice == {"mlp_post": "it equals mlp_out: the hidden units of this MLP are not within reach"}
+
+
+def test_a_model_that_computes_something_else_with_hooks_is_refused(tokenizer):
+    plain, model = open_family("Llama", tokenizer)
+    with torch.no_grad():
+        logits = plain(probe_tokens(320, 64)).logits
+    check_logits(model, logits)
+    with pytest.raises(UserError, match=r"logits 100\.00% off: its architecture \(LlamaForCausalLM\) is not hooked"):
+        check_logits(model, logits / 2)
