@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.toy.verdicts import check_covered, check_holds, claim_with
+from tests.verdicts import check_covered, check_holds, claim_with
 from toy.capacity.claims import judge
 from toy.capacity.results import (
     CapacityResult,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eval.scores import Score
-from tests.toy.verdicts import check_covered, check_holds, claim_with
+from tests.verdicts import check_covered, check_holds, claim_with
 from toy.dropout_channel.claims import judge
 from toy.dropout_channel.results import DropoutChannelResult, InformationCurve, SelfTest
 

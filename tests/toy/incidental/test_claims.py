@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eval.scores import Score
-from tests.toy.verdicts import check_covered, check_holds, claim_with
+from tests.verdicts import check_covered, check_holds, claim_with
 from toy.incidental.claims import judge
 from toy.incidental.results import (
     IncidentalResult,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.toy.verdicts import check_covered, check_holds, claim_with
+from tests.verdicts import check_covered, check_holds, claim_with
 from toy.one_way.claims import judge
 from toy.one_way.results import FixedGroup, OneWayResult, ProbeCell, VaryingGroups
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eval.scores import Score
-from tests.toy.verdicts import check_covered, check_holds, claim_with
+from tests.verdicts import check_covered, check_holds, claim_with
 from toy.superposition.chapter import bound_words
 from toy.superposition.claims import judge
 from toy.superposition.results import PhaseDiagram, Polygon, SparsityLevel, SuperpositionResult

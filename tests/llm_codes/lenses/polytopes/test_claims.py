@@ -1,0 +1,131 @@
+"""The verdicts of the polytope lens: each holds above its control, fails below it, and is undecided without one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import pytest
+
+from eval.claims import Claim
+from eval.scores import Score
+from llm_codes.lenses.polytopes.claims import of_clusters, of_density, of_maps, of_rays
+from llm_codes.lenses.polytopes.control import Measured
+from llm_codes.lenses.polytopes.rows import Contrast
+from tests.verdicts import claim_with
+
+HIGH, MIDDLE, LOW = Score(0.9, 0.85, 0.95), Score(0.7, 0.65, 0.75), Score(0.1, 0.05, 0.15)
+NEGATIVE = Score(-0.3, -0.4, -0.2)
+CONTRAST = {"next token": Contrast(HIGH, HIGH)}
+OWN = Measured(HIGH, HIGH, HIGH, HIGH, "note", CONTRAST, HIGH)
+CONTROL = Measured(LOW, LOW, LOW, LOW, "note", {"next token": Contrast(LOW, LOW)}, LOW)
+CLUSTERS = {
+    "clusters of codes": "codes",
+    "clusters of activations": "activations",
+    "NMF directions": "nmf",
+    "polysemantic directions": "overlap",
+}
+
+
+@pytest.mark.parametrize(("words", "field"), CLUSTERS.items())
+def test_clusters(words: str, field: str):
+    def verdict(own: Measured, control: Measured | None) -> str:
+        return claim_with(of_clusters(own, control), words).verdict
+
+    assert verdict(OWN, CONTROL) == "holds"
+    assert verdict(cast(Any, replace)(OWN, **{field: NEGATIVE}), CONTROL) == "fails"
+    assert verdict(OWN, cast(Any, replace)(CONTROL, **{field: HIGH})) == "cannot tell"
+    assert verdict(cast(Any, replace)(OWN, **{field: MIDDLE}), cast(Any, replace)(CONTROL, **{field: HIGH})) == "fails"
+    assert verdict(OWN, None) == "cannot tell"
+
+
+@pytest.mark.parametrize(("words", "field"), [("exceeds density within", "contrast"), ("grows with depth", "trend")])
+def test_density(words: str, field: str):
+    def verdict(own: Score, control: Score | None) -> str:
+        one = cast(Any, replace)(CONTRAST["next token"], **{field: own})
+        other = {} if control is None else {"next token": cast(Any, replace)(Contrast(HIGH, HIGH), **{field: control})}
+        return claim_with(of_density({"next token": one}, other), words).verdict
+
+    assert verdict(HIGH, LOW) == "holds"
+    assert verdict(NEGATIVE, LOW) == "fails"
+    assert verdict(MIDDLE, HIGH) == "fails"
+    assert verdict(HIGH, HIGH) == verdict(HIGH, None) == "cannot tell"
+
+
+def test_maps_need_a_correlation_above_one_half_and_above_the_control():
+    assert of_maps(HIGH, LOW).verdict == "holds"
+    assert of_maps(LOW, NEGATIVE).verdict == "fails"
+    assert of_maps(MIDDLE, HIGH).verdict == "fails"
+    assert of_maps(Score(0.52, 0.4, 0.6), LOW).verdict == of_maps(HIGH).verdict == "cannot tell"
+
+
+@dataclass(frozen=True)
+class Ray:
+    """What `of_rays` asks of rays."""
+
+    peak: Score = HIGH
+    change: Score = HIGH
+    above: Score = HIGH
+    sparser: Score = HIGH
+
+    def peak_before(self, seed: int) -> Score:
+        return self.peak
+
+    def changes_beyond(self, seed: int) -> Score:
+        return self.change
+
+    def changes_above(self, control: Any, seed: int) -> Score:
+        return self.above
+
+    def sparser_beyond(self, seed: int) -> Score:
+        return self.sparser
+
+
+def ray_claims(
+    trained: Ray, control: Ray | None = None, gap: Score | None = None, beside: Score | None = None
+) -> list[Claim]:
+    rays = {"trained": trained, "matched noise": control or Ray(peak=LOW)}
+    return of_rays(cast(Any, rays), gap, beside, 0)
+
+
+@pytest.mark.parametrize(
+    ("trained", "control", "verdict"),
+    [
+        (Ray(), Ray(peak=LOW), "holds"),
+        (Ray(), Ray(peak=HIGH), "cannot tell"),
+        (Ray(peak=MIDDLE), Ray(peak=HIGH), "fails"),
+        (Ray(peak=LOW), Ray(peak=NEGATIVE), "fails"),
+    ],
+)
+def test_density_peaks_before_the_activation(trained: Ray, control: Ray, verdict: str):
+    assert claim_with(ray_claims(trained, control), "density peaks").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("trained", "verdict"),
+    [
+        (Ray(), "holds"),
+        (Ray(above=NEGATIVE), "fails"),
+        (Ray(sparser=NEGATIVE), "fails"),
+        (Ray(above=Score(0.0, -0.1, 0.1)), "cannot tell"),
+    ],
+)
+def test_the_token_changes_beyond(trained: Ray, verdict: str):
+    assert claim_with(ray_claims(trained), "still changes beyond").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("gap", "beside", "verdict"),
+    [
+        (NEGATIVE, LOW, "holds"),
+        (HIGH, NEGATIVE, "fails"),
+        (NEGATIVE, Score(-0.9, -1.0, -0.8), "fails"),
+        (NEGATIVE, None, "cannot tell"),
+    ],
+)
+def test_principal_directions_cross_fewer_boundaries(gap: Score, beside: Score | None, verdict: str):
+    assert claim_with(ray_claims(Ray(), gap=gap, beside=beside), "principal directions").verdict == verdict
+
+
+def test_without_rays_there_is_no_claim_on_them():
+    assert of_rays({}, HIGH, LOW, 0) == []

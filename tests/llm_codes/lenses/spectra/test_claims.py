@@ -1,0 +1,44 @@
+"""The verdict on alpha says `holds`, `fails` and `cannot tell` by the intervals of every layer."""
+
+from __future__ import annotations
+
+import pytest
+
+from eval.scores import Score
+from llm_codes.lenses.spectra.claims import claims
+from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra
+
+UNDEFINED = Score.undefined("too few documents")
+
+
+def spectra(*alphas: Score, kind: str = "resid_post") -> Spectra:
+    numbers = (64, 1000, 15.6, 30, 0.1, 9.0, 9.0, -1.0, 0.99, 0.0, None, None)  # width ... effective_capacity
+    sites = [
+        SiteSpectrum(f"{layer}.{kind}", "hook", kind, layer, *numbers, alpha) for layer, alpha in enumerate(alphas)
+    ]
+    return Spectra(tuple(sites), {}, {}, (10, 50))
+
+
+@pytest.mark.parametrize(
+    ("alphas", "verdict"),
+    [
+        ((Score(-0.8, -0.9, -0.7), Score(-0.95, -1.0, -0.9)), "holds"),
+        ((Score(-0.8, -0.9, -0.7), Score(-1.2, -1.3, -1.01)), "fails"),
+        ((Score(-0.8, -0.9, -0.7), Score(-1.0, -1.1, -0.9)), "cannot tell"),
+        ((Score(-0.8, -0.9, -0.7), Score(-0.9)), "cannot tell"),
+        ((UNDEFINED, Score(-0.8, -0.9, -0.7)), "holds"),
+        ((UNDEFINED, UNDEFINED), "cannot tell"),
+    ],
+)
+def test_every_layer_must_lie_above_minus_one(alphas: tuple[Score, ...], verdict: str):
+    (claim,) = claims(spectra(*alphas))
+    assert claim.verdict == verdict
+    defined = [score.value for score in alphas if score.value is not None]
+    assert claim.measured == (min(defined) if defined else None)
+
+
+def test_the_residual_stream_is_judged_where_there_is_one():
+    mixed = spectra(Score(-0.8, -0.9, -0.7)).sites + spectra(Score(-2, -2.1, -1.9), kind="mlp_out").sites
+    assert claims(Spectra(mixed, {}, {}, (10, 50)))[0].verdict == "holds"
+    (claim,) = claims(spectra(Score(-2, -2.1, -1.9), kind="mlp_out"))
+    assert claim.verdict == "fails" and "mlp_out" in claim.claim
