@@ -30,6 +30,10 @@ class StoppedError(OneLineError):
     exit_status = 3
 
 
+class LostFolderError(StoppedError):
+    """The run folder was removed, renamed or taken by another process: nothing more can be kept."""
+
+
 class IncompleteError(OneLineError):
     """The work went to its end, and something that was asked for is missing. The text names it."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.errors import IncompleteError, OneLineError, StoppedError, UserError
+from eval.errors import IncompleteError, LostFolderError, OneLineError, UserError
 from eval.files import atomic_path
 from eval.progress import say
 from eval.run_marker import LOCK, MARKER, FolderLock, Marker, read_marker
@@ -74,14 +74,14 @@ class OpenFolder:
             self._marker.write(**changes)
 
     def check(self) -> None:
-        """Raises StoppedError where the folder was removed, renamed or taken by another process."""
+        """Raises LostFolderError where the folder was removed, renamed or taken by another process."""
         self._lock.check()
 
     def close(self, error: BaseException | None) -> None:
         """Say in `run.json` how the run ended, and give the folder back.
 
         Raises:
-            StoppedError: the folder was lost under the run; nothing is written then.
+            LostFolderError: the folder was lost under the run; nothing is written then.
         """
         if self._marker is None:
             return
@@ -89,8 +89,8 @@ class OpenFolder:
         try:
             if trouble:
                 self._marker.silence()
-                if not isinstance(error, StoppedError):
-                    raise StoppedError(f"{trouble}; start the command again, in another --out if it happens again")
+                if not isinstance(error, LostFolderError):
+                    raise LostFolderError(f"{trouble}; start the command again, in another --out if it happens again")
             elif error is not None and not isinstance(error, IncompleteError) and not self._worth_keeping(error):
                 self._withdraw()
             else:

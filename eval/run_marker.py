@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eval.errors import StoppedError, UserError
+from eval.errors import LostFolderError, UserError
 from eval.files import atomic_path, json_text
 
 MARKER, LOCK = "run.json", ".lock"
@@ -124,9 +124,9 @@ class FolderLock:
         return None
 
     def check(self) -> None:
-        """Raises StoppedError where there is trouble."""
+        """Raises LostFolderError where there is trouble."""
         if text := self.trouble():
-            raise StoppedError(f"{text}; start the command again, in another --out if it happens again")
+            raise LostFolderError(f"{text}; start the command again, in another --out if it happens again")
 
     def release(self, *, remove: bool = False) -> None:
         if self._handle is not None:

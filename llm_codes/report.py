@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eval.errors import IncompleteError, OneLineError, StoppedError, known_name
+from eval.errors import IncompleteError, LostFolderError, OneLineError, known_name
 from eval.progress import say
 from eval.report.page import Page
 from eval.report.tables import text_table
@@ -114,7 +114,7 @@ def write_chapter(name: str, report: Chapter) -> tuple[dict[str, Any], dict[str,
     say(f"chapter {name}")
     try:
         results, corpus = WRITERS[name](report)
-    except StoppedError:  # about the run and not about the chapter
+    except LostFolderError:  # about the run and not about the chapter
         raise
     except Exception as error:
         reason = str(error) if isinstance(error, OneLineError) else f"{type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from eval.errors import OneLineError, UserError
+from eval.errors import OneLineError, StoppedError, UserError
 from eval.explanation.journal import Journal, content_hash
 from eval.explanation.servers.dialect import Dialect, Lesson, wants_logprobs
 from eval.explanation.servers.exchange import ClientSettings, Request, Response, estimated_tokens, read_attempt
@@ -32,7 +32,7 @@ class Client:
     """Sends JSON requests, many at once, through a journal.
 
     ``complete`` answers a list of ``(path, request)`` in order. Raises ``UserError`` for a wrong key, an unknown model
-    or address, a reply missing in ``replay`` and a reached budget, ``StoppedError`` for an unreachable server, an empty
+    or address and a reply missing in ``replay``, ``StoppedError`` for a reached budget, an unreachable server, an empty
     account and too many failures (what was answered stays in the journal).
     """
 
@@ -164,7 +164,7 @@ class Client:
         if budget is not None:
             spent = self._spent_before + self.price(self.prompt_tokens, self.completion_tokens)
             if spent + self._reserved + most > budget:
-                raise UserError(
+                raise StoppedError(
                     f"the budget of ${budget:g} is reached (spent ${spent:.4f} in {self.journal.path.name}); every "
                     "reply so far is kept: run the same command with a higher --budget-usd to continue"
                 )

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eval.errors import UserError
+from eval.errors import StoppedError, UserError
 from eval.files import is_readable, sealed_path
 from eval.progress import progress
 from llm_codes.configs.embedded import TrainEmbeddedConfig
@@ -176,7 +176,7 @@ def train(documents: Sequence[np.ndarray], vocabulary: int, config: TrainEmbedde
         The trained `GPT2LMHeadModel`, in evaluation mode.
 
     Raises:
-        UserError: the loss is no longer finite, or the checkpoint belongs to another recipe.
+        StoppedError: the loss is no longer finite. UserError: the checkpoint belongs to another recipe.
     """
     torch.manual_seed(config.seed)
     model = build_model(config, vocabulary)
@@ -192,7 +192,7 @@ def train(documents: Sequence[np.ndarray], vocabulary: int, config: TrainEmbedde
         inputs, targets = (part.to(config.device) for part in stream.batch(step))
         loss = next_token_loss(model, inputs, targets)
         if not math.isfinite(loss.item()):
-            raise UserError(
+            raise StoppedError(
                 f"the loss is {loss.item()} at step {step}; expected a finite one: lower the learning rates"
             )
         loss.backward()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eval.errors import StoppedError, UserError
+from eval.errors import LostFolderError, StoppedError, UserError
 from eval.report.page import Page
 from eval.runs import Run
 from llm_codes import report
@@ -30,6 +30,7 @@ def failing(monkeypatch, error: Exception) -> None:
     ("error", "reason"),
     [
         (UserError("expected 50 tokens, got 3; give more"), "expected 50 tokens, got 3; give more"),
+        (StoppedError("the budget of $2 is reached"), "the budget of $2 is reached"),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
     ],
 )
@@ -40,10 +41,10 @@ def test_whatever_a_chapter_raises_is_on_the_page(inputs, monkeypatch, error, re
     assert (status["status"], status["reason"]) == ("failed", reason)
     assert f"This chapter could not be written: {reason}" in inputs.page.html()
     log = inputs.run.path("polytopes-error.log")
-    assert log.exists() == (not isinstance(error, UserError)), "a log for what nobody foresaw"
+    assert log.exists() == isinstance(error, ZeroDivisionError), "a log for what nobody foresaw"
 
 
 def test_a_lost_run_folder_is_not_a_failed_chapter(inputs, monkeypatch):
-    failing(monkeypatch, StoppedError("the run folder was removed"))
-    with pytest.raises(StoppedError):
+    failing(monkeypatch, LostFolderError("the run folder was removed"))
+    with pytest.raises(LostFolderError):
         report.write_chapter("polytopes", inputs)

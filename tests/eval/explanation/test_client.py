@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.errors import UserError
+from eval.errors import StoppedError, UserError
 from eval.explanation.chat_simulators import ServerChat, ServerSimulator
 from eval.explanation.client import Client, ClientSettings, retry_after
 from eval.explanation.explainers import Explanation, parse_explanation
@@ -243,7 +243,7 @@ def test_the_budget_stops_cleanly_and_a_higher_one_continues(tmp_path: Path) -> 
     with serve(lambda request, before: GOOD) as server:
         with Journal(tmp_path / "journal.sqlite") as journal:
             client = make_client(server.url, journal, budget_usd=2.0, **prices)
-            with pytest.raises(UserError, match=r"the budget of \$2 is reached .* higher --budget-usd to continue"):
+            with pytest.raises(StoppedError, match=r"the budget of \$2 is reached .* higher --budget-usd to continue"):
                 ServerSimulator(client, "m", "json").simulate(tasks)
             spent = client.cost()["usd"]
             assert 0 < spent <= 2.0 and len(journal) == len(server.requests) < 30

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eval.errors import UserError
+from eval.errors import StoppedError, UserError
 from eval.progress import progress_bar, say
 from eval.wandb_logging import wandb_log
 from llm_codes.configs.saes import TrainingOptions
@@ -50,8 +50,8 @@ class Training:
         """Train to the last step.
 
         Raises:
-            UserError: hooks or widths that do not fit the activations (before the first step), a non-finite batch
-                under `on_nan="stop"`, too many of them in a row, a checkpoint of another configuration.
+            UserError: hooks or widths that do not fit the activations (before the first step), a checkpoint of another
+                configuration. StoppedError: a non-finite batch under `on_nan="stop"`, too many of them in a row.
         """
         total = self.options.total_steps
         self.saes = [TrainedSAE(spec, make_trainer(spec, self.options, self.device)) for spec in self.specs]
@@ -157,12 +157,12 @@ class Training:
         row = self.place.skipped_in_a_row
         often = f" ({row} in a row)" if row > 1 else ""
         if diverged:
-            raise UserError(
+            raise StoppedError(
                 f"expected a finite loss and gradient; got NaN or infinity from {', '.join(diverged)} on finite "
                 f"activations in {where}{often}; the last good weights are kept; lower --learning-rate and start again "
                 "with --overwrite"
             )
-        raise UserError(
+        raise StoppedError(
             f"expected finite activations; got NaN or infinity in {where}{often}; the last good weights are kept; "
             "check the model, or use --dtype float32"
         )

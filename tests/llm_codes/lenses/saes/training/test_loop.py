@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from eval.errors import UserError
+from eval.errors import StoppedError, UserError
 from llm_codes.configs.saes import SAETrainConfig, TrainingOptions
 from llm_codes.lenses.saes.training.loop import Training
 from llm_codes.lenses.saes.training.specification import SAESpec, parse_width
@@ -138,7 +138,7 @@ def test_a_nan_batch_is_skipped_and_counted(tmp_path):
 
 
 def test_a_nan_batch_can_stop_the_run_with_the_last_good_weights(tmp_path):
-    with pytest.raises(UserError, match="got NaN or infinity in block 1, batch 1; the last good weights are kept"):
+    with pytest.raises(StoppedError, match="got NaN or infinity in block 1, batch 1; the last good weights are kept"):
         train(tmp_path, broken=(1,), on_nan="stop").run()
     assert [path.name for path in (tmp_path / "checkpoints").glob("*.safetensors")] == ["step-00000005.safetensors"]
 
@@ -248,7 +248,7 @@ def test_a_dictionary_that_diverges_is_not_called_a_broken_batch(tmp_path, archi
     spec = SAESpec("in", 12, 24, k=3, architecture=architecture, target_l0=3, learning_rate=1e30)
     options = TrainingOptions(tokens=64 * 80, train_batch_size=64, on_nan=on_nan, checkpoint_every=7)
     text = rf"expected a finite loss and gradient; got NaN or infinity from in-{architecture}-24 on finite activations"
-    with pytest.raises(UserError, match=text) as stopped:
+    with pytest.raises(StoppedError, match=text) as stopped:
         Training(Synthetic(), [spec], tmp_path, options).run()
     assert ("(21 in a row)" in str(stopped.value)) == (on_nan == "skip") and "--learning-rate" in str(stopped.value)
     saved = load_file(sorted((tmp_path / "checkpoints").glob("*.safetensors"))[-1])
@@ -261,7 +261,9 @@ def test_twenty_one_broken_batches_in_a_row_name_the_activations(tmp_path):
             return {name: value * (1 if number == 0 else float("nan")) for name, value in super().block(number).items()}
 
     run = Training(Broken(), specs(), tmp_path, TrainingOptions(tokens=64 * 40, train_batch_size=64))
-    with pytest.raises(UserError, match=r"expected finite activations; got NaN or infinity in block \d, .*21 in a row"):
+    with pytest.raises(
+        StoppedError, match=r"expected finite activations; got NaN or infinity in block \d, .*21 in a row"
+    ):
         run.run()
 
 
