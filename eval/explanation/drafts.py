@@ -17,6 +17,7 @@ from eval.explanation.results import ShownWindow
 from eval.explanation.simulators import Simulation
 from eval.explanation.tokens import visible
 from eval.explanation.units import Unit
+from eval.scores import Score
 
 SHOWN_WINDOWS = 4  # of each mix
 _SCALE = "0123456789a"  # one character per level; "-" where there is no prediction
@@ -84,3 +85,33 @@ def shown_windows(draft: Draft) -> Iterator[ShownWindow]:
             words = tuple(visible(token) for token in record.strings)
             truth = level_string(LEVELS * record.values / scale + 1e-9)
             yield ShownWindow(mix, record.window, words, truth, level_string(simulation.values))
+
+
+def shuffled_explanations(drafts: Sequence[Draft]) -> list[Score]:
+    """The null: how well do *other* units' explanations (same kind and layer) predict this unit? Mean correlation over
+    them, on the shared random windows, where their simulations are there already."""
+    groups: dict[tuple[str, int], list[Draft]] = {}
+    for draft in drafts:
+        groups.setdefault((draft.unit.family, draft.unit.layer), []).append(draft)
+    out = []
+    for draft in drafts:
+        members = groups[draft.unit.family, draft.unit.layer]
+        truth = draft.truth["random"]
+        values = [_correlation(truth, other.predicted["random"]) for other in members if other is not draft]
+        values = [value for value in values if np.isfinite(value)]
+        none = Score.undefined("no other unit of this kind and layer has a prediction")
+        out.append(Score(float(np.mean(values)), n=len(values)) if values else none)
+    return out
+
+
+def _correlation(a: np.ndarray, p: np.ndarray) -> float:
+    """Pearson correlation where both are there; 0 for a constant prediction of a truth that varies, as for the unit's
+    own explanation."""
+    ok = np.isfinite(a) & np.isfinite(p)
+    a, p = a[ok], p[ok]
+    if len(a) < 2 or np.ptp(a) == 0:
+        return float("nan")
+    if np.ptp(p) == 0:
+        return 0.0
+    a, p = a - a.mean(), p - p.mean()
+    return float(a @ p / np.sqrt((a @ a) * (p @ p)))

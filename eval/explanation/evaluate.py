@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from eval.explanation.classification import TASKS, Judge, classification_scores, questions
-from eval.explanation.drafts import Draft, joined, shown_windows
+from eval.explanation.drafts import Draft, joined, shown_windows, shuffled_explanations
 from eval.explanation.explainers import Explainer, Explanation, TokenLookupExplainer
 from eval.explanation.records import LEVELS, Book, Record
 from eval.explanation.results import CONSTANT, DocumentSums, PooledScores, TaskScores, UnitResult
@@ -73,7 +73,7 @@ def explain_and_score(
     for draft in drafts:
         draft.lay_out(settings.calibration)
     tasks = _judged(drafts, chosen, book, judge, settings)
-    nulls = _shuffled_explanations(drafts)
+    nulls = shuffled_explanations(drafts)
     # Phase 3: scores
     is_lookup = isinstance(simulator, TokenLookupSimulator)
     waiting = list(zip(chosen, drafts, tasks, nulls, strict=True))
@@ -220,36 +220,6 @@ def _judged(
             drafts[place].unanswered = unanswered
         out.append(scored)
     return out
-
-
-def _shuffled_explanations(drafts: Sequence[Draft]) -> list[Score]:
-    """The null: how well do *other* units' explanations (same kind and layer) predict this unit? Mean correlation over
-    them, on the shared random windows, where their simulations are there already."""
-    groups: dict[tuple[str, int], list[Draft]] = {}
-    for draft in drafts:
-        groups.setdefault((draft.unit.family, draft.unit.layer), []).append(draft)
-    out = []
-    for draft in drafts:
-        members = groups[draft.unit.family, draft.unit.layer]
-        truth = draft.truth["random"]
-        values = [_correlation(truth, other.predicted["random"]) for other in members if other is not draft]
-        values = [value for value in values if np.isfinite(value)]
-        none = Score.undefined("no other unit of this kind and layer has a prediction")
-        out.append(Score(float(np.mean(values)), n=len(values)) if values else none)
-    return out
-
-
-def _correlation(a: np.ndarray, p: np.ndarray) -> float:
-    """Pearson correlation where both are there; 0 for a constant prediction of a truth that varies, as for the unit's
-    own explanation."""
-    ok = np.isfinite(a) & np.isfinite(p)
-    a, p = a[ok], p[ok]
-    if len(a) < 2 or np.ptp(a) == 0:
-        return float("nan")
-    if np.ptp(p) == 0:
-        return 0.0
-    a, p = a - a.mean(), p - p.mean()
-    return float(a @ p / np.sqrt((a @ a) * (p @ p)))
 
 
 def baseline_only(book: Book, settings: Settings = Settings(), condition: str = "trained") -> list[UnitResult]:  # noqa: B008

@@ -9,16 +9,14 @@ permutes the kind labels over the units of the layer; p is Holm-corrected over l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from eval.claims import Claim, Verdict
 from eval.explanation.evaluate import MIXES
 from eval.explanation.results import PRIMARY, KindDifference, LayerMean, ScoreMean, UnitResult, is_constant
 from eval.explanation.scorers import N_STATISTICS, SCORES, score_sums
 from eval.measures.statistics.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
-from eval.polytope_verdicts import controls_text, judge_above_controls, opposite
 from eval.scores import Score
 
 MINIMUM_UNITS = 8
@@ -210,49 +208,3 @@ def against_baseline(results: Sequence[UnitResult], baseline: str, seed: int = 0
         return Score(result.primary.value - other.value)
 
     return by_layer(results, gain, seed)
-
-
-def depth_claims(results: Sequence[UnitResult], n_layers: int, **options: Any) -> list[Claim]:
-    """[MK Fig. 7b]: neuron scores fall until two thirds of the depth and rise again; projections do the inverse.
-
-    Tested as differences of layer means: first layer against the one nearest to two thirds of the depth, and the last
-    layer against that one. The interval decides, and has to lie clear of the same difference in the untrained model;
-    without that control no statement holds. Layers that were not run are left out with a note.
-    """
-    groups = grouped(results)
-    claims = []
-    sides: tuple[tuple[str, Literal["above", "below"]], ...] = (("neuron", "above"), ("random", "below"))
-    for kind, side in sides:
-        layers = sorted(layer for found, layer in groups if found == kind)
-        if len(layers) < 3:
-            continue
-        middle = min(layers[1:-1], key=lambda layer: abs(layer - 2 * (n_layers - 1) / 3))
-        for end, word in ((layers[0], "first"), (layers[-1], "last")):
-            score, _ = difference(groups[kind, end], groups[kind, middle], **options)
-            control = f"{kind} (untrained)"
-            controls = {}
-            if (control, end) in groups and (control, middle) in groups:
-                controls["untrained"] = difference(groups[control, end], groups[control, middle], **options)[0]
-            reason = score.reason or score.interval_reason
-            beside = controls_text(controls) if controls else "no untrained control"
-            claims.append(
-                Claim(
-                    claim=f"{kind} scores: the {word} layer lies {side} two thirds of the depth",
-                    source="MK Fig. 7b",
-                    prediction=f"score(layer {end}) - score(layer {middle}) {'>' if side == 'above' else '<'} 0, "
-                    "clear of the untrained model's",
-                    measured=score.value,
-                    interval=None if score.low is None or score.high is None else (score.low, score.high),
-                    verdict=_clear_of(score, controls, side),
-                    n=score.n,
-                    note="; ".join(part for part in (reason, beside) if part),
-                )
-            )
-    return claims
-
-
-def _clear_of(score: Score, controls: dict[str, Score], side: Literal["above", "below"]) -> Verdict:
-    """The verdict on a difference and its control's, on the predicted side of 0."""
-    if side == "above":
-        return judge_above_controls(score, controls)
-    return judge_above_controls(opposite(score), {name: opposite(one) for name, one in controls.items()})

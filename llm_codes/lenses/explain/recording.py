@@ -163,10 +163,10 @@ def record(
     passes = _Passes(model, reading)
     moments = passes.fit(explain_part, sites, "moments", wanted)
     readouts = build_readouts(model, explain_part, sites, moments, options, reading.batch_size, seed)
-    recorded = Recorded({}, windows, readouts)
     units, columns = columns_of(readouts)
     most = options.n_random_windows
     shared = {split: windows.sample(split, min(most, len(windows.of(split)) // 2), seed) for split in SPLITS}
+    recorded = Recorded({}, windows, readouts)
 
     def recorder() -> Recorder:
         return Recorder(windows, sum(map(len, columns)), shared, max(options.n_top_windows, 5))
@@ -180,12 +180,20 @@ def record(
     if "untrained" in options.controls and model.untrained:
         recorded.skipped["untrained"] = "the model is untrained itself"
     elif "untrained" in options.controls:
-        fresh, again = _Passes(untrained_like(model, seed), reading), recorder()
-        moments = fresh.fit(explain_part, sites, "moments (untrained)")
-        consumer = RecordUnits([centred(r, moments) for r in readouts], again, number)
-        fresh.record(corpus, consumer, "records (untrained)")
+        fresh = _Passes(untrained_like(model, seed), reading)
+        again = _record_again(fresh, corpus, explain_part, sites, readouts, recorder(), number)
         recorded.books["untrained"] = again.finish(units, columns, options.sign)
     return recorded
+
+
+def _record_again(
+    passes: _Passes, corpus: Corpus, explain_part: Corpus, sites: Sequence[Site], readouts: Sequence[Readout],
+    recorder: Recorder, number: dict[int, int],
+) -> Recorder:  # fmt: skip
+    """The same readouts on another network, directions centred on its own means."""
+    moments = passes.fit(explain_part, sites, "moments (untrained)")
+    passes.record(corpus, RecordUnits([centred(r, moments) for r in readouts], recorder, number), "records (untrained)")
+    return recorder
 
 
 def _shuffle_within_splits(windows: Windows, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from eval.explanation import statistics
+from eval.explanation.claims import depth_claims
 from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
 
 
@@ -44,7 +45,7 @@ def summarise(
         null=tuple(statistics.against_null(results, seed)),
         baselines={name: tuple(statistics.against_baseline(results, name, seed)) for name in baselines},
         by_score=tuple(statistics.every_score(results, seed)),
-        claims=tuple(statistics.depth_claims(results, n_layers, seed=seed)),
+        claims=tuple(depth_claims(results, n_layers, seed=seed)),
         undefined=dict(reasons),
         notes=dict(notes),
         missing_predictions=sum(result.missing for result in results),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from eval.explanation.results import Explained, UnitResult, UnitSource
 from eval.progress import progress
 from eval.results import Result, result
 from eval.runs import Run
-from llm_codes.configs.explain import ExplainOptions
+from llm_codes.configs.explain import TOKEN_LOOKUP, ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.explain.backends import Parts, open_parts
@@ -34,6 +34,12 @@ from llm_codes.lenses.explain.units import describe_readouts
 from llm_codes.models import Model, load_model
 
 __all__ = ["Plan", "Study", "explain", "explain_units", "record", "settings_of"]
+
+
+WHOLE_TABLE = (
+    " Token lookup simulates from the whole table of token means; the words shown are its first twelve, so its "
+    "scores are an upper bound for those words."
+)
 
 
 @result
@@ -116,20 +122,14 @@ def explain_units(
     recorded = cache(lambda: record(model, corpus, options, reading, seed=seed))
 
     def item(name: str, compute: Callable[[], Any]) -> Any:
-        return compute() if run is None else run.item(name, compute)
+        return compute() if run is None else run.item(name, compute, of=(__name__,))
 
     plan = Plan.from_json(item("explain-plan", lambda: _plan(recorded()).to_json()))
     settings = settings_of(options, seed)
     units: list[UnitResult] = []
     for condition, kind, layer in plan.groups:
         name = f"explain-{condition}-{kind}-layer-{layer}"
-
-        def compute(condition: str = condition, kind: str = kind, layer: int = layer) -> Any:
-            group = _Group(tuple(_score(recorded().books[condition], condition, kind, layer, parts, settings)))
-            if any(unit.missing for unit in group.units):
-                raise _Incomplete(group)
-            return group.to_json()
-
+        compute = partial(_complete_group, recorded, condition, kind, layer, parts, settings)
         try:
             units += _Group.from_json(item(name, compute)).units
         except _Incomplete as incomplete:
@@ -145,6 +145,16 @@ def explain_units(
         readouts=plan.readouts,
     )
     return Study(found, units, recorded)
+
+
+def _complete_group(
+    recorded: Callable[[], Recorded], condition: str, kind: str, layer: int, parts: Parts, settings: Settings
+) -> Any:
+    """The units of one kind, layer and condition as an item; raises where a prediction is missing."""
+    group = _Group(tuple(_score(recorded().books[condition], condition, kind, layer, parts, settings)))
+    if any(unit.missing for unit in group.units):
+        raise _Incomplete(group)
+    return group.to_json()
 
 
 def settings_of(options: ExplainOptions, seed: int) -> Settings:
@@ -199,4 +209,5 @@ def describe_setting(model: Model, options: ExplainOptions, plan: Plan, text: st
         f"windows of {options.window} tokens ({plan.score_documents} documents) that all units share. Neurons and "
         f"directions are read at {options.site}; neurons {options.neurons}. A unit's activation is relu(x); directions "
         f"are centred on the explain set, sign policy {options.sign}. Explain and score sets share no document."
+        + (WHOLE_TABLE if options.simulator == TOKEN_LOOKUP else "")
     )

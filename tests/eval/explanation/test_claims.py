@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from eval.explanation.claims import depth_claims
 from eval.explanation.evaluate import Settings, baseline_only
-from eval.explanation.statistics import depth_claims
 from eval.explanation.units import Unit
 from tests.eval.explanation.planted import fires_on, make_book, make_windows
 
