@@ -90,7 +90,7 @@ def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]
     for name, rows in found.baselines.items():
         section.table(_rows(rows), caption=f"Score minus the baseline {name} on the same windows.")
     if found.claims:
-        section.table([claim.as_json() for claim in found.claims], caption="Statements of the source.")
+        section.table([claim.to_json() for claim in found.claims], caption="Statements of the source.")
     if found.undefined:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in found.undefined.items())
         section.warning("Undefined scores: " + reasons)

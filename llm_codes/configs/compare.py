@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import RunConfig, option
+from eval.options import FolderConfig, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(RunConfig):
+class CompareConfig(FolderConfig):
     """Set two spectra runs on the same corpus side by side: alpha by depth, differences with intervals."""
 
     run_a: str = option(help="folder of a `spectra` or `report` run", positional=True)

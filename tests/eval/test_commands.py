@@ -14,6 +14,7 @@ import pytest
 from eval import commands
 from eval.commands import Command
 from eval.errors import UserError
+from eval.flags import leaves
 from eval.options import RunConfig, option
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +128,18 @@ def test_every_listed_command_exists():
         for command in table:
             assert commands.load_name(command.config).__doc__, command.verb
             assert callable(commands.load_name(command.run)), command.verb
+
+
+def test_a_verb_without_a_model_or_chance_has_no_such_flag():
+    """Toy verbs run on the CPU; a comparison draws nothing."""
+    flags = {}
+    for package in ("llm_codes", "toy"):
+        for command in commands.load_name(f"{package}.__main__:COMMANDS"):
+            flags[package, command.verb] = {flag for flag, _ in leaves(commands.load_name(command.config))}
+    toy = [found for (package, _), found in flags.items() if package == "toy"]
+    assert len(toy) == 7 and all("--seed" in found and "--device" not in found for found in toy)
+    assert not flags["llm_codes", "compare"] & {"--seed", "--device"}
+    assert {"--seed", "--device"} <= flags["llm_codes", "spectra"]
 
 
 def test_threads_may_change_after_numba_has_started():
