@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
 
 from eval.errors import UserError
 from eval.measures.projections.projection import (
@@ -90,6 +91,18 @@ def test_explained_variance_holds_out_arcs():
     noise = np.random.default_rng(0).standard_normal((200, 3))
     assert explained_variance(noise, stimulus, held) < 0.2
     assert np.isnan(explained_variance(noise, np.ones((200, 1)), held))
+
+
+def test_explained_variance_is_the_held_out_r2_of_least_squares():
+    generator = np.random.default_rng(0)
+    path, noise = generator.standard_normal((40, 2)), generator.standard_normal((40, 3))
+    stimulus = path @ generator.standard_normal((2, 3)) + 2 * noise + [1, 2, 3]
+    held = np.arange(40) % 4 == 0
+    fitted = LinearRegression().fit(path[~held], stimulus[~held]).predict(path[held])
+    left, all_of_it = (stimulus[held] - fitted) ** 2, (stimulus[held] - stimulus[~held].mean(0)) ** 2
+    found = explained_variance(path, stimulus, held)
+    assert found == pytest.approx(1 - left.sum() / all_of_it.sum()) and 0 < found < 0.9
+    assert np.isnan(explained_variance(path, np.ones((40, 3)), held))
 
 
 def test_error_texts():

@@ -58,6 +58,16 @@ def test_white_noise_has_action_one_per_variance():
     assert np.allclose(ratio, 1, atol=0.05)
 
 
+def test_directions_below_the_tolerance_of_the_largest_variance_are_left_out():
+    """Variances 1e-5, 1 and 1e6: the first lies below 1e-9 of the last, not of the middle one."""
+    covariance = np.diag([1e6, 1e-5, 1.0])
+    directions, ratios = streamed_action.minimum_action_directions(np.diag([1.0, 1.0, 8.0]), covariance, 2)
+    assert np.allclose(ratios, [1 / 2e6, 4.0]) and np.allclose(directions[1], 0)
+    with pytest.raises(UserError, match="expected at least 3 directions with variance, got 2"):
+        streamed_action.minimum_action_directions(np.eye(3), covariance)
+    assert len(streamed_action.minimum_action_directions(np.eye(3), covariance, 3, tolerance=1e-12)[1]) == 3
+
+
 def test_a_code_without_variance_has_no_smoothest_direction():
     with pytest.raises(UserError, match="expected at least 3 directions with variance, got 0; read more text"):
         streamed_action.minimum_action_directions(np.zeros((3, 3)), np.zeros((3, 3)))
