@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 import signal
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from typing import Any
 from eval.errors import OneLineError
 from eval.progress import say
 
+LONGEST = 300
+"""Characters of an exception's own text in the last line; the log has it whole."""
 UNFORESEEN, INPUT, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 FILE_PROBLEMS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 OUT_OF_MEMORY = "out of memory; lower --batch-size or --tokens, or raise --max-memory-gb only if the machine has it"
@@ -97,7 +100,8 @@ def _unforeseen(error: BaseException, folder: Path | None) -> str:
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     log = folder / "error.log" if folder is not None else None
     where = f"the traceback is in {log}" if log is not None and log.is_file() else "--debug shows the traceback"
-    return f"error: the program failed{place}: {type(error).__name__}: {_one_line(str(error))} ({where})"
+    words = textwrap.shorten(str(error), LONGEST)
+    return f"error: the program failed{place}: {type(error).__name__}: {words} ({where})"
 
 
 def report(error: BaseException, folder: Path | None, *, debug: bool) -> int:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError, nearest
+from eval.progress import quiet_loggers
 from llm_codes.text_rows import LONE_SUFFIXES, ROW_SUFFIXES, column_text, object_rows, read_rows, row_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
@@ -229,14 +230,13 @@ def _at_headings(text: str, markdown: bool) -> list[str]:
 
 def _hub_documents(name: str, column: str, seed: int) -> Iterator[Document]:
     import datasets
-    from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # it reports every retry; what failed in the end is reported below
     repository, _, configuration = name.partition(":")
     try:
-        rows = datasets.load_dataset(repository, configuration or None, split="train", streaming=True)
-        for number, row in enumerate(rows.shuffle(seed=seed, buffer_size=1000)):  # pyright: ignore[reportCallIssue]
-            yield Document(f"{name}:{number}", column_text(dict(row), column, f"data set {name}"))
+        with quiet_loggers("huggingface_hub"):  # it reports every retry; what failed in the end is reported below
+            rows = datasets.load_dataset(repository, configuration or None, split="train", streaming=True)
+            for number, row in enumerate(rows.shuffle(seed=seed, buffer_size=1000)):  # pyright: ignore[reportCallIssue]
+                yield Document(f"{name}:{number}", column_text(dict(row), column, f"data set {name}"))
     except UserError:
         raise
     except Exception as error:  # the Hub client raises its own, requests', httpx' and OS errors

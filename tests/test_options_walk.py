@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import typing
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eval import commands
 from eval.commands import Command
+from eval.config_files import toml_text
 from eval.errors import UserError
 from eval.flags import Leaf, leaves
 from eval.option_values import base_type
@@ -115,6 +117,19 @@ def test_every_default_is_a_value_that_can_be(wing: str, command: Command):
         text = ",".join(map(str, leaf.default)) if isinstance(leaf.default, tuple) else str(leaf.default)
         arguments = [command.verb, f"{flag}={text}", *required_arguments(config, flag)]
         assert commands.parse(wing, "", table(wing), arguments) is not None, flag
+
+
+@pytest.mark.parametrize(("wing", "command"), VERBS)
+def test_the_config_file_of_a_run_gives_its_configuration(wing: str, command: Command, tmp_path: Path):
+    config: Any = commands.load_name(command.config)
+    given = commands.parse(wing, "", table(wing), [command.verb, *required_arguments(config, "")])
+    assert given is not None
+    (tmp_path / "config.toml").write_text(toml_text(given.config), encoding="utf-8")
+    places = ["word" for _, leaf in leaves(config) if leaf.required and leaf.field.metadata.get("positional")]
+    arguments = [command.verb, *places, "--config", str(tmp_path / "config.toml")]
+    again = commands.parse(wing, "", table(wing), arguments)
+    assert again is not None
+    assert again.config == given.config
 
 
 def names_read(module: str) -> set[str]:
