@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eval.errors import UserError
 from eval.option_values import base_type, flag_of, parse
 from eval.progress import say
 
@@ -54,17 +56,30 @@ def build(config: Callable[..., Any], values: Mapping[str, Any]) -> Any:
     changes = {name: value for name, value in values.items() if "." not in name}
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         if field.metadata.get("nested"):
-            changes[field.name] = _replaced(field.default, _below(values, field.name))
+            prefix = field.metadata.get("prefix", "")
+            changes[field.name] = _replaced(field.default, _below(values, field.name), prefix)
     return config(**changes)
 
 
-def _replaced(default: Any, values: Mapping[str, Any]) -> Any:
+def _replaced(default: Any, values: Mapping[str, Any], prefix: str) -> Any:
     changes = {name: value for name, value in values.items() if "." not in name}
     for field in dataclasses.fields(default):
         inner = _below(values, field.name)
         if field.metadata.get("nested") and inner:
-            changes[field.name] = _replaced(getattr(default, field.name), inner)
-    return dataclasses.replace(default, **changes)
+            deeper = prefix + field.metadata.get("prefix", "")
+            changes[field.name] = _replaced(getattr(default, field.name), inner, deeper)
+    try:
+        return dataclasses.replace(default, **changes)
+    except UserError as error:
+        raise UserError(
+            _with_prefix(str(error), [field.name for field in dataclasses.fields(default)], prefix)
+        ) from error
+
+
+def _with_prefix(text: str, names: Sequence[str], prefix: str) -> str:
+    """An options class speaks of its flags by their own names; on this command line they have a prefix."""
+    flags = {flag_of(name): flag_of(prefix + name) for name in names}
+    return re.sub(r"--[a-z0-9]+(?:-[a-z0-9]+)*", lambda found: flags.get(found[0], found[0]), text)
 
 
 def flat_values(config: Any, *, identity_only: bool = False) -> dict[str, Any]:

@@ -145,3 +145,10 @@ def test_a_number_without_a_lower_limit_is_at_least_0_or_its_default():
     for changes in ({"steps": -1}, {"layer": -2}, {"steps": 2**63}):
         with pytest.raises(UserError, match="give a value in that range"):
             Loose(**changes)
+
+
+def test_an_error_names_the_flag_as_it_is_on_this_command_line():
+    with pytest.raises(UserError, match=r"expected --again-last above --again-first; got 4 and 5"):
+        read("--again-first", "5", "--again-last", "4")
+    with pytest.raises(UserError, match=r"expected --last above --first; got 4 and 5"):
+        read("--first", "5", "--last", "4")
