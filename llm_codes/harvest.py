@@ -129,7 +129,7 @@ def harvest(
     check_memory(predicted_bytes(model, corpus, consumers, batch_size), options.max_memory_gb, label)
     with process_group(model.device):
         mine = corpus.shard(rank(), world_size()) if world_size() > 1 else corpus
-        done = _restore(checkpoint, consumers, corpus, batch_size)
+        done = _restore(checkpoint, model, consumers, corpus, batch_size)
         tokens = _walk(model, mine, consumers, batch_size, options.exclude_positions, checkpoint, done, label)
         if world_size() > 1:
             for consumer in consumers:
@@ -174,7 +174,7 @@ def _walk(
                 continue
             _feed(model, consumers, sites, batch, number, keep_mask(batch, exclude_positions).to(model.device))
             if checkpoint is not None and time.monotonic() - saved > checkpoint.every_seconds:
-                _save(checkpoint, consumers, corpus, batch_size, number + 1)
+                _save(checkpoint, model, consumers, corpus, batch_size, number + 1)
                 saved = time.monotonic()
     return tokens
 
@@ -218,14 +218,17 @@ def check_finite(activations: Mapping[str, Tensor], batch_number: int) -> None:
             )
 
 
-def _fingerprint(corpus: Corpus, batch_size: int, consumers: Sequence[Consumer]) -> str:
-    """What a half-finished pass must share with the one that continues it: tokens, batches, and the code of both."""
+def _fingerprint(model: Model, corpus: Corpus, batch_size: int, consumers: Sequence[Consumer]) -> str:
+    """What a half-finished pass must share with the one that continues it: weights, tokens, batches, code of both."""
     code = code_of([__name__, *(type(consumer).__module__ for consumer in consumers)])
-    return f"{corpus.describe()['sha256_of_tokens']}/{batch_size}/{world_size()}/{code}"
+    tokens = corpus.describe()["sha256_of_tokens"]
+    return f"{model.weights_sha256}/{tokens}/{batch_size}/{world_size()}/{code}"
 
 
-def _save(checkpoint: Checkpoint, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int, done: int) -> None:
-    arrays: dict[str, Any] = {"done": done, "fingerprint": _fingerprint(corpus, batch_size, consumers)}
+def _save(
+    checkpoint: Checkpoint, model: Model, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int, done: int
+) -> None:
+    arrays: dict[str, Any] = {"done": done, "fingerprint": _fingerprint(model, corpus, batch_size, consumers)}
     for number, consumer in enumerate(consumers):
         if not hasattr(consumer, "state"):
             return
@@ -234,13 +237,15 @@ def _save(checkpoint: Checkpoint, consumers: Sequence[Consumer], corpus: Corpus,
         np.savez(handle, **arrays)
 
 
-def _restore(checkpoint: Checkpoint | None, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int) -> int:
+def _restore(
+    checkpoint: Checkpoint | None, model: Model, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int
+) -> int:
     """Batches already done according to the checkpoint (0 without one, or where it belongs to another pass)."""
     if checkpoint is None or not is_readable(checkpoint.file):
         return 0
     with np.load(checkpoint.file, allow_pickle=False) as data:
         mine = corpus.shard(rank(), world_size()) if world_size() > 1 else corpus
-        if str(data["fingerprint"]) != _fingerprint(mine, batch_size, consumers):
+        if str(data["fingerprint"]) != _fingerprint(model, mine, batch_size, consumers):
             return 0
         for number, consumer in enumerate(consumers):
             prefix = f"{number}/"

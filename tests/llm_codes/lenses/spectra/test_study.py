@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,23 @@ def test_kill_and_rerun_gives_the_same_results(tiny_model_folder, text_folder, t
     assert item.stat().st_mtime_ns == stamp  # the finished part was read back, not computed again
     a, b = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "killed"))
     assert a["sites"] == b["sites"] and a["control_sites"] == b["control_sites"]
+
+
+def test_weights_replaced_in_the_folder_are_measured_again(tiny_model_folder, text_folder, tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    command = arguments(folder, text_folder, tmp_path / "run", "--no-control", "--sites", "resid_post")
+    assert main(command) == 0
+    before = json.loads((tmp_path / "run" / "results.json").read_text())
+    torch.manual_seed(9)
+    GPT2LMHeadModel(GPT2Config.from_pretrained(folder)).save_pretrained(folder)
+    assert main(command) == 0
+    after = json.loads((tmp_path / "run" / "results.json").read_text())
+    hashes = [run["provenance"]["model"]["weights_sha256"] for run in (before, after)]
+    assert hashes[0] != hashes[1]
+    shares = [[row["top_direction_share"] for row in run["sites"]] for run in (before, after)]
+    assert shares[0] != shares[1]
 
 
 def test_bad_input_is_one_line(tiny_model_folder, text_folder, tmp_path, capsys):
