@@ -29,15 +29,15 @@ TOP_ITEMS = 20
 
 def describe_directions(
     sample: TokenSample, hidden: np.ndarray, stream: np.ndarray, found: Clusters, block: Block, count: int,
-    negative: str, seed: int,
+    negative: str, seed: int, *, projections: bool = True,
 ) -> DirectionStage:  # fmt: skip
     """NMF and PCA directions of the hidden activations: clusters crossed, meaning of the top tokens, clusters of each
     NMF direction's scalar projection; and how many boundaries PCA directions of the residual stream cross within the
-    data's range (exact for the first block)."""
+    data's range (exact for the first block). projections: whether each NMF direction's projection is clustered."""
     nmf, pca = nmf_directions(hidden, count, negative=negative, seed=seed), pca_directions(hidden, count)
     edges, counts = cosine_histograms(hidden, nmf.vectors, found.labels)
     described = Directions(
-        nmf=_described(nmf, sample, found, seed, hidden=hidden),
+        nmf=_described(nmf, sample, found, seed, hidden=hidden if projections else None),
         pca=_described(pca, sample, found, seed),
         boundaries=_boundaries(stream, block, seed),
     )

@@ -106,12 +106,13 @@ class Stages:
         code = CodeSummary(len(codes), codes.n_distinct(), mapping, float(codes.near_zero.mean()))
         return ClusterStage(both, of_codes.labels, code)
 
-    def direction_stage(self) -> DirectionStage:
+    def direction_stage(self, *, projections: bool = True) -> DirectionStage:
+        """Directions; without `projections` the (slow) clusters of each one's scalar projection are left out."""
         options, first = self.options, self.span[0]
         stream = self.values("resid_mid", first)
         return describe_directions(
             self.sample, self.hidden, stream, self.of_codes, self.blocks[first], options.directions, options.negative,
-            self.seed,
+            self.seed, projections=projections,
         )  # fmt: skip
 
     def density_stage(self) -> DensityStage:

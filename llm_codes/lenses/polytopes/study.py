@@ -109,7 +109,7 @@ def _measure_control(work: Stages) -> Measured:
     """What the statements are judged on, of the same architecture untrained, on the same tokens."""
     options = replace(work.options, dictionary_steps=0, rays=0)
     fresh = Stages(untrained_like(work.model, work.seed), work.corpus, options, work.reading, work.seed, None)
-    parts = (fresh.cluster_stage(), fresh.direction_stage(), fresh.density_stage(), fresh.maps())
+    parts = (fresh.cluster_stage(), fresh.direction_stage(projections=False), fresh.density_stage(), fresh.maps())
     return measured(*parts, work.seed)
 
 
