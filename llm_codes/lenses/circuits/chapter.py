@@ -46,10 +46,10 @@ class CircuitsChapter(Result):
     """The report's circuits: whether dictionaries of these weights ship, the reason if not, what was measured here."""
 
     shipped: bool
-    reason: str | None = noted(None, when_set=True)
-    errors: CircuitErrors | None = noted(None, when_set=True)
-    edge_validation: EdgeValidation | None = noted(None, when_set=True)
-    equations: dict[str, str] | None = noted(None, when_set=True)
+    reason: str | None = noted(default=None, when_set=True)
+    errors: CircuitErrors | None = noted(default=None, when_set=True)
+    edge_validation: EdgeValidation | None = noted(default=None, when_set=True)
+    equations: dict[str, str] | None = noted(default=None, when_set=True)
 
 
 def chapter(

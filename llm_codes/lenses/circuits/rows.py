@@ -16,7 +16,7 @@ class Term(Result):
     input: int
     weight: float
     share: float
-    fires_on: tuple[str, ...] | None = noted(None, when_set=True)
+    fires_on: tuple[str, ...] | None = noted(default=None, when_set=True)
 
 
 @result
@@ -115,7 +115,7 @@ class ConfirmedForm(Result):
     adjusted_p: float | None
     first_precision: float
     first_recall: float
-    reason: str | None = noted(None, when_set=True)
+    reason: str | None = noted(default=None, when_set=True)
 
 
 @result

@@ -67,8 +67,8 @@ class FeatureEntry(Result):
     histogram: tuple[int, ...]
     largest: float
     contexts: tuple[Context, ...]
-    promotes: tuple[str, ...] | None = noted(None, when_set=True)
-    demotes: tuple[str, ...] | None = noted(None, when_set=True)
+    promotes: tuple[str, ...] | None = noted(default=None, when_set=True)
+    demotes: tuple[str, ...] | None = noted(default=None, when_set=True)
 
 
 @result
