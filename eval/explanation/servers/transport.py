@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import ipaddress
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -74,12 +75,14 @@ class Transport:
         """An open client of one worker."""
         import openai
 
-        if self._certificates is None and urlsplit(self.base_url).scheme == "https":
+        if self._certificates is None:
             import httpx2
 
-            self._certificates = httpx2.create_ssl_context()
-        extra: dict[str, Any] = {} if self._certificates is None else {"verify": self._certificates}
-        plain = openai.DefaultAsyncHttpxClient(timeout=self.timeout, trust_env=not is_loopback(self.base_url), **extra)
+            secure = urlsplit(self.base_url).scheme == "https"  # reading the certificates takes longer than a request
+            self._certificates = httpx2.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        plain = openai.DefaultAsyncHttpxClient(
+            timeout=self.timeout, trust_env=not is_loopback(self.base_url), verify=self._certificates
+        )
         async with openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=self._key or "none",
