@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text
 from eval.runs import Run
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 
 def measure(options: SpectraOptions, inputs: Inputs, run: Run, model: Model, corpus: Corpus, *, name: str) -> Spectra:
     """Spectra of one model, kept in the run folder: a rerun reads them back."""
-    stored, code = run.read_arrays(f"eigenvalues-{name}"), (spectra.__module__,)
-    if stored is not None and run.has_item(f"spectra-{name}", of=code):
+    code = (spectra.__module__,)
+    stored, halves = (run.read_arrays(f"{kind}-{name}", of=code) for kind in ("eigenvalues", "split-half"))
+    if stored is not None and halves is not None and run.has_item(f"spectra-{name}", of=code):
         rows = tuple(map(SiteSpectrum.from_json, run.item(f"spectra-{name}", list, of=code)))
-        return Spectra(rows, stored, run.read_arrays(f"split-half-{name}") or {}, options.index_range)
+        return Spectra(rows, stored, halves, options.index_range)
     checkpoint = Checkpoint(run.path(f"arrays/spectra-pass-{name}"))
     found = spectra(model, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint)
-    run.write_arrays(f"eigenvalues-{name}", **found.eigenvalues)
-    run.write_arrays(f"split-half-{name}", **found.split_half)
+    run.write_arrays(f"eigenvalues-{name}", of=code, **found.eigenvalues)
+    run.write_arrays(f"split-half-{name}", of=code, **found.split_half)
     run.item(f"spectra-{name}", found.rows, of=code)
     return found
 
@@ -64,7 +66,7 @@ def command(config: SpectraConfig, run: Run) -> str:
     if run.writes:
         page = Page(f"Eigenspectra of {inputs.model.name}", corpus.describe_in_words())
         page.section("What was read", "inputs").text(inputs.describe())
-        add_chapter(page, trained, control, draw(run, trained, control), positions=inputs.positions())
+        add_chapter(page, trained, control, drawn(draw, run, trained, control), positions=inputs.positions())
         page.write(run)
     results = results_of(trained, control)
     run.finish(results.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())

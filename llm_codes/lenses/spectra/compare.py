@@ -13,7 +13,7 @@ import numpy as np
 
 from eval.errors import UserError
 from eval.measures.statistics.resampling import holm
-from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.report.page import Page
 from eval.runs import Run
 from eval.scores import Score
@@ -131,6 +131,7 @@ def _corrected(rows: Sequence[ComparedSite]) -> list[ComparedSite]:
     return [row if row.p is None else replace(row, p_holm=float(next(adjusted))) for row in rows]
 
 
+@drawing
 def draw(run: Run, runs: Sequence[SpectraRun]) -> SavedFigure:
     """Alpha by relative depth of both runs, one panel per kind of site."""
     kinds = list(dict.fromkeys(site.kind for site in runs[0].sites))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
-from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.runs import Run
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra
 
@@ -53,6 +53,7 @@ def alpha_figure(trained: Spectra, control: Spectra | None) -> Any:
     return fig
 
 
+@drawing
 def draw_spectra(run: Run, trained: Spectra) -> SavedFigure:
     """Eigenvalues by rank as shares of the variance, one panel per kind, with the fits over the shaded range."""
     kinds = trained.kinds
@@ -81,6 +82,7 @@ def _draw_spectrum(axis: Any, trained: Spectra, row: SiteSpectrum, colour: Seque
         axis.loglog(index, line, color="black", linewidth=0.7, linestyle="--")
 
 
+@drawing
 def draw_dimension(run: Run, trained: Spectra, control: Spectra | None) -> SavedFigure:
     """How many directions the code uses by depth, and how much the largest holds."""
     fig, (left, right) = figure(1, 2, width=8.4, height=2.8)

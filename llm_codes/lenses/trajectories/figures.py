@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from eval.measures.projections import projection
-from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.runs import Run
 from llm_codes.lenses.trajectories.rows import Trajectories
 from llm_codes.models import Model
@@ -53,6 +53,7 @@ def _path(axis: Any, path: np.ndarray, words: Sequence[str], title: str) -> None
     axis.set(xticks=[], yticks=[])
 
 
+@drawing
 def draw_depth(run: Run, found: Trajectories) -> SavedFigure:
     """Action per variance by depth with its interval, and the exact minimum beside the best of the sample."""
     caption = "Roughness of the code along a text by depth, with 95% intervals over documents. Lower is smoother."
