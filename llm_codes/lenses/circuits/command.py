@@ -56,7 +56,7 @@ def _declare(run: Run, model: Model, chain: Chain, *corpora: Corpus) -> None:
 def command(config: CircuitConfig, run: Run) -> str:
     """Write `circuit.html`, `graph.json` and `results.json`; a rerun reads the circuit back."""
     chain = _chain(config.chain, config.device)
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     corpus = inputs.view(config.windows)
     shown = config.circuit
 
@@ -90,7 +90,7 @@ def command(config: CircuitConfig, run: Run) -> str:
 def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
     """`python -m llm_codes connector eval`; scorecard, frontier, edges and circuits are items: a rerun continues."""
     chain = _chain(config.chain, config.device, config.transcoder)
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     held_out = inputs.view(config.windows)
     check_fits(chain.first, inputs.model)
     train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.evaluation.fit_tokens)
@@ -119,7 +119,7 @@ def show_command(config: ConnectorShowConfig, run: Run) -> str:
     """`python -m llm_codes connector show OF_30`."""
     chain = _chain(config.chain, config.device)
     output = feature_number(config.feature, chain.connector.n_outputs)
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     corpus = inputs.view(config.windows)
     pairs = harvest_pairs(inputs.model, corpus, chain.first, chain.second, config.inputs)
     into, out_of = (ContextIndex(side, pairs, inputs.model) for side in (pairs.inputs, pairs.outputs))
@@ -184,7 +184,7 @@ def confirm_command(config: ConnectorConfirmConfig, run: Run) -> str:
     """`python -m llm_codes connector confirm`."""
     forms, first = read_found(config.found)
     chain = _chain(config.chain, config.device)
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     wanted = config.windows.tokens + int(first.get("n_tokens", 0))
     corpus = unread_windows(inputs.windows(config.windows.context, n_tokens=wanted), first)
     pairs = harvest_pairs(inputs.model, corpus, chain.first, chain.second, config.inputs)

@@ -15,7 +15,7 @@ from llm_codes.lenses.saes.files import load_sae
 def train_command(config: ConnectorTrainConfig, run: Run) -> str:
     """`python -m llm_codes connector train`."""
     first, second = load_sae(config.from_, device=config.device), load_sae(config.to, device=config.device)
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device)
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     corpus = inputs.view(config.windows)
     pairs = harvest_pairs(inputs.model, corpus, first, second, config.inputs)
     connector = train_connector(inputs.model, pairs, first, second, config.connector, seed=config.seed)
