@@ -156,7 +156,7 @@ class Run:
     def _origin(self, modules: Sequence[str]) -> Origin:
         return Origin(self._config_hash, dict(self._inputs), code_of(modules), tuple(sorted(set(modules))))
 
-    def write_arrays(self, name: str, *, of: Sequence[str] = (), **arrays: Any) -> Path:
+    def write_arrays(self, name: str, *, of: Any = (), **arrays: Any) -> Path:
         """Save arrays as `arrays/<name>.npz`, atomically and sealed; `of` as for an item (default: the verb's code)."""
         if self.writes:
             self._open.check()

@@ -20,6 +20,8 @@ from eval.face import lazy  # noqa: E402
 if TYPE_CHECKING:
     from toy import capacity, dropout_channel, incidental, one_way, spectra, superposition
 
+    __version__: str
+
 _ROOMS = ("capacity", "dropout_channel", "incidental", "one_way", "spectra", "superposition")
 __all__ = ["__version__", "capacity", "dropout_channel", "incidental", "one_way", "spectra", "superposition"]
 __getattr__, __dir__ = lazy(__name__, {room: f"toy.{room}" for room in _ROOMS})
