@@ -44,7 +44,7 @@ def run_folders(folder: str) -> list[Path]:
     return sorted(path.parent for path in Path(folder).rglob(MARKER))
 
 
-def facts_of(folder: Path) -> dict[str, Any]:
+def _facts_of(folder: Path) -> dict[str, Any]:
     """`run.json`; a damaged one is an empty one."""
     try:
         return read_marker(folder) or {}
@@ -52,9 +52,9 @@ def facts_of(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def row_of(folder: Path) -> dict[str, Any]:
+def _row_of(folder: Path) -> dict[str, Any]:
     """One line of the list: status, verb, finished items, size, since when there has been no sign of life."""
-    facts = facts_of(folder)
+    facts = _facts_of(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {
         "run": str(folder),
@@ -69,7 +69,7 @@ def row_of(folder: Path) -> dict[str, Any]:
 
 def list_command(config: RunsConfig) -> str:
     """`python -m eval runs list DIR`."""
-    rows = [row_of(folder) for folder in run_folders(config.folder)]
+    rows = [_row_of(folder) for folder in run_folders(config.folder)]
     return text_table(rows) if rows else f"no runs in {config.folder}"
 
 
@@ -92,7 +92,7 @@ def piece_rows(folder: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def show_command(config: RunsConfig) -> str:
     """`python -m eval runs show DIR`: one run, its pieces, and whether today's code would make them so."""
     folder = Path(config.folder)
-    facts = facts_of(folder)
+    facts = _facts_of(folder)
     if not facts:
         raise UserError(f"expected a run folder; got {folder} (no {MARKER} that can be read); see `runs list`")
     code = "same as now" if facts.get("code") == code_of(facts.get("modules") or ()) else "edited since"
@@ -111,7 +111,7 @@ def show_command(config: RunsConfig) -> str:
 
 def leftovers(folder: Path) -> list[Path]:
     """What can go: pieces set aside, half-written files, and a whole run that left nothing. A living run keeps all."""
-    facts = facts_of(folder)
+    facts = _facts_of(folder)
     if is_alive(facts):
         return []
     if facts and not holds_results(folder) and status_of(facts) != "finished":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from llm_codes.configs.polytopes import PolytopesOptions
 from llm_codes.configs.report import CHAPTERS
 from llm_codes.corpus import Corpus
 from llm_codes.inputs import Inputs, open_inputs
-from llm_codes.lenses.circuits.chapter import report_chapter
+from llm_codes.lenses.circuits import chapter as circuits_page
 from llm_codes.lenses.explain import chapter as explain_page
 from llm_codes.lenses.polytopes import chapter as polytopes_page
 from llm_codes.lenses.spectra import chapter as spectra_page
@@ -46,6 +46,9 @@ class Chapter:
     corpus: Corpus
     page: Page
 
+
+BUDGET = {"spectra": 40, "trajectories": 20, "polytopes": 60, "circuits": 60, "explain": 60}
+"""Seconds of computing that a chapter may take on two cores with the embedded model and the default options."""
 
 Written = tuple[dict[str, Any], Corpus]
 """A chapter's part of `results.json`, and the view of the inputs it read."""
@@ -92,8 +95,8 @@ def polytopes_chapter(report: Chapter) -> Written:
 
 def circuits_chapter(report: Chapter) -> Written:
     """The sparse circuit that ships with the embedded model, tested; for other models: how to make one."""
-    model, seed = report.inputs.model, report.inputs.seed
-    return report_chapter(model, report.corpus, report.run, report.page, seed=seed), report.corpus
+    found = circuits_page.chapter(report.inputs.model, report.corpus, report.page, seed=report.inputs.seed)
+    return {"circuits": found.to_json()}, report.corpus
 
 
 WRITERS: dict[str, Callable[[Chapter], Written]] = {
@@ -142,11 +145,20 @@ def command(config: ReportConfig, run: Run) -> str:
         results |= found
     run.finish({**results, "chapters": chapters}, model=inputs.model.provenance(), corpus=corpus.describe())
     page.write(run)
-    rows = [
-        {"chapter": name, "status": entry["status"], "seconds": entry["seconds"]} for name, entry in chapters.items()
-    ]
     failed = [f"{name}: {entry['reason']}" for name, entry in chapters.items() if entry["status"] == "failed"]
     if failed:
         counts = f"{len(failed)} of {len(chapters)} chapters failed"
         raise IncompleteError(f"{counts} ({'; '.join(failed)}); the rest is in {run.path('report.html')}")
-    return text_table(rows) + f"\n{run.path('report.html')}"
+    return f"{budget_table(chapters)}\n{run.path('report.html')}"
+
+
+def budget_table(chapters: Mapping[str, Mapping[str, Any]]) -> str:
+    """What each chapter took beside its share of the budget, and the sum."""
+    rows = [
+        {"chapter": name, "status": entry["status"], "seconds": entry["seconds"], "budget": BUDGET[name]}
+        for name, entry in chapters.items()
+    ]
+    spent = round(sum(row["seconds"] for row in rows), 1)
+    return text_table(
+        [*rows, {"chapter": "all", "status": "", "seconds": spent, "budget": sum(r["budget"] for r in rows)}]
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
 from eval.report.tables import text_table
+from eval.results import Result, result
 from llm_codes.models import load_model
 from llm_codes.site_checks import reasons_against
 
@@ -182,7 +183,17 @@ def _words(layers: int | Sequence[int]) -> str:
     return ",".join(map(str, [layers] if isinstance(layers, int) else layers))
 
 
-def list_sites(model: Model) -> list[dict[str, Any]]:
+@result
+class ListedSite(Result):
+    """One line of the `sites` command; without a hook where the place is not offered, and `meaning` says why."""
+
+    name: str
+    hook: str | None
+    width: int | None
+    meaning: str
+
+
+def list_sites(model: Model) -> list[ListedSite]:
     """Rows for the `sites` command: every kind in every layer with its hook; what is not offered with the reason."""
     reasons = not_offered(model)
     rows = []
@@ -190,10 +201,10 @@ def list_sites(model: Model) -> list[dict[str, Any]]:
         for layer in range(model.n_layers):
             hook, reason = _hook_of_kind(model, suffixes, layer), reasons.get((kind, layer))
             if hook is None or reason:
-                row = {"hook": None, "width": None, "meaning": f"not offered: {reason or 'no such hook'}"}
+                found = (None, None, f"not offered: {reason or 'no such hook'}")
             else:
-                row = {"hook": hook, "width": int(getattr(model, width)), "meaning": meaning}
-            rows.append({"name": f"{kind}@{layer}", **row})
+                found = (hook, int(getattr(model, width)), meaning)
+            rows.append(ListedSite(f"{kind}@{layer}", *found))
     return rows
 
 
@@ -201,4 +212,4 @@ def command(config: SitesConfig) -> str:
     """`python -m llm_codes sites --model M`."""
 
     model = load_model(config.model, device=config.device)
-    return text_table(list_sites(model))
+    return text_table([site.to_json() for site in list_sites(model)])

@@ -255,4 +255,4 @@ def test_layers_and_specs(tiny):
 def test_the_listing_has_every_kind_in_every_layer(tiny):
     rows = list_sites(tiny)
     assert len(rows) == 2 * len(kinds(tiny))
-    assert {row["hook"] for row in rows} <= tiny.hook_names
+    assert {row.hook for row in rows} <= tiny.hook_names

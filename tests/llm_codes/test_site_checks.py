@@ -50,7 +50,7 @@ def tokenizer(tiny_model_folder):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_offered_adds_up(family, tokenizer):
     plain, model = open_family(family, tokenizer)
-    offered = {row["name"]: row["hook"] for row in list_sites(model) if row["hook"] and row["name"].endswith("@0")}
+    offered = {row.name: row.hook for row in list_sites(model) if row.hook and row.name.endswith("@0")}
     read = model.activations(TOKENS, list(offered.values()))
     at = {name.removesuffix("@0"): read[hook] for name, hook in offered.items()}
     with torch.no_grad():
@@ -74,8 +74,8 @@ def test_what_does_not_hold_what_it_says_is_not_offered(family, kind, reason, to
     _, model = open_family(family, tokenizer)
     with pytest.raises(UserError, match=f"has no {kind} in layer 1: {reason}.*; see `sites`"):
         resolve_site(model, kind, 1)
-    (row,) = [row for row in list_sites(model) if row["name"] == f"{kind}@1"]
-    assert row["hook"] is None and row["meaning"].startswith("not offered: ")
+    (row,) = [row for row in list_sites(model) if row.name == f"{kind}@1"]
+    assert row.hook is None and row.meaning.startswith("not offered: ")
 
 
 def test_hidden_units_of_any_width(tokenizer):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from eval.report.page import Page, Section
 from eval.result_json import noted
 from eval.results import Result, result
-from eval.runs import Run
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.circuits.evaluation_page import add_scorecard, add_tests, agreement_rows
@@ -93,11 +91,6 @@ def chapter(
     add_circuit(page, data)
     equations = {f"OF_{output}": data.outputs[output].equation for output in data.order}
     return CircuitsChapter(True, None, data.errors, tested, equations)
-
-
-def report_chapter(model: Model, corpus: Corpus, run: Run | None, page: Page, **options: Any) -> dict[str, Any]:
-    """The chapter as `report` calls it today: its results as JSON, by name."""
-    return {"circuits": chapter(model, corpus, page, **options).to_json()}
 
 
 def reason_without_dictionaries(model: Model, folder: Path = SHIPPED) -> str:

@@ -60,7 +60,7 @@ def pruned_variants(
 Keep = Callable[[str, Callable[[], Result]], dict[str, Any]]
 
 
-def compute_now(name: str, compute: Callable[[], Result]) -> dict[str, Any]:
+def _compute_now(name: str, compute: Callable[[], Result]) -> dict[str, Any]:
     """Where nothing is kept between runs: compute, as JSON."""
     return compute().to_json()
 
@@ -74,7 +74,7 @@ def evaluate_chain(
     *,
     harvest_options: HarvestOptions | None = None,
     seed: int = 0,
-    keep: Keep = compute_now,
+    keep: Keep = _compute_now,
     **changes: Any,
 ) -> ChainEvaluation:
     """Everything that `connector eval` reports: scorecard with controls, frontier, edges tested, logic forms, circuits,

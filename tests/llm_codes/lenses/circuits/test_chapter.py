@@ -9,7 +9,7 @@ from eval.report.page import Page
 from eval.scores import Score
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
-from llm_codes.lenses.circuits.chapter import reason_without_dictionaries, report_chapter
+from llm_codes.lenses.circuits.chapter import chapter, reason_without_dictionaries
 from llm_codes.lenses.circuits.evaluation_page import add_scorecard, add_tests
 from llm_codes.lenses.circuits.rows import ChainEvaluation, Circuit, FeatureEquation, FormRow, LogicForms
 from llm_codes.lenses.connectors.files import chain_folder, open_chain, save_connector
@@ -55,7 +55,7 @@ def shipped(opened, tmp_path_factory):
 
 def test_a_chain_of_these_weights_is_shown_and_tested(opened, shipped):
     page = Page("Report", "")
-    found = report_chapter(*opened, None, page, folder=shipped, n_outputs=10, n_edges=8)["circuits"]
+    found = chapter(*opened, page, folder=shipped, n_outputs=10, n_edges=8).to_json()
     assert found["shipped"] and found["edge_validation"]["n_edges"] == 8
     assert all(text.startswith(f"{name} = relu(") for name, text in found["equations"].items())
     html = page.html({})
@@ -67,11 +67,11 @@ def test_a_chain_of_these_weights_is_shown_and_tested(opened, shipped):
 def test_other_weights_get_the_commands_that_train_theirs(tiny_model_folder, opened, shipped, tmp_path):
     other = load_model(str(tiny_model_folder), untrained=True, seed=5)
     page = Page("Report", "")
-    found = report_chapter(other, opened[1], None, page, folder=shipped)["circuits"]
+    found = chapter(other, opened[1], page, folder=shipped).to_json()
     assert not found["shipped"] and "no dictionaries ship for" in found["reason"]
     html = page.html({})
     assert "sae train" in html and "connector train" in html and f"--layers {other.n_layers // 2}" in html
-    assert "no dictionaries are installed" in report_chapter(*opened, None, page, folder=tmp_path)["circuits"]["reason"]
+    assert "no dictionaries are installed" in str(chapter(*opened, page, folder=tmp_path).reason)
 
 
 def test_the_chain_that_ships_belongs_to_the_model_that_ships_and_still_does_what_its_scorecard_says():
