@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from eval.errors import UserError
 from eval.processes import is_main_process, world_size
+from eval.progress import say
 from eval.runs import atomic_path
 from vision_codes.resnet_vae import Architecture, ResNetVAE
 
@@ -42,10 +44,23 @@ def restore_random_state(state: dict[str, Tensor], device: torch.device) -> None
         torch.cuda.set_rng_state(state["cuda"], device)
 
 
-def save(folder: Path, model: ResNetVAE, parts: dict[str, Any], position: Position, device: torch.device) -> None:
+def save(
+    folder: Path,
+    model: ResNetVAE,
+    parts: Mapping[str, Any],
+    position: Position,
+    device: torch.device,
+    origin: Mapping[str, str] | None = None,
+    *,
+    final: bool = False,
+) -> None:
     """Write ``checkpoint.pt`` atomically: model, optimizer, scheduler, generators of every process, data position.
 
     Every process must call this (their generators are gathered); the main one writes.
+
+    Args:
+        origin: what the weights are made from (content of the images, code). final: the weights alone, once nothing
+            will be trained any more (Adam's moments are twice their size).
     """
     states: list[Any] = [random_state(device)]
     if world_size() > 1:
@@ -56,12 +71,27 @@ def save(folder: Path, model: ResNetVAE, parts: dict[str, Any], position: Positi
     content = {
         "architecture": model.architecture.as_json(),
         "model": model.state_dict(),
-        "parts": {name: part.state_dict() for name, part in parts.items()},
-        "random_states": states,
+        "parts": {} if final else {name: part.state_dict() for name, part in parts.items()},
+        "random_states": [] if final else states,
         "position": vars(position),
+        "origin": dict(origin or {}),
     }
     with atomic_path(folder / FILE_NAME) as temporary:
         torch.save(content, temporary)
+
+
+def set_aside_other(folder: Path, origin: Mapping[str, str]) -> None:
+    """A checkpoint made from other images or by other code is kept as ``.stale`` and named; training starts again."""
+    content = read(folder)
+    before = None if content is None else content.get("origin", {})
+    differing = [] if before is None else [name for name in origin if before.get(name) != origin[name]]
+    if differing and is_main_process():
+        path = folder / FILE_NAME
+        aside = path.with_name(f"{path.name}.stale")
+        path.replace(aside)
+        say(f"warning: {path} was made from other {' and other '.join(differing)}: kept as {aside.name}, trained again")
+    if world_size() > 1:
+        distributed.barrier()
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -124,6 +154,9 @@ def resolve_device(name: str) -> torch.device:
         raise UserError(f"expected a torch device such as cpu or cuda:0; got {name!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"expected a CUDA device for --device {name}; torch sees none; pass --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UserError(f"expected --device cuda:0 to cuda:{count - 1}; got {name}; torch sees {count}")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("expected Apple's GPU for --device mps; torch sees none; pass --device cpu")
     return device

@@ -11,7 +11,7 @@ import torch
 from eval.measures.projections.projection import explained_variance
 from eval.measures.spectra.spectrum import Spectrum, randomized_eigenvalues
 from vision_codes.harvest import sites
-from vision_codes.lenses.projections.study import arc_masks, explained_variances
+from vision_codes.lenses.projections.readout import arc_masks, explained_variances
 from vision_codes.lenses.spectra.study import spectra
 from vision_codes.resnet_vae import Architecture, build, vae_loss
 from vision_codes.stimuli import moving_dot, random_images

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
 from eval.runs import Run
+from vision_codes.lenses.projections.results import Projections
 
 
 def number(value: float | None) -> float:
@@ -40,26 +41,34 @@ def draw_trajectories(
     return save_figure(run, fig, name, caption)
 
 
-def draw_actions(run: Run, records: Sequence[Mapping[str, Any]], name: str = "actions") -> SavedFigure:
+def draw(run: Run, found: Projections) -> dict[str, SavedFigure]:
+    """Every figure of a projections run; no trajectories where no site moves."""
+    caption = "Action, its growth with frames, and what projections explain, by depth"
+    out = {"actions": save_figure(run, actions_figure(found), "actions", caption)}
+    return out | ({"trajectories": draw_trajectories(run, found.drawn())} if found.drawn() else {})
+
+
+def actions_figure(found: Projections) -> Figure:
     """Action by depth (closed form, and sampled with 3 standard errors), smoothness limits, explained variance."""
     fig, (left, middle, right) = figure(1, 3, width=10, height=3.0)
-    layers = [row["layer"] for row in records]
-    left.semilogy(layers, [number(row["action"]) for row in records], "-", color=COLOURS[0], label="closed form")
-    sampled = [row for row in records if row["action"]]
-    errors = [3 * row["action_sampled_standard_error"] for row in sampled]
-    depth = [row["layer"] for row in sampled]
-    left.errorbar(depth, [row["action_sampled"] for row in sampled], errors, fmt=".", color=COLOURS[1], label="sampled")
+    layers = [row.layer for row in found.sites]
+    left.semilogy(layers, [number(row.action.value) for row in found.sites], "-", color=COLOURS[0], label="closed form")
+    sampled = [row for row in found.sites if row.moves]
+    errors = [3 * number(row.action_sampled_standard_error) for row in sampled]
+    depth = [row.layer for row in sampled]
+    left.errorbar(depth, [row.action_sampled for row in sampled], errors, fmt=".", color=COLOURS[1], label="sampled")
     left.set(xlabel="ReLU site", title="action")
     left.legend()
     for key, colour in (("refinement_slope", COLOURS[0]), ("predicted_slope", COLOURS[6])):
-        middle.plot(layers, [number(row.get(key)) for row in records], "o-", color=colour, label=key.replace("_", " "))
+        values = [number(getattr(row, key)) for row in found.sites]
+        middle.plot(layers, values, "o-", color=colour, label=key.replace("_", " "))
     middle.set(xlabel="ReLU site", title="d log action / d log frames")
     middle.legend()
     for key, colour in (("explained_coordinates", COLOURS[0]), ("explained_pixels", COLOURS[1])):
-        right.plot(depth, [row[key] for row in sampled], "o-", color=colour, label=key.replace("_", " "))
-        low, high = zip(*(row[f"{key}_range"] for row in sampled), strict=True)
-        right.fill_between(depth, low, high, color=colour, alpha=0.15, linewidth=0)
+        right.plot(depth, [getattr(row, key) for row in sampled], "o-", color=colour, label=key.replace("_", " "))
+        ranges = np.array([getattr(row, f"{key}_range") for row in sampled]).reshape(-1, 2)
+        right.fill_between(depth, ranges[:, 0], ranges[:, 1], color=colour, alpha=0.15, linewidth=0)
     right.axhline(0, color="black", linewidth=0.8)
     right.set(xlabel="ReLU site", title="held-out R^2 (median, 95% of projections)")
     right.legend()
-    return save_figure(run, fig, name, "Action, its growth with frames, and what projections explain, by depth")
+    return fig

@@ -9,13 +9,15 @@ Axis glossary: ``filter`` eigenvectors by falling eigenvalue, ``image``, ``chann
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from eval.errors import UserError
+from eval.options import chosen
+from vision_codes.configs.spectra import EigenfiltersOptions
 from vision_codes.harvest import Site, activations, as_input, sites
 from vision_codes.resnet_vae import ResNetVAE
 
@@ -37,24 +39,43 @@ class Eigenfilters:
 
 
 def eigenfilters(
-    model: ResNetVAE, images: np.ndarray, names: Sequence[str] = (), n_filters: int = 6
+    model: ResNetVAE,
+    images: np.ndarray,
+    options: EigenfiltersOptions | None = None,
+    *,
+    batch_size: int = 100,
+    **changes: Any,
 ) -> list[Eigenfilters]:
-    """The ``n_filters`` leading eigenvectors of every site (fewer where it has fewer), from the images' Gram matrix.
+    """The leading eigenvectors of every site (fewer where it has fewer), from the images' Gram matrix.
 
-    Signs are chosen so that a pixel filter's largest weight is positive. Raises `UserError` for no filters.
+    Signs are chosen so that a pixel filter's largest weight is positive.
+
+    Args:
+        options: sites and how many ``filters``; ``changes`` are single ones by name.
     """
-    if n_filters < 1:
-        raise UserError(f"expected n_filters of at least 1; got {n_filters}; 6 are drawn by default")
+    return list(site_filters(model, images, chosen(EigenfiltersOptions, options, changes), batch_size=batch_size))
+
+
+def site_filters(
+    model: ResNetVAE, images: np.ndarray, options: EigenfiltersOptions, *, batch_size: int = 100
+) -> Iterator[Eigenfilters]:
+    """The same, one site after another."""
     pixels = as_input(images, model).flatten(1).double().numpy()
-    shape = (model.architecture.channels, model.architecture.image_size, model.architecture.image_size)
     pixels -= pixels.mean(0)
-    return [_of_site(site, model, images, pixels, shape, n_filters) for site in sites(model, names)]
+    for site in sites(model, options.sites):
+        rows = activations(model, images, [site.name], batch_size=batch_size)[site.name].astype(np.float64)
+        yield _of_site(site, model, rows, pixels, options.filters)
 
 
 def _of_site(
-    site: Site, model: ResNetVAE, images: np.ndarray, pixels: np.ndarray, shape, n_filters: int
+    site: Site,
+    model: ResNetVAE,
+    rows: Float[np.ndarray, "image width"],
+    pixels: Float[np.ndarray, "image pixel"],
+    n_filters: int,
 ) -> Eigenfilters:
-    rows = activations(model, images, [site.name])[site.name].astype(np.float64)
+    architecture = model.architecture
+    shape = (architecture.channels, architecture.image_size, architecture.image_size)
     rows -= rows.mean(0)
     values, left = np.linalg.eigh(rows @ rows.T)
     n = min(n_filters, int((values > 1e-10 * max(values[-1], 1e-300)).sum()))

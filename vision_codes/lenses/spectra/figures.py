@@ -5,43 +5,55 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from einops import rearrange
+from matplotlib.figure import Figure
 
 from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
 from eval.runs import Run
+from eval.scores import Score
 from vision_codes.lenses.spectra.eigenfilters import Eigenfilters
-from vision_codes.lenses.spectra.study import Spectra
+from vision_codes.lenses.spectra.results import Spectra
 
 
-def draw_spectra(run: Run, found: Spectra, index_range: tuple[int, int]) -> SavedFigure:
+def draw(run: Run, found: Spectra) -> dict[str, SavedFigure]:
+    """Every figure of a spectra run."""
+    first, last = found.index_range
+    caption = f"Eigenvalues and alpha over indices {first}-{last} (shaded)"
+    return {"spectra": save_figure(run, spectra_figure(found), "spectra", caption)}
+
+
+def spectra_figure(found: Spectra) -> Figure:
     """Log-log spectra of every site, shade by depth, with the fitted range marked, and alpha by depth beside."""
-    import matplotlib
-
     fig, (left, right) = figure(1, 2, width=9.0, height=3.6)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(found.rows)))
-    for row, colour in zip(found.rows, colours, strict=True):
-        values = found.eigenvalues[row["site"]]
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(found.sites)))
+    for row, colour in zip(found.sites, colours, strict=True):
+        values = found.eigenvalues[row.site]
         values = values[values > 1e-9 * max(values[0], 1e-300)]
         left.loglog(np.arange(1, len(values) + 1), values / values.sum(), color=colour, linewidth=1)
-    left.axvspan(*index_range, color="#dddddd", zorder=0)
+    left.axvspan(*found.index_range, color="#dddddd", zorder=0)
     left.set(xlabel="index", ylabel="share of variance", title="spectra, dark to light with depth")
-    layers = [row["layer"] for row in found.rows]
-    right.plot(layers, [_number(row["alpha"]) for row in found.rows], "o-", color=COLOURS[0], label="as measured")
-    corrected = [_number(row.get("alpha_corrected")) for row in found.rows]
+    layers = [row.layer for row in found.sites]
+    right.plot(layers, [_number(row.alpha) for row in found.sites], "o-", color=COLOURS[0], label="as measured")
+    corrected = [_number(row.alpha_corrected) for row in found.sites]
     right.plot(layers, corrected, "s-", color=COLOURS[1], label="corrected, 95%")
-    for row in found.rows:
-        if row.get("alpha_ci"):
-            right.plot([row["layer"]] * 2, row["alpha_ci"], color=COLOURS[1], linewidth=1)
+    for row in found.sites:
+        if row.alpha_corrected is not None and row.alpha_corrected.interval:
+            right.plot([row.layer] * 2, row.alpha_corrected.interval, color=COLOURS[1], linewidth=1)
     right.axhline(-1, color="black", linewidth=0.8, linestyle=":")
     right.set(xlabel="ReLU site", ylabel="alpha", title="power-law exponent by depth")
     right.legend()
-    caption = f"Eigenvalues and alpha over indices {index_range[0]}-{index_range[1]} (shaded)"
-    return save_figure(run, fig, "spectra", caption)
+    return fig
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _number(score: Score | None) -> float:
+    return math.nan if score is None or score.value is None else score.value
+
+
+def draw_filters(run: Run, found: Sequence[Eigenfilters]) -> dict[str, SavedFigure]:
+    """Every figure of an eigenfilters run."""
+    return {"eigenfilters": draw_eigenfilters(run, found)}
 
 
 def draw_eigenfilters(

@@ -10,45 +10,29 @@ Axis glossary: ``image``, ``width`` units of a site, ``index`` eigenvalues in fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from eval.errors import UserError
 from eval.measures.spectra.alpha_interval import ClusteredSpectrum, CorrectedExponent, correct_exponent
 from eval.measures.spectra.document_moments import DocumentMoments
 from eval.measures.spectra.moments import Moments
-from eval.measures.spectra.power_law import INDEX_RANGE, fit_power_law
 from eval.measures.spectra.spectrum import Spectrum
+from eval.options import chosen
 from eval.progress import progress
+from eval.scores import Score
+from vision_codes.configs.spectra import SpectraOptions
 from vision_codes.harvest import Injection, Site, harvest, sites
 from vision_codes.lenses.spectra.consumers import MomentsConsumer, RowsConsumer
+from vision_codes.lenses.spectra.results import SiteSpectrum, Spectra
+from vision_codes.lenses.spectra.steps import step_of
 from vision_codes.resnet_vae import ResNetVAE
 
-MAXIMUM_UNITS = 8000
 GIGABYTE = 2**30
-COLUMNS = [
-    "site",
-    "layer",
-    "width",
-    "alpha",
-    "alpha_corrected",
-    "alpha_ci",
-    "r2",
-    "participation_ratio",
-    "largest_step",
-]
-
-
-@dataclass(frozen=True)
-class Spectra:
-    """Rows of ``results.json`` (one per site), and the eigenvalues by site name."""
-
-    rows: list[dict[str, Any]]
-    eigenvalues: dict[str, np.ndarray] = field(default_factory=dict)
+RENAMED = {"n_tokens": "n_images", "tokens_per_width": "images_per_unit"}
+"""The report of a spectrum counts tokens; here they are images."""
 
 
 def predicted_bytes(places: Sequence[Site], n_images: int, max_units: int) -> int:
@@ -68,54 +52,66 @@ def predicted_bytes(places: Sequence[Site], n_images: int, max_units: int) -> in
 def spectra(
     model: ResNetVAE,
     images: np.ndarray,
-    names: Sequence[str] = (),
+    options: SpectraOptions | None = None,
     *,
-    index_range: tuple[int, int] = INDEX_RANGE,
-    max_units: int = MAXIMUM_UNITS,
-    max_memory_gb: float | None = None,
     correct: bool = True,
     batch_size: int = 100,
     inject: Mapping[str, Injection] | None = None,
     seed: int = 0,
+    **changes: Any,
 ) -> Spectra:
     """How steep is the eigenspectrum of every ReLU site over these images?
 
     Args:
         images: see ``vision_codes.harvest.harvest``.
-        names: sites, all 17 where none is named.
-        index_range: eigenvalue indices of the power-law fit, 1-based, inclusive.
-        max_units: units kept of sites wider than there are images.
-        max_memory_gb: refuse to start where more would be needed (predicted; without the network's own work).
+        options: sites, fitted indices, limits; ``changes`` are single ones by name (``sites="relu"``, ``fit_last=40``).
         correct: also the bias-corrected exponent with its interval (seconds per site).
-        inject: planted activations, see ``harvest``.
+        inject: planted activations, see ``harvest``. seed: of the choice of units and of the correction.
 
     Returns:
-        ``Spectra``; a row holds ``alpha`` (as measured; below -1 is steeper than 1/index), ``alpha_corrected`` with
-        ``alpha_ci`` (95%, for endless images) or null with the reason, ``r2``, ``residual`` (root mean square of log
-        eigenvalues about the line), ``largest_step`` (how much further than the line one eigenvalue falls below the one
-        before it, over indices 2..2 * last, in natural log) and its index, participation ratio, effective rank, the
-        method, and images per unit.
+        ``Spectra``; a number that is undefined has its reason beside it.
 
     Raises:
         UserError: an unknown site, too much memory, activations that are not finite, images of other channels.
     """
-    places = sites(model, names)
-    needed = predicted_bytes(places, len(images), max_units) / GIGABYTE
-    if max_memory_gb is not None and needed > max_memory_gb:
-        raise UserError(
-            f"expected at most {max_memory_gb:g} GB; {needed:.2f} GB would be needed; "
-            "lower --max-units or --n-images, take fewer --sites, or raise --max-memory-gb"
-        )
+    options = chosen(SpectraOptions, options, changes)
+    found = list(site_spectra(model, images, options, correct=correct, batch_size=batch_size, inject=inject, seed=seed))
+    rows = tuple(row for row, _ in found)
+    return Spectra(rows, {row.site: values for row, values in found}, options.index_range)
+
+
+def site_spectra(
+    model: ResNetVAE,
+    images: np.ndarray,
+    options: SpectraOptions,
+    *,
+    correct: bool = True,
+    batch_size: int = 100,
+    inject: Mapping[str, Injection] | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[SiteSpectrum, np.ndarray]]:
+    """Row and eigenvalues of each site in turn, after one pass over the images; see ``spectra``."""
+    places = sites(model, options.sites)
+    check_memory(places, len(images), options)
     consumers = [
-        MomentsConsumer(site) if site.width <= len(images) else RowsConsumer(site, max_units, seed) for site in places
+        MomentsConsumer(site) if site.width <= len(images) else RowsConsumer(site, options.max_units, seed)
+        for site in places
     ]
     harvest(model, images, consumers, batch_size=batch_size, inject=inject, label="spectra")
-    found = Spectra([])
     for consumer in progress(consumers, label="fits", unit="site"):
         spectrum = consumer.spectrum()
-        found.rows.append(describe_site(consumer, spectrum, index_range, correct=correct, seed=seed))
-        found.eigenvalues[consumer.site.name] = spectrum.eigenvalues
-    return found
+        row = describe_site(consumer, spectrum, options.index_range, correct=correct, seed=seed)
+        yield row, spectrum.eigenvalues
+
+
+def check_memory(places: Sequence[Site], n_images: int, options: SpectraOptions) -> None:
+    """Raise ``UserError`` where the pass would need more memory than ``max_memory_gb`` allows."""
+    needed = predicted_bytes(places, n_images, options.max_units) / GIGABYTE
+    if options.max_memory_gb is not None and needed > options.max_memory_gb:
+        raise UserError(
+            f"expected at most {options.max_memory_gb:g} GB; {needed:.2f} GB would be needed; "
+            "lower --max-units or --images, take fewer --sites, or raise --max-memory-gb"
+        )
 
 
 def describe_site(
@@ -125,50 +121,25 @@ def describe_site(
     *,
     correct: bool,
     seed: int,
-) -> dict[str, Any]:
+) -> SiteSpectrum:
     """The row of one site; see ``spectra``."""
     site = consumer.site
-    row: dict[str, Any] = {"site": site.name, "layer": site.layer, "method": consumer.method}
-    report = spectrum.report(index_range)
-    rename = {"n_tokens": "n_images", "tokens_per_width": "images_per_unit"}
-    row |= {rename.get(key, key): value for key, value in report.items()}
-    row["width"] = site.width
-    row |= step_fields(spectrum.eigenvalues, index_range)
+    report = {RENAMED.get(key, key): value for key, value in spectrum.report(index_range).items()}
+    report |= {"width": site.width, **step_of(spectrum.eigenvalues, index_range).to_json()}
     if correct:
         corrected = _correct(consumer, spectrum, index_range, seed)
-        fields = corrected.score.fields("alpha_corrected")
-        row["alpha_ci"] = fields.pop("alpha_corrected_ci")
-        row |= fields | {key: corrected.diagnostics.get(key) for key in ("alpha_bias", "dispersion")}
-    return row
+        report |= corrected.score.fields("alpha_corrected")
+        report["alpha_ci"] = report.pop("alpha_corrected_ci")
+        report |= {key: corrected.diagnostics.get(key) for key in ("alpha_bias", "dispersion")}
+    return SiteSpectrum.from_json({"site": site.name, "layer": site.layer, "method": consumer.method, **report})
 
 
 def _correct(
     consumer: MomentsConsumer | RowsConsumer, spectrum: Spectrum, index_range: tuple[int, int], seed: int
 ) -> CorrectedExponent:
     eigenvalues, n = spectrum.eigenvalues, spectrum.n_samples
+    if n < 3:
+        return CorrectedExponent(Score.undefined(f"{n} images; a spectrum needs at least 3", n), {})
     dispersion = consumer.dispersion(index_range) if len(eigenvalues) >= index_range[1] else 1.0
     sample = ClusteredSpectrum(eigenvalues, np.ones(n), np.zeros(len(eigenvalues)), dispersion)
     return correct_exponent(sample, index_range, seed=seed)
-
-
-def step_fields(eigenvalues: Float[np.ndarray, " index"], index_range: tuple[int, int] = INDEX_RANGE) -> dict[str, Any]:
-    """Does the spectrum fall in steps? Residual about the power law, and the largest drop beyond the line's own.
-
-    The drop is log(lambda_i / lambda_{i+1}) - |alpha| log((i+1) / i) over i = 2 .. 2 * last - 1; an exact power law has
-    0 everywhere. Undefined (null) where the fit is.
-    """
-    last = 2 * index_range[1]
-    positive = int(np.sum(np.cumprod(np.asarray(eigenvalues) > 1e-12 * max(float(eigenvalues[0]), 1e-300))))
-    if positive < index_range[1] + 1:
-        reason = f"{positive} positive eigenvalues; the fit needs index {index_range[1]}"
-        return {"residual": None, "largest_step": None, "largest_step_index": None, "largest_step_reason": reason}
-    fit = fit_power_law(np.asarray(eigenvalues), index_range)
-    index = np.arange(1, positive + 1)
-    logs = np.log(eigenvalues[:positive])
-    first, end = index_range
-    line = fit.intercept + fit.exponent * np.log(index)
-    residual = float(np.sqrt(np.mean((logs - line)[first - 1 : end] ** 2)))
-    drops = -np.diff(logs) + fit.exponent * np.diff(np.log(index))
-    within = drops[1 : min(last, positive) - 1]
-    largest = int(np.argmax(within))
-    return {"residual": residual, "largest_step": float(within[largest]), "largest_step_index": largest + 2}

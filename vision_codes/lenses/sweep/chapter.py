@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
 from eval.claims import claims_rows
-from eval.report.figures import SavedFigure
 from eval.report.page import Page, Section
 from eval.runs import Run
-from vision_codes.lenses.sweep import figures as sweep_figures
 from vision_codes.lenses.sweep.claims import claims
-from vision_codes.lenses.sweep.collected import Sweep, collect
+from vision_codes.lenses.sweep.collected import Sweep
+from vision_codes.lenses.sweep.figures import draw
 
 
 def picture(path: Path, caption: str) -> Markup:
@@ -34,8 +34,8 @@ def _reconstructions(section: Section, sweep: Sweep) -> None:
             section.markup(picture(drawn[-1], f"dropout {dropout:g}"))
 
 
-def build_page(run: Run, sweep: Sweep) -> Page:
-    """The page of a sweep: claims first, then Figures 3 to 6, training last."""
+def build_page(run: Run, sweep: Sweep, inputs: Sequence[str] = ()) -> Page:
+    """The page of a sweep: claims first, then Figures 3 to 6, training last; `inputs`: the images in words."""
     found = claims(sweep.networks)
     counts = {verdict: sum(c.verdict == verdict for c in found) for verdict in ("holds", "fails", "cannot tell")}
     page = Page("What dropout does to a code", f"ResNet-VAE, {len(sweep.networks)} networks, {len(sweep.seeds)} seeds")
@@ -44,27 +44,25 @@ def build_page(run: Run, sweep: Sweep) -> Page:
     section.text(
         f"{len(found)} statements: {summary}. Intervals are Student's t over seeds; the verdict follows from them."
     )
+    for words in inputs:
+        section.text(words)
     section.table(claims_rows(found))
-    page.section("Fig. 3: spectra by depth").figure(sweep_figures.alpha_by_depth(run, sweep))
+    figures = draw(run, sweep)
+    page.section("Fig. 3: spectra by depth").figure(figures["figure_3c"])
     for path in sorted((sweep.folder / "figures").glob("eigenfilters_*.png")):
         page.sections[-1].markup(picture(path, f"Fig. 3d: {path.stem.replace('_', ' ')}"))
     section = page.section("Fig. 4: random projections of a moving dot")
     for dropout in sweep.dropouts:
-        saved: SavedFigure | None = sweep_figures.trajectories(run, sweep, dropout)
+        saved = figures.get(f"figure_4_dropout_{dropout:g}")
         if saved is not None:
             section.figure(saved, f"Fig. 4, dropout {dropout:g}: {saved.caption}")
-    section.figure(sweep_figures.scatter(run, sweep))
-    page.section("Fig. 5: spectra by dropout").figure(sweep_figures.spectra_by_dropout(run, sweep))
-    page.section("Fig. 6: by depth and dropout").figure(sweep_figures.dropout_by_depth(run, sweep))
-    section = page.section("Training")
-    section.figure(sweep_figures.training_curves(run, sweep)).table(sweep.training_rows())
-    rose = [row for row in sweep.training_rows() if not row["fell"]]
+    section.figure(figures["figure_4d"])
+    page.section("Fig. 5: spectra by dropout").figure(figures["figure_5"])
+    page.section("Fig. 6: by depth and dropout").figure(figures["figure_6"])
+    rows = sweep.training_rows()
+    section = page.section("Training").figure(figures["training"]).table([row.to_json() for row in rows])
+    rose = [row for row in rows if not row.fell]
     if rose:
-        section.warning(f"The validation loss did not fall in {len(rose)} of {len(sweep.training)} runs.")
+        section.warning(f"The validation loss did not fall in {len(rose)} of {len(rows)} runs.")
     _reconstructions(section, sweep)
     return page
-
-
-def write_page(run: Run, folder: str | Path) -> Path:
-    """Write ``report.html`` of the sweep in ``folder`` into the run."""
-    return build_page(run, collect(folder)).write(run)

@@ -7,12 +7,14 @@ interval is Student's t over seeds and the verdict follows from it alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eval.claims import Claim, Verdict, judge_sign
 from eval.scores import Score
+from vision_codes.lenses.projections.results import SiteProjections
+from vision_codes.lenses.spectra.results import SiteSpectrum
 from vision_codes.lenses.sweep.seeds import EARLY, LATE, MIDDLE, mean, over_seeds, rank_correlation, slope
 
 NEAR = 0.25
@@ -30,25 +32,35 @@ class Network:
 
     dropout: float
     seed: int
-    spectra: Sequence[Mapping[str, Any]]
-    dot: Sequence[Mapping[str, Any]]
+    spectra: Sequence[SiteSpectrum]
+    dot: Sequence[SiteProjections]
 
     def of(self, key: str, layers: Iterable[int] | None = None) -> list[float | None]:
         """Values of a key by depth (of the given layers), from the spectra or the projections, whichever has it."""
-        rows = self.spectra if key in ("alpha", "largest_step", "residual") else self.dot
+        rows: Sequence[Any] = self.spectra if key in ("alpha", "largest_step", "residual") else self.dot
         wanted = None if layers is None else set(layers)
-        read = exponent if key == "alpha" else (lambda row: row.get(key))
-        return [read(row) for row in rows if wanted is None or row["layer"] in wanted]
+        read = exponent if key == "alpha" else value_of(key)
+        return [read(row) for row in rows if wanted is None or row.layer in wanted]
 
     @property
     def layers(self) -> list[int]:
-        return [row["layer"] for row in self.spectra]
+        return [row.layer for row in self.spectra]
 
 
-def exponent(row: Mapping[str, Any]) -> float | None:
+def exponent(row: SiteSpectrum) -> float | None:
     """alpha_corrected, or alpha where the correction is undefined."""
-    corrected = row.get("alpha_corrected")
-    return row.get("alpha") if corrected is None else corrected
+    corrected = None if row.alpha_corrected is None else row.alpha_corrected.value
+    return row.alpha.value if corrected is None else corrected
+
+
+def value_of(name: str) -> Callable[[Any], float | None]:
+    """A reader of one number of a row: of a score its value, `None` where it is undefined."""
+
+    def read(row: Any) -> float | None:
+        found = getattr(row, name)
+        return found.value if isinstance(found, Score) else found
+
+    return read
 
 
 def _claim(

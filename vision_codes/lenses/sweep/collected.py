@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from eval.errors import UserError
+from eval.files import is_intact
+from eval.progress import say
+from eval.results import Result
 from eval.runs import Run
 from vision_codes.lenses.sweep.claims import Network
+from vision_codes.lenses.sweep.results import Analysed, Reconstructed, SiteOfNetwork, Trained, TrainingRow
+from vision_codes.lenses.training.results import Epoch
+
+Kind = TypeVar("Kind", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -19,13 +26,13 @@ class Sweep:
     """Everything a sweep folder holds.
 
     items: analyses by (dropout, seed), dropout None for the untrained networks. training: histories likewise.
-    reconstructions: how good they are, likewise (``vision_codes.lenses.training.reconstructions.quality``).
+    reconstructions: how good they are, likewise.
     """
 
     folder: Path
-    items: dict[tuple[float | None, int], dict[str, Any]]
-    training: dict[tuple[float, int], dict[str, Any]]
-    reconstructions: dict[tuple[float, int], dict[str, Any]]
+    items: dict[tuple[float | None, int], Analysed]
+    training: dict[tuple[float, int], Trained]
+    reconstructions: dict[tuple[float, int], Reconstructed]
 
     @property
     def dropouts(self) -> list[float]:
@@ -35,19 +42,19 @@ class Sweep:
     def seeds(self) -> list[int]:
         return sorted({seed for _, seed in self.training})
 
-    def item(self, dropout: float, seed: int) -> dict[str, Any] | None:
+    def item(self, dropout: float, seed: int) -> Analysed | None:
         return self.items.get((dropout, seed))
 
-    def rows(self, dropout: float, kind: str) -> list[list[dict[str, Any]]]:
-        """Rows by depth, one list per analysed seed."""
-        found = (self.item(dropout, seed) for seed in self.seeds)
-        return [item[kind] for item in found if item is not None]
+    def analysed(self, dropout: float) -> list[Analysed]:
+        """The analysed networks of one dropout, by seed."""
+        return [item for seed in self.seeds if (item := self.item(dropout, seed)) is not None]
 
-    def untrained_rows(self, kind: str) -> list[list[dict[str, Any]]]:
-        return [item[kind] for (dropout, _), item in self.items.items() if dropout is None]
+    def untrained(self) -> list[Analysed]:
+        return [item for (dropout, _), item in self.items.items() if dropout is None]
 
-    def any_rows(self, kind: str) -> list[dict[str, Any]]:
-        return next(iter(self.items.values()))[kind]
+    def site_names(self) -> list[str]:
+        """The ReLU sites in order of depth."""
+        return [row.site for row in next(iter(self.items.values())).spectra]
 
     def _arrays(self, dropout: float, seed: int, prefix: str) -> dict[str, np.ndarray]:
         arrays = Run(self.folder).read_arrays(f"dropout={dropout:g},seed={seed}") or {}
@@ -60,70 +67,75 @@ class Sweep:
     def drawn(self, dropout: float) -> dict[str, np.ndarray]:
         """Trajectories by site (in order of depth) of the first seed."""
         arrays = self._arrays(dropout, self.seeds[0], "drawn|") if self.seeds else {}
-        order = [row["site"] for row in self.any_rows("spectra")]
-        return {site: arrays[site] for site in order if site in arrays}
+        return {site: arrays[site] for site in self.site_names() if site in arrays}
 
-    def histories(self, dropout: float) -> list[list[dict[str, Any]]]:
-        return [entry["history"] for (found, _), entry in sorted(self.training.items()) if found == dropout]
+    def histories(self, dropout: float) -> list[tuple[Epoch, ...]]:
+        return [entry.history for (found, _), entry in sorted(self.training.items()) if found == dropout]
 
     @property
     def networks(self) -> list[Network]:
         """Analysed networks, as the claims take them."""
-        pairs = [(dropout, seed, self.item(dropout, seed)) for dropout in self.dropouts for seed in self.seeds]
-        return [Network(d, s, item["spectra"], item["dot"]) for d, s, item in pairs if item is not None]
+        return [
+            Network(dropout, item.seed, item.spectra, item.dot)
+            for dropout in self.dropouts
+            for item in self.analysed(dropout)
+        ]
 
-    def site_rows(self) -> list[dict[str, Any]]:
-        """Flat rows for ``results.json``: one per network and site, spectra and projections of the dot together."""
-        out = []
-        for network in self.networks:
-            for spectrum, dot in zip(network.spectra, network.dot, strict=True):
-                out.append({"dropout": network.dropout, "seed": network.seed, **spectrum, "dot": dict(dot)})
-        return out
+    def sites(self) -> tuple[SiteOfNetwork, ...]:
+        """One row per network and site, spectra and projections of the dot together."""
+        return tuple(
+            SiteOfNetwork(network.dropout, network.seed, spectrum, dot)
+            for network in self.networks
+            for spectrum, dot in zip(network.spectra, network.dot, strict=True)
+        )
 
-    def training_rows(self) -> list[dict[str, Any]]:
-        """First and last validation loss of every run, whether it fell, and how good the reconstructions are."""
+    def training_rows(self) -> tuple[TrainingRow, ...]:
+        """One row per trained network."""
         rows = []
-        for (dropout, seed), entry in sorted(self.training.items()):
-            first, last = entry["history"][0], entry["history"][-1]
-            quality = self.reconstructions.get((dropout, seed), {})
+        for key, entry in sorted(self.training.items()):
+            first, last = entry.history[0], entry.history[-1]
+            drawn = self.reconstructions.get(key)
             rows.append(
-                {
-                    "dropout": dropout,
-                    "seed": seed,
-                    "epochs": last["epoch"],
-                    "validation_loss_first": first["validation_loss"],
-                    "validation_loss_last": last["validation_loss"],
-                    "fell": last["validation_loss"] < first["validation_loss"],
-                    "validation_reconstruction": last["validation_reconstruction"],
-                    "validation_kl": last["validation_kl"],
-                    **{key: value for key, value in quality.items() if key not in ("dropout", "seed")},
-                    "seconds": sum(record["seconds"] for record in entry["history"]),
-                }
+                TrainingRow(
+                    *key,
+                    epochs=last.epoch,
+                    validation_loss_first=first.validation_loss,
+                    validation_loss_last=last.validation_loss,
+                    fell=last.validation_loss < first.validation_loss,
+                    validation_reconstruction=last.validation_reconstruction,
+                    validation_kl=last.validation_kl,
+                    quality=None if drawn is None else drawn.quality,
+                    seconds=sum(record.seconds for record in entry.history),
+                )
             )
-        return rows
+        return tuple(rows)
 
 
 def collect(folder: str | Path) -> Sweep:
-    """Read a sweep folder, finished or not.
+    """Read a sweep folder, finished or not; a damaged item is named and left out.
 
     Raises:
         UserError: no analysed network there.
     """
     folder = Path(folder)
-    items = {_key(found): found for found in _items(folder, "analysis_")}
-    training = {_key(found): found for found in _items(folder, "training_")}
+    items = {(found.dropout, found.seed): found for found in _items(folder, "analysis_", Analysed)}
+    training = {(found.dropout, found.seed): found for found in _items(folder, "training_", Trained)}
     if not items or not training:
         raise UserError(
             f"expected a folder written by `vision_codes dropout-sweep`; {folder} holds no analysed network; "
             "run the sweep first"
         )
-    reconstructions = {_key(found): found for found in _items(folder, "reconstruction_")}
-    return Sweep(folder, items, training, reconstructions)
+    drawn = {(found.dropout, found.seed): found for found in _items(folder, "reconstruction_", Reconstructed)}
+    return Sweep(folder, items, training, drawn)
 
 
-def _items(folder: Path, prefix: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted((folder / "items").glob(f"{prefix}*.json"))]
-
-
-def _key(item: dict[str, Any]) -> tuple[Any, int]:
-    return item["dropout"], item["seed"]
+def _items(folder: Path, prefix: str, kind: type[Kind]) -> list[Kind]:
+    found = []
+    for path in sorted((folder / "items").glob(f"{prefix}*.json")):
+        try:
+            if not is_intact(path):
+                raise ValueError("its content is not what was written")
+            found.append(kind.from_json(json.loads(path.read_text(encoding="utf-8"))))
+        except (ValueError, KeyError, TypeError) as error:
+            say(f"warning: {path} is damaged or of another version ({error}): left out; run the sweep again")
+    return found

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from eval.report.figures import COLOURS, SavedFigure, figure, interval_line, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawn, figure, interval_line, save_figure
 from eval.runs import Run
 from eval.scores import Score
 from vision_codes.lenses.projections.figures import draw_trajectories
-from vision_codes.lenses.sweep.claims import exponent
+from vision_codes.lenses.sweep.claims import exponent, value_of
 from vision_codes.lenses.sweep.seeds import over_seeds
 
 if TYPE_CHECKING:
     from vision_codes.lenses.sweep.collected import Sweep
 
+Read = Callable[[Any], float | None]
 
-def by_depth(groups: Sequence[Sequence[dict[str, Any]]], read: Callable[[dict[str, Any]], float | None]) -> list[Score]:
+
+def by_depth(groups: Sequence[Sequence[Any]], read: Read) -> list[Score]:
     """One ``Score`` per site over the seeds' rows."""
     return [over_seeds(read(row) for row in rows) for rows in zip(*groups, strict=True)]
 
 
-def by_depth_log(
-    groups: Sequence[Sequence[dict[str, Any]]], read: Callable[[dict[str, Any]], float | None]
-) -> list[Score]:
+def by_depth_log(groups: Sequence[Sequence[Any]], read: Read) -> list[Score]:
     """The same for positive numbers on a log axis: geometric means, with the interval of the logarithms."""
 
-    def log(row: dict[str, Any]) -> float | None:
+    def log(row: Any) -> float | None:
         value = read(row)
         return float(np.log(value)) if value else None
 
@@ -40,24 +41,46 @@ def by_depth_log(
     return [Score(exponential(s.value), exponential(s.low), exponential(s.high), s.n, s.reason) for s in scores]
 
 
-def _key(name: str) -> Callable[[dict[str, Any]], float | None]:
-    return lambda row: row.get(name)
+def draw(run: Run, sweep: Sweep) -> dict[str, SavedFigure]:
+    """Every figure of a sweep by name; one that cannot be drawn is left empty with its reason, the others go on."""
+    figures: dict[str, Callable[[Run, Sweep], SavedFigure]] = {
+        "figure_3c": alpha_by_depth,
+        "figure_4d": scatter,
+        "figure_5": spectra_by_dropout,
+        "figure_6": dropout_by_depth,
+        "training": training_curves,
+    }
+    for dropout in sweep.dropouts:
+        if sweep.drawn(dropout):
+            figures[f"figure_4_dropout_{dropout:g}"] = functools.partial(trajectories, dropout=dropout)
+    return {name: drawn(functools.partial(_named, name, one), run, sweep)[name] for name, one in figures.items()}
+
+
+def _named(name: str, one: Callable[[Run, Sweep], SavedFigure], run: Run, sweep: Sweep) -> dict[str, SavedFigure]:
+    return {name: one(run, sweep)}
+
+
+def trajectories(run: Run, sweep: Sweep, dropout: float) -> SavedFigure:
+    """Fig. 4: one random projection of the moving dot by depth, for the first seed."""
+    return draw_trajectories(run, sweep.drawn(dropout), f"figure_4_dropout_{dropout:g}")
 
 
 def alpha_by_depth(run: Run, sweep: Sweep) -> SavedFigure:
     """Fig. 3c: alpha by depth at dropout 0, beside its controls."""
     fig, (left, right) = figure(1, 2, width=9.5, height=3.4, sharey=True)
-    trained = sweep.rows(0.0, "spectra")
-    untrained = sweep.untrained_rows("spectra")
-    layers = [row["layer"] for row in (trained or untrained)[0]]
+    networks, fresh = sweep.analysed(0.0), sweep.untrained()
+    trained, untrained = ([item.spectra for item in items] for items in (networks, fresh))
+    scrambled = [item.spectra_phase_scrambled for item in networks]
+    random, untrained_random = ([item.spectra_random for item in items] for items in (networks, fresh))
+    layers = [row.layer for row in (trained or untrained)[0]]
     curves: list[tuple[Any, str, list, Any]] = [
         (left, "trained, corrected", trained, exponent),
-        (left, "trained, as measured", trained, _key("alpha")),
+        (left, "trained, as measured", trained, value_of("alpha")),
         (left, "untrained, corrected", untrained, exponent),
-        (right, "images, as measured", trained, _key("alpha")),
-        (right, "phase-scrambled images", sweep.rows(0.0, "spectra_phase_scrambled"), _key("alpha")),
-        (right, "random images", sweep.rows(0.0, "spectra_random"), _key("alpha")),
-        (right, "untrained, random images", sweep.untrained_rows("spectra_random"), _key("alpha")),
+        (right, "images, as measured", trained, value_of("alpha")),
+        (right, "phase-scrambled images", scrambled, value_of("alpha")),
+        (right, "random images", random, value_of("alpha")),
+        (right, "untrained, random images", untrained_random, value_of("alpha")),
     ]
     for number, (axis, label, rows, read) in enumerate(curves):
         if rows:
@@ -74,7 +97,7 @@ def alpha_by_depth(run: Run, sweep: Sweep) -> SavedFigure:
 
 def spectra_by_dropout(run: Run, sweep: Sweep) -> SavedFigure:
     """Fig. 3b and 5: log-log spectra at an early, a middle and the last site, one curve per dropout and seed."""
-    names = [row["site"] for row in sweep.any_rows("spectra")]
+    names = sweep.site_names()
     chosen = [names[i] for i in sorted({0, len(names) // 4, len(names) // 2, len(names) - 1})]
     fig, axes = figure(1, len(chosen), width=3.0 * len(chosen), height=3.0, squeeze=False)
     for axis, site in zip(axes[0], chosen, strict=True):
@@ -95,23 +118,23 @@ def dropout_by_depth(run: Run, sweep: Sweep) -> SavedFigure:
     """Fig. 6a-d: alpha, action, explained variance by depth, one curve per dropout; step size for Fig. 5."""
     panels: list[tuple[str, str, Any]] = [
         ("spectra", "alpha (corrected)", exponent),
-        ("spectra", "largest step of the spectrum", _key("largest_step")),
-        ("dot", "action", _key("action")),
-        ("dot", "action / variance", _key("action_per_trace")),
-        ("dot", "R^2 of (cos, sin)", _key("explained_coordinates")),
-        ("dot", "R^2 of the pixels", _key("explained_pixels")),
+        ("spectra", "largest step of the spectrum", value_of("largest_step")),
+        ("dot", "action", value_of("action")),
+        ("dot", "action / variance", value_of("action_per_trace")),
+        ("dot", "R^2 of (cos, sin)", value_of("explained_coordinates")),
+        ("dot", "R^2 of the pixels", value_of("explained_pixels")),
     ]
     fig, axes = figure(2, 3, width=10.5, height=5.8)
     for axis, (kind, title, read) in zip(axes.ravel(), panels, strict=True):
         summarise = by_depth_log if title.startswith("action") else by_depth
         for colour, dropout in zip(COLOURS, sweep.dropouts, strict=False):
-            rows = sweep.rows(dropout, kind)
+            rows = [getattr(item, kind) for item in sweep.analysed(dropout)]
             if rows:
-                layers = [row["layer"] for row in rows[0]]
+                layers = [row.layer for row in rows[0]]
                 interval_line(axis, layers, summarise(rows, read), label=f"dropout {dropout:g}", colour=colour)
-        rows = sweep.untrained_rows(kind)
+        rows = [getattr(item, kind) for item in sweep.untrained()]
         if rows:
-            layers = [row["layer"] for row in rows[0]]
+            layers = [row.layer for row in rows[0]]
             interval_line(axis, layers, summarise(rows, read), label="untrained", colour=COLOURS[6], linestyle=":")
         axis.set(title=title, xlabel="ReLU site")
         if title.startswith("action"):
@@ -127,17 +150,17 @@ def scatter(run: Run, sweep: Sweep) -> SavedFigure:
     """Fig. 4d, 6c, 6d: action against alpha, explained variance against action, and slopes against 3 - |alpha|."""
     fig, axes = figure(1, 3, width=10.5, height=3.3)
     for colour, dropout in zip(COLOURS, sweep.dropouts, strict=False):
-        for number, (spectra, dot) in enumerate(
-            zip(sweep.rows(dropout, "spectra"), sweep.rows(dropout, "dot"), strict=True)
-        ):
+        for number, item in enumerate(sweep.analysed(dropout)):
             label = f"dropout {dropout:g}" if number == 0 else None
             style: dict[str, Any] = {"color": colour, "s": 10, "alpha": 0.7, "label": label, "linewidths": 0}
-            moving = [(exponent(a), b) for a, b in zip(spectra, dot, strict=True) if b["action"] and exponent(a)]
-            axes[0].scatter([a for a, _ in moving], [b["action"] for _, b in moving], **style)
-            per_trace = [b["action_per_trace"] for _, b in moving]
-            axes[1].scatter(per_trace, [b["explained_coordinates"] for _, b in moving], **style)
-            known = [b for _, b in moving if b["trajectory_alpha"] is not None]
-            axes[2].scatter([b["trajectory_alpha"] for b in known], [b["refinement_slope"] for b in known], **style)
+            pairs = zip(item.spectra, item.dot, strict=True)
+            moving = [(exponent(a), b) for a, b in pairs if b.moves and exponent(a)]
+            axes[0].scatter([a for a, _ in moving], [b.action.value for _, b in moving], **style)
+            per_trace = [b.action_per_trace for _, b in moving]
+            axes[1].scatter(per_trace, [b.explained_coordinates for _, b in moving], **style)
+            known = [(value_of("trajectory_alpha")(b), b.refinement_slope) for _, b in moving]
+            known = [(alpha, slope) for alpha, slope in known if alpha is not None and slope is not None]
+            axes[2].scatter([alpha for alpha, _ in known], [slope for _, slope in known], **style)
     line = np.linspace(-5, -1, 50)
     axes[2].plot(line, np.maximum(0, 3 + line), color="black", linewidth=0.8, label="max(0, 3 - |alpha|)")
     axes[0].set(xlabel="alpha of images (corrected)", title="action (Fig. 4d, 6c)", yscale="log")
@@ -150,20 +173,14 @@ def scatter(run: Run, sweep: Sweep) -> SavedFigure:
     return save_figure(run, fig, "figure_4d", "Every site of every network: action, explained variance, smoothness")
 
 
-def trajectories(run: Run, sweep: Sweep, dropout: float) -> SavedFigure | None:
-    """Fig. 4: one random projection of the moving dot by depth, for the first seed."""
-    drawn = sweep.drawn(dropout)
-    return draw_trajectories(run, drawn, f"figure_4_dropout_{dropout:g}") if drawn else None
-
-
 def training_curves(run: Run, sweep: Sweep) -> SavedFigure:
     """Validation loss of every run."""
     fig, axis = figure(width=6, height=3)
     for colour, dropout in zip(COLOURS, sweep.dropouts, strict=False):
         for number, history in enumerate(sweep.histories(dropout)):
-            epochs = [record["epoch"] for record in history]
+            epochs = [record.epoch for record in history]
             label = f"dropout {dropout:g}" if number == 0 else None
-            axis.plot(epochs, [record["validation_loss"] for record in history], color=colour, label=label)
+            axis.plot(epochs, [record.validation_loss for record in history], color=colour, label=label)
     axis.set(xlabel="epoch", ylabel="validation loss", title="one curve per seed")
     axis.legend()
     return save_figure(run, fig, "training", "Validation loss (squared error + weighted KL) by epoch")

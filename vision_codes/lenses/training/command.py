@@ -6,31 +6,36 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from eval.wandb_logging import wandb_log
 from vision_codes import checkpoints
-from vision_codes.configs.train import TrainConfig
-from vision_codes.lenses.training.study import Recipe, architecture_of, initial_model, load_data, train
+from vision_codes.configs.train import Recipe, TrainConfig
+from vision_codes.inputs import open_pair
+from vision_codes.lenses.training.results import COLUMNS
+from vision_codes.lenses.training.study import architecture_of, initial_model, train
 from vision_codes.lenses.training.throughput import throughput
 
 
 def command(config: TrainConfig, run: Run) -> str:
     """`vision_codes train`."""
-    filled = config.filled()
-    checkpoints.resolve_device(filled.device)
-    training, validation = load_data(filled)
-    architecture = architecture_of(filled, training.channels, config.dropout)
-    model, origin = initial_model(filled, architecture, config.seed)
+    checkpoints.resolve_device(config.device)
+    training, validation = open_pair(config.recipe, seed=config.seed)
+    run.require_inputs(training_images=training.hash, validation_images=validation.hash)
+    architecture = architecture_of(config.recipe, training.found.channels, config.dropout)
+    model, origin = initial_model(config.recipe, architecture, config.seed)
+    recipe = Recipe.of(config.recipe, seed=config.seed, device=config.device)
     with wandb_log(config.wandb, vars(config)) as log:
-        recipe = Recipe.from_config(filled, config.seed)
-        history = train(model, training, validation, recipe, run, on_epoch=log)
+        history = train(
+            model, training.found, validation.found, recipe, run, on_epoch=lambda record: log(record.to_json())
+        )
+    last = history[-1]
     run.finish(
         {
             "architecture": architecture.as_json(),
             "initial_weights": origin,
-            "history": history,
-            "final": history[-1],
-            "throughput": throughput(model, filled.batch_size, filled.amp, history[-1]["images_per_second"]),
-            "data": {"training": training.provenance, "validation": validation.provenance},
-            "skipped": [*training.skipped, *validation.skipped],
-        }
+            "history": [record.to_json() for record in history],
+            "final": last.to_json(),
+            "throughput": throughput(model, recipe.batch_size, recipe.amp, last.images_per_second).to_json(),
+            "data": {"training": training.found.provenance, "validation": validation.found.provenance},
+            "skipped": [*training.found.skipped, *validation.found.skipped],
+        },
+        images={"training": training.provenance(), "validation": validation.provenance()},
     )
-    columns = ["epoch", "training_loss", "validation_loss", "validation_reconstruction", "validation_kl"]
-    return text_table(history[:1] + history[-1:], [*columns, "images_per_second"])
+    return text_table([record.to_json() for record in (history[0], last)], COLUMNS)

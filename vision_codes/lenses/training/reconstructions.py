@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from eval.measures.statistics.resampling import bootstrap_share
+from eval.progress import say
+from eval.report.undrawn import NOT_OF_THE_FIGURE, reason_of
 from eval.runs import Run, atomic_path
 from vision_codes.image_batches import Images
+from vision_codes.lenses.training.results import Quality
 from vision_codes.resnet_vae import ResNetVAE
 
 COLUMNS = 8
@@ -28,12 +30,10 @@ def reconstruct(model: ResNetVAE, images: Float[Tensor, "batch channel height wi
 
 
 @torch.no_grad()
-def quality(model: ResNetVAE, images: Images, batch_size: int = 200) -> dict[str, Any]:
+def quality(model: ResNetVAE, images: Images, batch_size: int = 200) -> Quality:
     """How much of the held-out images is in their reconstructions, and can one tell from it which image it was?
 
-    unexplained: squared error over that of the mean image; 0 is perfect, 1 no better than the mean image.
-    identified: share of images whose reconstruction is nearer (Euclidean, pixels) to its own image than to any other
-    of these images, with its 95% interval over images; ``identified_by_chance`` is 1 / n.
+    See ``Quality``.
     """
     device = next(model.parameters()).device
     chunks = np.array_split(np.arange(len(images)), max(1, len(images) // batch_size))
@@ -43,7 +43,7 @@ def quality(model: ResNetVAE, images: Images, batch_size: int = 200) -> dict[str
     total = (originals - originals.mean(0)).square().sum().item()
     nearest = torch.cdist(drawn.flatten(1), originals.flatten(1)).argmin(1).cpu().numpy()
     share = bootstrap_share((nearest == np.arange(len(images))).astype(float))
-    return {"unexplained": error / total, **share.fields("identified"), "identified_by_chance": 1 / len(images)}
+    return Quality(error / total, share, 1 / len(images))
 
 
 @torch.no_grad()
@@ -77,10 +77,18 @@ def picture(model: ResNetVAE, images: Images) -> np.ndarray:
 
 
 def draw_epoch(model: ResNetVAE, images: Images, run: Run, epoch: int) -> None:
-    """Write ``figures/epoch_<number>.png``."""
+    """Write ``figures/epoch_<number>.png``; a picture that cannot be drawn is said and left out."""
     if not run.writes:
         return
-    with torch.random.fork_rng(devices=[]), atomic_path(run.path(f"figures/epoch_{epoch:03d}.png")) as temporary:
-        out = io.BytesIO()
-        Image.fromarray(picture(model, images)).save(out, "PNG")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            drawn = picture(model, images)
+    except NOT_OF_THE_FIGURE:
+        raise
+    except Exception as error:
+        say(f"warning: the picture of epoch {epoch} was left out: {reason_of(error)}")
+        return
+    out = io.BytesIO()
+    Image.fromarray(drawn).save(out, "PNG")
+    with atomic_path(run.path(f"figures/epoch_{epoch:03d}.png")) as temporary:
         temporary.write_bytes(out.getvalue())

@@ -1,243 +1,24 @@
 """Train a ResNet-VAE: resumable bitwise on CPU, mixed precision on a GPU, shared by processes under torchrun.
 
 The recipe is Marshall & Kirchner's (Adam 1e-3, batches of 50, 20 epochs, squared error + KL divergence);
-no augmentation, as in their files. Random numbers (dropout, reparametrisation) come from torch's own generators, whose
-state is in the checkpoint; the order of an epoch is a function of seed and epoch.
+no augmentation, as in their files.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor, nn
 
 from eval.errors import UserError
-from eval.processes import is_main_process, process_group, rank, world_size
-from eval.progress import progress, say
+from eval.processes import is_main_process, process_group
+from eval.progress import say
 from eval.runs import Run
-from vision_codes import checkpoints
-from vision_codes.checkpoints import Position
-from vision_codes.configs.train import RecipeConfig
-from vision_codes.data import ImageSet, load_images
-from vision_codes.image_batches import Images, batches, epoch_order, share_of_batches
-from vision_codes.lenses.training.recalibration import recalibrate
+from vision_codes.configs.train import Recipe, RecipeOptions
+from vision_codes.data import ImageSet
 from vision_codes.lenses.training.reconstructions import draw_epoch
-from vision_codes.resnet_vae import Architecture, ResNetVAE, build, load_imagenet_encoder, vae_loss
-
-TERMS = ("loss", "reconstruction", "kl")
-RECALIBRATION_BATCH = 200
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; see ``vision_codes.configs.train.RecipeConfig`` for each field."""
-
-    epochs: int = 20
-    batch_size: int = 50
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    loss: str = "mse"
-    kl_weight: float = 1.0
-    recalibrate: int = 0
-    amp: bool = False
-    channels_last: bool = True
-    workers: int = 0
-    checkpoint_steps: int = 500
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("checkpoint_steps", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"expected {name} of at least {least}; got {getattr(self, name)}; choose a larger one")
-        if self.recalibrate < 0 or self.recalibrate == 1:
-            raise UserError(
-                f"expected recalibrate of 0 (off) or at least 2 images; got {self.recalibrate}; 1000 is enough"
-            )
-        if not self.learning_rate > 0 or not self.kl_weight >= 0:
-            raise UserError(
-                f"expected learning_rate > 0 and kl_weight >= 0; got {self.learning_rate} and {self.kl_weight}; "
-                "1e-3 and 1 are the paper's"
-            )
-
-    @classmethod
-    def from_config(cls, config: RecipeConfig, seed: int) -> Recipe:
-        names = [name for name in cls.__dataclass_fields__ if name != "seed"]
-        return cls(**{name: getattr(config, name) for name in names}, seed=seed)
-
-
-class Trainer:
-    """One training run: its parts, and where it stands. ``train`` drives it."""
-
-    def __init__(
-        self, model: ResNetVAE, training: ImageSet, validation: ImageSet, recipe: Recipe, folder: Path
-    ) -> None:
-        self.recipe, self.folder = recipe, folder
-        self.device = checkpoints.resolve_device(recipe.device)
-        architecture = model.architecture
-        self.training_images = Images(training.images, architecture.image_size, architecture.channels)
-        self.validation_images = Images(validation.images, architecture.image_size, architecture.channels)
-        layout = self.layout = memory_layout(recipe.channels_last, self.device, architecture.base_width)
-        self.model = model.to(self.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _schedule(recipe))
-        self.position = Position()
-        torch.manual_seed(_generator_seed(recipe.seed, rank()))
-        self._restore()
-        self.parallel: nn.Module = self.model
-        if world_size() > 1:
-            self.parallel = nn.parallel.DistributedDataParallel(self.model)
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer, "scheduler": self.scheduler}
-
-    def _restore(self) -> None:
-        content = checkpoints.read(self.folder)
-        if content is None:
-            return
-        checkpoints.load_weights(self.model, content, self.model.architecture, self.folder)
-        for name, part in self.parts.items():
-            part.load_state_dict(content["parts"][name])
-        states = content["random_states"]
-        if len(states) != world_size():
-            raise UserError(f"expected {len(states)} processes as before; got {world_size()}; start with as many")
-        checkpoints.restore_random_state(states[rank()], self.device)
-        self.position = Position(**content["position"])
-
-    def save(self) -> None:
-        """Write the checkpoint, unless a gradient that was not finite has reached the weights since the last step."""
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.model.state_dict().values()):
-            self._stop_at_nan("weight")
-        checkpoints.save(self.folder, self.model, self.parts, self.position, self.device)
-
-    def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.recipe.amp else nullcontext()
-
-    def _to_device(self, images: Tensor) -> Tensor:
-        images = images.to(self.device, non_blocking=True)
-        return (images.float() / 255).contiguous(memory_format=self.layout)
-
-    def step(self, images: Tensor) -> dict[str, float]:
-        """One update; returns the loss terms before it.
-
-        Raises:
-            UserError: a loss that is not finite (the checkpoint on disk is the last good one).
-        """
-        with self._autocast():
-            output = self.parallel(images)
-        losses = vae_loss(output, images, kind=self.recipe.loss, kl_weight=self.recipe.kl_weight)
-        values: dict[str, float] = {name: float(term.detach()) for name, term in zip(TERMS, losses, strict=True)}
-        if not math.isfinite(values["loss"]):
-            self._stop_at_nan()
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        self.optimizer.step()
-        return values
-
-    def _stop_at_nan(self, what: str = "loss") -> None:
-        kept = checkpoints.read(self.folder)
-        where = "none was written yet"
-        if kept is not None:
-            where = f"{self.folder / checkpoints.FILE_NAME}, epoch {kept['position']['epoch']}"
-        raise UserError(
-            f"expected a finite {what}; got NaN or infinity in epoch {self.position.epoch + 1}, "
-            f"step {self.position.step + 1} (last good checkpoint: {where}); lower --learning-rate"
-        )
-
-    def epoch(self) -> None:
-        """The rest of the current epoch, then validation; the position moves on with every step."""
-        position, recipe = self.position, self.recipe
-        order = epoch_order(len(self.training_images), recipe.seed, position.epoch)
-        indices = share_of_batches(order, recipe.batch_size)
-        sums = position.sums = position.sums or dict.fromkeys((*TERMS, "images", "seconds"), 0.0)
-        self.parallel.train()
-        rest = batches(self.training_images, indices[position.step :], recipe.workers)
-        label = f"epoch {position.epoch + 1}/{recipe.epochs}"
-        for images in progress(rest, label=label, total=len(indices) - position.step, unit="step"):
-            start = time.perf_counter()
-            values = self.step(self._to_device(images))
-            for name in TERMS:
-                sums[name] += values[name] * len(images)
-            sums["images"] += len(images)
-            sums["seconds"] += time.perf_counter() - start
-            position.step += 1
-            if position.step % recipe.checkpoint_steps == 0 and position.step < len(indices):
-                self.save()
-        self.scheduler.step()
-        self._finish_epoch()
-
-    def _finish_epoch(self) -> None:
-        position, sums = self.position, self.position.sums
-        self._recalibrate()
-        record: dict[str, Any] = {"epoch": position.epoch + 1}
-        record |= {f"training_{name}": sums[name] / sums["images"] for name in TERMS}
-        validation = self.validate()
-        if not math.isfinite(validation["loss"]):
-            self._stop_at_nan("validation loss")
-        record |= {f"validation_{name}": value for name, value in validation.items()}
-        record |= {"seconds": sums["seconds"], "images_per_second": world_size() * sums["images"] / sums["seconds"]}
-        record["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        position.history.append(record)
-        position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
-
-    def _recalibrate(self) -> None:
-        """BatchNorm's statistics for evaluation, where the recipe asks for them; the same in every process."""
-        recipe, epoch = self.recipe, self.position.epoch
-        if not recipe.recalibrate:
-            return
-        order = epoch_order(len(self.training_images), recipe.seed, epoch)[: recipe.recalibrate]
-        indices = [chunk.tolist() for chunk in np.array_split(order, max(1, len(order) // RECALIBRATION_BATCH))]
-        images = (self._to_device(part) for part in batches(self.training_images, indices))
-        recalibrate(self.model, images, _generator_seed(recipe.seed, epoch))
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Mean loss terms over the validation images, dropout off, the code at its mean."""
-        self.model.eval()
-        sums = dict.fromkeys(TERMS, 0.0)
-        indices = [chunk.tolist() for chunk in np.array_split(np.arange(len(self.validation_images)), _chunks(self))]
-        for images in batches(self.validation_images, indices):
-            images = self._to_device(images)
-            with self._autocast():
-                output = self.model(images)
-            losses = vae_loss(output, images, kind=self.recipe.loss, kl_weight=self.recipe.kl_weight)
-            for name, term in zip(TERMS, losses, strict=True):
-                sums[name] += float(term) * len(images)
-        return {name: value / len(self.validation_images) for name, value in sums.items()}
-
-
-def memory_layout(channels_last: bool, device: torch.device, base_width: int) -> torch.memory_format:
-    """Channels-last where asked; never on a CPU for widths that are no multiple of 8.
-
-    There torch 2.13's backward pass of channels-last convolutions with 4 channels writes outside its buffers (the heap
-    is damaged and the process aborts).
-    """
-    usable = device.type != "cpu" or base_width % 8 == 0
-    return torch.channels_last if channels_last and usable else torch.contiguous_format
-
-
-def _chunks(trainer: Trainer) -> int:
-    return max(1, math.ceil(len(trainer.validation_images) / 200))
-
-
-def _schedule(recipe: Recipe) -> Callable[[int], float]:
-    if recipe.schedule == "constant":
-        return lambda epoch: 1.0
-    return lambda epoch: 0.5 * (1 + math.cos(math.pi * min(epoch, recipe.epochs) / recipe.epochs))
-
-
-def _generator_seed(seed: int, process: int) -> int:
-    return int(np.random.SeedSequence([seed, process]).generate_state(1)[0])
+from vision_codes.lenses.training.results import Epoch
+from vision_codes.lenses.training.trainer import Trainer
+from vision_codes.resnet_vae import Architecture, ResNetVAE, build, load_imagenet_encoder
 
 
 def train(
@@ -247,11 +28,14 @@ def train(
     recipe: Recipe,
     run: Run,
     *,
-    on_epoch: Callable[[dict[str, Any]], None] = lambda record: None,
-) -> list[dict[str, Any]]:
+    on_epoch: Callable[[Epoch], None] = lambda record: None,
+    keep_optimizer: bool = False,
+) -> list[Epoch]:
     """Train ``model`` in place (or continue it from ``run``'s checkpoint); returns one record per epoch.
 
-    Per epoch: a checkpoint, a line of ``metrics.jsonl``, and a picture of reconstructions and samples.
+    Per epoch: a checkpoint, a line of ``metrics.jsonl``, and a picture of reconstructions and samples. At the end the
+    checkpoint keeps the weights only, unless ``keep_optimizer`` (then more epochs may follow). A checkpoint made from
+    other images or by other code is set aside, said, and training starts again.
 
     Raises:
         UserError: a loss that is not finite, images of other channels, a checkpoint of another architecture, no such
@@ -259,54 +43,42 @@ def train(
     """
     with process_group(recipe.device):
         trainer = Trainer(model, training, validation, recipe, run.folder)
+        trained = trainer.position.epoch < recipe.epochs
         while trainer.position.epoch < recipe.epochs:
             trainer.epoch()
-            trainer.save()
+            trainer.save(final=trainer.position.epoch == recipe.epochs and not keep_optimizer)
             history = trainer.position.history
             run.write_text("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
             if is_main_process():
                 draw_epoch(trainer.model, trainer.validation_images, run, trainer.position.epoch)
-                on_epoch(history[-1])
+                on_epoch(Epoch.from_json(history[-1]))
+        if not trained:
+            say(f"{run.folder} holds a network of {trainer.position.epoch} epochs: nothing left to train")
         trainer.model.eval()
-        return trainer.position.history
+        return [Epoch.from_json(record) for record in trainer.position.history]
 
 
-def architecture_of(config: RecipeConfig, channels: int, dropout: float) -> Architecture:
-    """The architecture that a filled configuration asks for."""
+def architecture_of(options: RecipeOptions, channels: int, dropout: float) -> Architecture:
+    """The architecture that options ask for (the preset filled in)."""
+    filled = options.filled()
+    names = "image_size base_width fully_connected latent pooling dropout_at output_norm stem decoder_width open_relus"
     return Architecture(
-        image_size=config.image_size,
-        channels=3 if config.grey_as_colour else channels,
-        base_width=config.base_width,
-        fully_connected=config.fully_connected,
-        latent=config.latent,
+        channels=3 if filled.grey_as_colour else channels,
         dropout=dropout,
-        pooling=config.pooling,
-        dropout_at=config.dropout_at,
-        output_norm=config.output_norm,
-        stem=config.stem,
-        decoder_width=config.decoder_width,
-        open_relus=config.open_relus,
+        **{name: getattr(filled, name) for name in names.split()},
     )
 
 
-def initial_model(config: RecipeConfig, architecture: Architecture, seed: int) -> tuple[ResNetVAE, str]:
+def initial_model(options: RecipeOptions, architecture: Architecture, seed: int) -> tuple[ResNetVAE, str]:
     """A network before training and where its weights come from (ImageNet where asked and to be had)."""
     model = build(architecture, seed)
-    if config.pretrained == "no":
+    pretrained = options.filled().pretrained
+    if pretrained == "no":
         return model, f"random, seed {seed}"
     try:
         return model, load_imagenet_encoder(model)
     except UserError as error:
-        if config.pretrained == "yes":
+        if pretrained == "yes":
             raise
         say(f"warning: {error}; starting from random weights")
         return model, f"random, seed {seed} (ImageNet weights not to be had: {error})"
-
-
-def load_data(config: RecipeConfig) -> tuple[ImageSet, ImageSet]:
-    """Training and validation images of a configuration."""
-    training, validation = (
-        load_images(config.data, split, n=count or None, seed=config.seed, size=config.image_size)
-        for split, count in (("train", config.n_images), ("test", config.n_validation))
-    )
-    return training, validation

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import time
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vision_codes.lenses.training.results import Throughput
 from vision_codes.resnet_vae import ResNetVAE, vae_loss
 
 
@@ -44,18 +44,18 @@ def matrix_multiply_rate(device: torch.device, dtype: torch.dtype, seconds: floa
     return 2 * size**3 * count / (time.perf_counter() - start)
 
 
-def throughput(model: ResNetVAE, batch_size: int, amp: bool, images_per_second: float) -> dict[str, Any]:
+def throughput(model: ResNetVAE, batch_size: int, amp: bool, images_per_second: float) -> Throughput:
     """Images per second of the last epoch, operations per image, and the share of the measured matrix-multiply rate."""
     device = next(model.parameters()).device
     dtype = torch.bfloat16 if amp else torch.float32
     flops = training_flops_per_image(model)
     rate = matrix_multiply_rate(device, dtype)
-    return {
-        "images_per_second": images_per_second,
-        "batch_size": batch_size,
-        "flops_per_image": flops,
-        "matrix_multiply_flops_per_second": rate,
-        "share_of_matrix_multiply_rate": images_per_second * flops / rate,
-        "dtype": str(dtype).removeprefix("torch."),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-    }
+    return Throughput(
+        images_per_second,
+        batch_size,
+        flops,
+        rate,
+        images_per_second * flops / rate,
+        dtype=str(dtype).removeprefix("torch."),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    )

@@ -10,11 +10,13 @@ from PIL import Image
 from eval.errors import UserError
 from eval.runs import Run
 from vision_codes.__main__ import main
+from vision_codes.configs.train import Recipe
 from vision_codes.data import load_images
 from vision_codes.harvest import Keep, Site, activations, harvest, sites
 from vision_codes.lenses.spectra.eigenfilters import eigenfilters
-from vision_codes.lenses.spectra.study import GIGABYTE, predicted_bytes, spectra, step_fields
-from vision_codes.lenses.training.study import Recipe, train
+from vision_codes.lenses.spectra.steps import step_of
+from vision_codes.lenses.spectra.study import GIGABYTE, predicted_bytes, spectra
+from vision_codes.lenses.training.study import train
 from vision_codes.resnet_vae import Architecture, build
 from vision_codes.stimuli import phase_scrambled, random_images
 
@@ -53,45 +55,48 @@ def test_planted_exponent_at_a_site_lies_in_most_intervals(model, site, exponent
     blank = np.zeros((900, 3, 32, 32), np.uint8)
     covered = []
     for seed in range(4):
-        row = spectra(model, blank, [site], inject={site: planted(width, exponent, seed)}).rows[0]
-        low, high = row["alpha_ci"]
+        row = spectra(model, blank, sites=site, inject={site: planted(width, exponent, seed)}).sites[0]
+        low, high = row.alpha_corrected.interval
         covered.append(low <= exponent <= high)
-        assert high - low < 0.1 and row["alpha_corrected"] == pytest.approx(exponent, abs=0.08)
-        assert row["largest_step"] < 0.3 and row["method"] == "covariance of all units"
+        assert high - low < 0.1 and row.alpha_corrected.value == pytest.approx(exponent, abs=0.08)
+        assert row.largest_step < 0.3 and row.method == "covariance of all units"
     assert sum(covered) >= 3, covered
 
 
 def test_wide_site_by_gram_matrix_equals_numpy_and_subsampling_is_said(model, images):
     rows = activations(model, images, ["relu"])["relu"].astype(np.float64)
     oracle = np.linalg.svd(rows - rows.mean(0), compute_uv=False) ** 2 / (len(rows) - 1)
-    found = spectra(model, images, ["relu"], correct=False)
+    found = spectra(model, images, sites="relu", correct=False)
     np.testing.assert_allclose(found.eigenvalues["relu"][:100], oracle[:100], rtol=1e-5)
-    assert found.rows[0]["method"] == "exact Gram matrix of all units" and found.rows[0]["width"] == 2048
-    few = spectra(model, images, ["relu"], correct=False, max_units=200).rows[0]
-    assert few["method"] == "exact Gram matrix of 200 random units of 2048" and few["width"] == 2048
+    assert found.sites[0].method == "exact Gram matrix of all units" and found.sites[0].width == 2048
+    few = spectra(model, images, sites="relu", correct=False, max_units=200).sites[0]
+    assert few.method == "exact Gram matrix of 200 random units of 2048" and few.width == 2048
 
 
 def test_narrow_site_by_covariance_equals_numpy(model, images):
     rows = activations(model, images, ["layer4.0.relu1"])["layer4.0.relu1"].astype(np.float64)
     oracle = np.linalg.eigvalsh(np.cov(rows.T))[::-1]
-    found = spectra(model, images, ["layer4.0.relu1"], correct=False)
+    found = spectra(model, images, sites="layer4.0.relu1", correct=False)
     np.testing.assert_allclose(found.eigenvalues["layer4.0.relu1"][:40], oracle[:40], rtol=1e-5)
 
 
 def test_a_step_is_found_where_it_was_planted_and_a_power_law_has_none():
     index = np.arange(1, 301.0)
-    plain = step_fields(index**-1.2)
-    assert plain["largest_step"] == pytest.approx(0, abs=1e-9) and plain["residual"] == pytest.approx(0, abs=1e-9)
-    stepped = step_fields(index**-1.2 * np.where(index > 30, 0.2, 1.0))
-    assert stepped["largest_step_index"] == 30 and stepped["largest_step"] > 1.0 and stepped["residual"] > 0.1
-    short = step_fields(np.ones(20))
-    assert short["largest_step"] is None and "20 positive eigenvalues" in short["largest_step_reason"]
+    plain = step_of(index**-1.2)
+    assert plain.largest_step == pytest.approx(0, abs=1e-9) and plain.residual == pytest.approx(0, abs=1e-9)
+    stepped = step_of(index**-1.2 * np.where(index > 30, 0.2, 1.0))
+    assert stepped.largest_step_index == 30 and stepped.largest_step > 1.0 and stepped.residual > 0.1
+    short = step_of(np.ones(20))
+    assert short.largest_step is None and "20 positive eigenvalues" in short.largest_step_reason
 
 
 def test_too_few_images_is_a_reason_not_a_number(model, images):
-    row = spectra(model, images[:30], ["layer4.1.relu2"]).rows[0]
-    assert row["alpha"] is None and row["alpha_reason"] and row["alpha_corrected"] is None
-    json.dumps(row, allow_nan=False)
+    for count in (30, 2):
+        row = spectra(model, images[:count], sites="layer4.1.relu2").sites[0]
+        assert row.alpha.reason and row.alpha_corrected.reason and row.reasons()
+        json.dumps(row.to_json(), allow_nan=False)
+    high = spectra(model, images, sites="layer4.1.relu2", fit_last=100_000).sites[0]
+    assert "index 100000" in " ".join(high.reasons())
 
 
 def test_memory_is_predicted_and_refused_before_the_pass(model, images):
@@ -115,7 +120,7 @@ def test_harvest_walks_once_in_eval_mode_and_refuses_non_finite(model, images):
 
 
 def test_eigenfilters_are_the_leading_eigenvectors(model, images):
-    found = eigenfilters(model, images, ["layer3.0.relu1"], 4)[0]
+    found = eigenfilters(model, images, sites="layer3.0.relu1", filters=4)[0]
     rows = activations(model, images, ["layer3.0.relu1"])["layer3.0.relu1"].astype(np.float64)
     _, _, oracle = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     cosine = np.abs((found.vectors.reshape(4, -1) * oracle[:4]).sum(1))
@@ -159,6 +164,9 @@ def test_spectra_command_writes_documented_keys(folder, tmp_path, capsys):
     assert "alpha_corrected" in capsys.readouterr().out and (tmp_path / "run" / "figures" / "spectra.pdf").exists()
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Eigenspectra by depth" in page and "layer3.0.relu1" in page
+    images = results["provenance"]["images"]
+    assert images["shown_sha256"] in images["in_words"] and images["in_words"] in page
+    assert len(results["provenance"]["model"]["sha256"]) == 16
 
 
 def test_eigenfilters_command_writes_a_page_and_refuses_no_filters(folder, tmp_path, capsys):
@@ -169,7 +177,7 @@ def test_eigenfilters_command_writes_a_page_and_refuses_no_filters(folder, tmp_p
     assert (tmp_path / "run" / "tables" / "eigenfilters.csv").exists()
     capsys.readouterr()
     assert main([*arguments, "--n-filters", "0", "--out", str(tmp_path / "none")]) == 2
-    assert "expected n_filters of at least 1; got 0" in capsys.readouterr().err
+    assert "expected --filters a whole number of at least 1; got 0" in capsys.readouterr().err
 
 
 def test_grey_images_for_a_colour_network_are_one_line_unless_asked_for(folder, tmp_path, capsys):
@@ -191,6 +199,82 @@ def test_mnist_for_a_colour_network_names_the_way_out(folder, tmp_path, capsys, 
         "mnist holds grey images (1 channel); choose other --data or pass --grey-as-colour" in capsys.readouterr().err
     )
     assert main([*arguments, "--sites", "layer4.1.relu2", "--grey-as-colour", "--out", str(tmp_path / "grey")]) == 0
+
+
+def small(folder, *more, verb="spectra"):
+    return [verb, "--model", str(folder), "--data", "synthetic", "--images", "40", "--threads", "1",
+            "--sites", "layer3.0.relu1,layer4.1.relu2", *more]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "name"), [("spectra", "spectrum"), ("eigenfilters", "filters")])
+def test_a_killed_run_measures_only_the_sites_that_were_not_done(folder, tmp_path, monkeypatch, capsys, verb, name):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main(small(folder, "--out", str(whole), verb=verb)) == 0
+    done = Run.item
+
+    def killed(self, item, compute, **options):
+        if item.startswith(name) and "layer4" in item:
+            raise KeyboardInterrupt
+        return done(self, item, compute, **options)
+
+    monkeypatch.setattr(Run, "item", killed)
+    assert main(small(folder, "--out", str(broken), verb=verb)) == 130
+    monkeypatch.setattr(Run, "item", done)
+    seen = []
+    place = "study.site_spectra" if verb == "spectra" else "eigenfilters.site_filters"
+    module, _, function = f"vision_codes.lenses.spectra.{place}".rpartition(".")
+    real = getattr(__import__(module, fromlist=[function]), function)
+
+    def watched(model, images, options, **more):
+        seen.extend(options.sites)
+        return real(model, images, options, **more)
+
+    monkeypatch.setattr(f"vision_codes.lenses.spectra.command.{function}", watched)
+    assert main(small(folder, "--out", str(broken), verb=verb)) == 0
+    assert seen == ["layer4.1.relu2"]
+    sites_of = [json.loads((path / "results.json").read_text())["sites"] for path in (whole, broken)]
+    assert sites_of[0] == sites_of[1]
+
+
+def test_two_images_are_undefined_with_the_reason_printed(folder, tmp_path, capsys):
+    few = [word if word != "40" else "2" for word in small(folder)]
+    assert main([*few, "--out", str(tmp_path / "a")]) == 0
+    assert "undefined at layer3.0.relu1, layer4.1.relu2: " in capsys.readouterr().out
+    few[0] = "eigenfilters"
+    assert main([*few, "--filters", "100000", "--out", str(tmp_path / "b")]) == 0
+    said = capsys.readouterr()
+    assert "2 images span 1 direction, which holds everything" in said.out
+    assert "--filters 100000: no site has more than 1 directions over 2 images" in said.err
+    row = json.loads((tmp_path / "b" / "results.json").read_text())["sites"][0]
+    assert row["share"] is None and row["linear_r2"] is None and row["n_filters"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--images", "-1"], "expected --images a whole number of at least 0; got -1"),
+        (["--batch-size", "0"], "expected --batch-size a whole number of at least 1; got 0"),
+        (["--fit-first", "60"], "expected --fit-last above --fit-first 60; got 50; widen the range"),
+        (["--max-units", "-1"], "expected --max-units a whole number of at least 1; got -1"),
+        (["--max-memory-gb", "inf"], "expected --max-memory-gb a number above 0; got inf"),
+        (["--seed", "-1"], "expected --seed a whole number of at least 0"),
+        (["--device", "cuda:7"], "expected a CUDA device for --device cuda:7"),
+        (["--image-control", "noise"], "unknown --image-control 'noise'"),
+    ],
+)
+def test_impossible_values_are_refused_in_one_line(folder, tmp_path, capsys, flags, text):
+    if "cuda:7" in flags and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    assert main([*small(folder), *flags, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert text in error[-1] and not (tmp_path / "run" / "results.json").exists()
+
+
+def test_old_names_of_flags_work_with_a_notice(folder, tmp_path, capsys):
+    old = [word if word != "--images" else "--n-images" for word in small(folder)]
+    assert main([*old, "--first", "5", "--last", "20", "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    assert all(f"--{a} is called --{b} now" in said for a, b in (("n-images", "images"), ("first", "fit-first")))
 
 
 def test_rows_are_kept_whole_across_blocks(monkeypatch):

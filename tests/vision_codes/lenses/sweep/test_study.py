@@ -3,16 +3,21 @@
 import functools
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from eval.errors import UserError
 from eval.measures.spectra.alpha_interval import CorrectedExponent
 from eval.scores import Score
 from vision_codes.__main__ import main
 from vision_codes.configs.dropout_sweep import DropoutSweepConfig
+from vision_codes.lenses.projections.results import SiteProjections
 from vision_codes.lenses.projections.study import projections
+from vision_codes.lenses.spectra.results import SiteSpectrum
 from vision_codes.lenses.sweep.claims import Network, claims
 from vision_codes.lenses.sweep.collected import collect
 from vision_codes.lenses.sweep.seeds import over_seeds, rank_correlation, slope
@@ -22,6 +27,11 @@ MINIATURE = ["dropout-sweep", "--preset", "small", "--data", "synthetic", "--ima
 MINIATURE += ["--fully-connected", "16", "--latent", "4", "--epochs", "1", "--n-images", "70", "--n-validation", "10"]
 MINIATURE += ["--dropouts", "0,0.5", "--seeds", "1", "--frames", "60", "--projections", "20", "--threads", "1"]
 MINIATURE += ["--n-spectra", "60", "--n-controls", "30"]
+
+
+def spectrum_row(layer: int, alpha: float, corrected: float, step: float) -> SiteSpectrum:
+    scores = {"alpha": Score(alpha), "alpha_corrected": Score(corrected)}
+    return SiteSpectrum("a", layer, "planted", 8, 100, 12.5, None, None, None, **scores, largest_step=step)
 
 
 def planted(dropout: float, seed: int, as_the_paper_says: bool) -> Network:
@@ -35,18 +45,20 @@ def planted(dropout: float, seed: int, as_the_paper_says: bool) -> Network:
         growth = (0.9 if sign > 0 else 0.4) - sign * 0.02 * layer
         alpha += 0.005 * generator.standard_normal()
         steps = 0.2 + sign * (0.3 if layer > 5 else 0) + sign * 0.2 * dropout
-        spectra.append({"layer": layer, "alpha": 0.0, "alpha_corrected": alpha, "largest_step": steps})
+        spectra.append(spectrum_row(layer, 0.0, alpha, steps))
         explained = 0.4 + sign * (0.1 * dropout + 0.01 * layer) + 0.002 * generator.standard_normal()
         dot.append(
-            {
-                "layer": layer,
-                "action": np.exp(sign * 5 * alpha),
-                "action_per_trace": np.exp(sign * 4 * alpha),
-                "refinement_slope": growth,
-                "explained_coordinates": explained,
-                "explained_pixels": explained / 2,
-                "action_explained_rho": -sign * 0.4,
-            }
+            SiteProjections(
+                "a",
+                layer,
+                8,
+                Score(float(np.exp(sign * 5 * alpha))),
+                action_per_trace=float(np.exp(sign * 4 * alpha)),
+                refinement_slope=growth,
+                explained_coordinates=explained,
+                explained_pixels=explained / 2,
+                action_explained_rho=-sign * 0.4,
+            )
         )
     return Network(dropout, seed, spectra, dot)
 
@@ -72,13 +84,15 @@ def test_just_below_means_the_whole_interval_and_discontinuous_means_near_a_jump
     """A wide interval around "just below -1" cannot tell; a growth exponent of .4 is no discontinuity."""
     networks = [planted(0.0, seed, True) for seed in range(3)]
     wide = [
-        Network(0.0, n.seed, [dict(row, alpha_corrected=-1.25 + 0.2 * (n.seed - 1)) for row in n.spectra], n.dot)
+        Network(
+            0.0, n.seed, [replace(row, alpha_corrected=Score(-1.25 + 0.2 * (n.seed - 1))) for row in n.spectra], n.dot
+        )
         for n in networks
     ]
     first, *_ = claims(wide)
     assert first.claim == "alpha is just below -1 in the first layers" and first.verdict == "cannot tell"
     assert claims(networks)[0].verdict == "holds"
-    smooth = [Network(0.0, n.seed, n.spectra, [dict(row, refinement_slope=0.4) for row in n.dot]) for n in networks]
+    smooth = [Network(0.0, n.seed, n.spectra, [replace(row, refinement_slope=0.4) for row in n.dot]) for n in networks]
     by_text = {claim.claim: claim.verdict for claim in claims(smooth)}
     assert by_text["early layers give discontinuous projections"] == "fails"
 
@@ -96,7 +110,7 @@ def test_a_seed_without_all_its_dropouts_counts_only_where_one_dropout_is_asked_
 
 def test_uncorrected_alpha_is_used_only_where_the_correction_is_undefined():
     network = planted(0.0, 0, True)
-    rows = [dict(row, alpha_corrected=None, alpha=-2.0) for row in network.spectra]
+    rows = [replace(row, alpha_corrected=None, alpha=Score(-2.0)) for row in network.spectra]
     assert Network(0.0, 0, rows, network.dot).of("alpha") == [-2.0] * 17
 
 
@@ -117,8 +131,8 @@ def quickly():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vision_codes.lenses.spectra.study.correct_exponent", lambda *_, **__: undefined)
         patch.setattr("vision_codes.lenses.sweep.study.projections", fewer)
-        for drawing in ("_draw_filters", "write_page"):
-            patch.setattr(f"vision_codes.lenses.sweep.study.{drawing}", lambda *_: None)
+        for drawing in ("draw_filters", "write_page"):
+            patch.setattr(f"vision_codes.lenses.sweep.command.{drawing}", lambda *_: {})
         yield
 
 
@@ -157,9 +171,9 @@ def check_sweep(folder):
     assert main([*MINIATURE, "--out", str(folder)]) == 0  # nothing is computed twice
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "items").iterdir()}
     sweep = collect(folder)
-    assert sweep.dropouts == [0.0, 0.5] and len(sweep.untrained_rows("spectra")) == 1
-    first, second = (sweep.training[d, 0]["history"][0] for d in (0.0, 0.5))
-    assert first["epoch"] == second["epoch"] == 1 and first["training_loss"] != second["training_loss"]
+    assert sweep.dropouts == [0.0, 0.5] and len(sweep.untrained()) == 1
+    first, second = (sweep.training[d, 0].history[0] for d in (0.0, 0.5))
+    assert first.epoch == second.epoch == 1 and first.training_loss != second.training_loss
 
 
 def check_report(folder, out, capsys):
@@ -180,11 +194,68 @@ def test_networks_at_once(changes, cores, expected):
 
 def test_bad_sweeps_are_one_line(tmp_path, capsys):
     assert main([*MINIATURE, "--dropouts", "0,1.2", "--out", str(tmp_path / "a")]) == 2
-    assert "expected dropout in [0, 1); got 1.2" in capsys.readouterr().err
+    assert "expected --dropouts a number of at least 0 and below 1; got 1.2" in capsys.readouterr().err
     assert not (tmp_path / "a" / "models").exists()
     assert main([*MINIATURE, "--jobs", "-1", "--out", str(tmp_path / "c")]) == 2
-    assert "expected jobs of at least 0; got -1" in capsys.readouterr().err
+    assert "expected --jobs a whole number of at least 0; got -1" in capsys.readouterr().err
     assert main([*MINIATURE, "--seeds", "0", "--out", str(tmp_path / "b")]) == 2
-    assert "give at least one of each" in capsys.readouterr().err
+    assert "expected --seeds a whole number of at least 1; got 0" in capsys.readouterr().err
     with pytest.raises(UserError, match="holds no analysed network; run the sweep first"):
         collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--projections", "5"], "expected --projections a whole number of at least 10; got 5"),
+        (["--max-units", "-1"], "expected --max-units a whole number of at least 1; got -1"),
+        (["--image-size", "-1"], "expected --image-size a whole number of at least 0 and at most 4096; got -1"),
+        (["--image-size", "20"], "expected --image-size of at least 32 (0: the preset's); got 20"),
+        (["--dropouts", ","], "expected at least one value for --dropouts"),
+        (["--latent", "1e12"], "expected at most 8 GB of weights and optimiser"),
+        (["--workers", "-1"], "expected --workers a whole number of at least 0; got -1"),
+    ],
+)
+def test_impossible_sweeps_are_refused_before_any_work(tmp_path, capsys, flags, text):
+    assert main([*MINIATURE, *flags, "--out", str(tmp_path / "run")]) == 2
+    assert text in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def folder_of_images(path, seed):
+    generator = np.random.default_rng(seed)
+    for split, count in (("train", 30), ("val", 8)):
+        for name in ("a", "b"):
+            (path / split / name).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(path / split / name / f"{number}.png")
+
+
+def test_a_sweep_continued_on_replaced_images_computes_again(tmp_path, capsys):
+    images, out = tmp_path / "images", tmp_path / "sweep"
+    folder_of_images(images, 0)
+    arguments = [str(images) if word == "synthetic" else word for word in MINIATURE]
+    arguments[arguments.index("0,0.5")] = "0"
+    arguments += ["--jobs", "1", "--out", str(out)]
+    with quickly():
+        assert main(arguments) == 0
+        first = json.loads((out / "results.json").read_text())
+        weights = (out / "models" / "dropout=0,seed=0" / "checkpoint.pt").read_bytes()
+        assert len(torch.load(out / "models" / "dropout=0,seed=0" / "checkpoint.pt")["parts"]) == 0
+        folder_of_images(images, 1)
+        capsys.readouterr()
+        assert main(arguments) == 0
+    second, said = json.loads((out / "results.json").read_text()), capsys.readouterr().err
+    assert "is stale" in said and "was made from other training images and other validation images" in said
+    assert first["sites"] != second["sites"] and first["training"] != second["training"]
+    assert (out / "models" / "dropout=0,seed=0" / "checkpoint.pt").read_bytes() != weights
+    assert (out / "models" / "dropout=0,seed=0" / "checkpoint.pt.stale").read_bytes() == weights
+
+
+def test_a_truncated_item_is_set_aside_and_computed_again(quick_sweep, capsys):
+    path = next((quick_sweep / "items").glob("analysis_untrained*.json"))
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    with quickly():
+        assert main([*MINIATURE, "--out", str(quick_sweep)]) == 0
+    assert "is damaged" in capsys.readouterr().err and path.read_text() == whole

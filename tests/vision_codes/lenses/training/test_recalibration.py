@@ -5,9 +5,10 @@ from dataclasses import replace
 import torch
 
 from eval.runs import Run
+from vision_codes.configs.train import Recipe
 from vision_codes.data import load_images
 from vision_codes.lenses.training.recalibration import recalibrate
-from vision_codes.lenses.training.study import Recipe, train
+from vision_codes.lenses.training.study import train
 from vision_codes.resnet_vae import Architecture, build
 
 ARCHITECTURE = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.8, pooling="flatten")

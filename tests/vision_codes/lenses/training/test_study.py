@@ -18,11 +18,12 @@ from eval.processes import process_group
 from eval.runs import Run
 from vision_codes import checkpoints
 from vision_codes.__main__ import main
-from vision_codes.configs.train import PRESETS, RecipeConfig
+from vision_codes.configs.train import PRESETS, Recipe, RecipeOptions
 from vision_codes.data import load_images
 from vision_codes.image_batches import Images, epoch_order, share_of_batches
 from vision_codes.lenses.training.reconstructions import quality
-from vision_codes.lenses.training.study import Recipe, Trainer, architecture_of, train
+from vision_codes.lenses.training.study import architecture_of, train
+from vision_codes.lenses.training.trainer import Trainer
 from vision_codes.resnet_vae import Architecture, Output, build
 
 ARCHITECTURE = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.2, pooling="flatten")
@@ -49,14 +50,16 @@ def test_both_losses_fall_and_everything_is_written(tmp_path, images):
     recipe = replace(RECIPE, epochs=EPOCHS, batch_size=5)
     architecture = replace(ARCHITECTURE, dropout=0.0, open_relus=1.0)
     model, history = trained(tmp_path, images, recipe, architecture)
-    assert history[-1]["training_loss"] < 0.85 * history[0]["training_loss"]
-    assert history[-1]["validation_loss"] < 0.93 * history[0]["validation_loss"]
+    assert history[-1].training_loss < 0.85 * history[0].training_loss
+    assert history[-1].validation_loss < 0.93 * history[0].validation_loss
     assert not model.training
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert lines == json.loads(json.dumps(history)) and [line["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
+    assert lines == [record.to_json() for record in history] and [line["epoch"] for line in lines] == list(
+        range(1, EPOCHS + 1)
+    )
     for record in history:
-        parts = record["training_reconstruction"] + recipe.kl_weight * record["training_kl"]
-        assert record["training_loss"] == pytest.approx(parts, rel=1e-5)
+        parts = record.training_reconstruction + recipe.kl_weight * record.training_kl
+        assert record.training_loss == pytest.approx(parts, rel=1e-5)
     assert len(list((tmp_path / "figures").glob("epoch_*.png"))) == EPOCHS
     loaded = checkpoints.load_model(tmp_path)
     assert all(
@@ -90,6 +93,7 @@ def test_resume_is_bitwise_wherever_it_was_killed(tmp_path, images, monkeypatch,
     for name, value in whole.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
     for a, b in zip(history, resumed, strict=True):
+        a, b = a.to_json(), b.to_json()
         assert {k: v for k, v in a.items() if "second" not in k} == {k: v for k, v in b.items() if "second" not in k}
 
 
@@ -169,14 +173,16 @@ import sys, torch
 from eval.runs import Run
 from vision_codes.data import load_images
 from vision_codes.resnet_vae import Architecture, Output, build
-from vision_codes.lenses.training.study import Recipe, train
+from vision_codes.configs.train import Recipe
+from vision_codes.lenses.training.study import train
 torch.set_num_threads(1)
 architecture = Architecture(32, base_width=4, fully_connected=16, latent=4, dropout=0.2, pooling="flatten")
 recipe = Recipe(epochs=int(sys.argv[2]), batch_size=10, learning_rate=2e-3, kl_weight=0.02)
 from eval.processes import process_group, rank
 with process_group("cpu"):
     model = build(architecture, 0)
-    train(model, load_images("synthetic", n=50), load_images("synthetic", "test", n=20), recipe, Run(sys.argv[1]))
+    train(model, load_images("synthetic", n=50), load_images("synthetic", "test", n=20), recipe, Run(sys.argv[1]),
+          keep_optimizer=True)
     total = sum(p.double().sum() for p in model.parameters())
     both = [torch.zeros_like(total) for _ in range(2)]
     torch.distributed.all_gather(both, total)
@@ -241,7 +247,7 @@ def test_torchrun_with_two_processes_trains_one_model_and_resumes_bitwise(tmp_pa
 
 
 def test_presets_are_the_papers_the_authors_and_a_small_one():
-    paper = RecipeConfig(out="x").filled()
+    paper = RecipeOptions().filled()
     assert (paper.image_size, paper.base_width, paper.fully_connected, paper.latent) == (224, 64, 1024, 256)
     assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.loss, paper.kl_weight) == (
         20,
@@ -250,26 +256,26 @@ def test_presets_are_the_papers_the_authors_and_a_small_one():
         "mse",
         1,
     )
-    authors = RecipeConfig(out="x", preset="authors-code").filled()
+    authors = RecipeOptions(preset="authors-code").filled()
     assert (authors.epochs, authors.loss) == (200, "bce")
     assert (paper.output_norm, paper.recalibrate) == ("batch", 0)
-    small = RecipeConfig(out="x", preset="small", latent=7, kl_weight=0.0).filled()
+    small = RecipeOptions(preset="small", latent=7, kl_weight=0.0).filled()
     assert small.image_size == 64 and small.latent == 7 and small.kl_weight == 0.0
     assert (small.output_norm, small.recalibrate) == ("none", 1000)
     assert (small.stem, small.open_relus, small.decoder_width) == ("no-pool", 0.5, 128)
     assert (paper.stem, paper.open_relus, paper.decoder_width) == ("pool", 0.0, 64)
-    assert RecipeConfig(out="x", preset="small", open_relus=0.0).filled().open_relus == 0
-    assert RecipeConfig(out="x", preset="small", recalibrate=0).filled().recalibrate == 0
+    assert RecipeOptions(preset="small", open_relus=0.0).filled().open_relus == 0
+    assert RecipeOptions(preset="small", recalibrate=0).filled().recalibrate == 0
     assert architecture_of(small, 1, 0.4).channels == 1 and set(PRESETS) == {"paper", "authors-code", "small"}
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"epochs": 0}, "epochs of at least 1"),
-        ({"batch_size": 1}, "batch_size of at least 2"),
-        ({"learning_rate": -1}, "learning_rate > 0"),
-        ({"recalibrate": 1}, r"recalibrate of 0 \(off\) or at least 2 images; got 1"),
+        ({"epochs": 0}, "--epochs a whole number of at least 1; got 0"),
+        ({"batch_size": 1}, "--batch-size a whole number of at least 2; got 1"),
+        ({"learning_rate": -1}, "--learning-rate a number above 0; got -1"),
+        ({"recalibrate": 1}, "--recalibrate of at least 2 images, or 0; got 1"),
     ],
 )
 def test_bad_recipes_are_refused(changes, text):
@@ -307,17 +313,21 @@ def test_command_trains_and_writes_its_results(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--dropout", "1"], "expected dropout in [0, 1); got 1"),
+        (["--dropout", "1"], "expected --dropout a number of at least 0 and below 1; got 1"),
         (["--device", "cuda"], "expected a CUDA device for --device cuda; torch sees none"),
         (["--device", "tpu9"], "expected --device cpu, cuda, cuda:N or mps; got 'tpu9'"),
         (["--data", "cifar"], "unknown data set 'cifar': did you mean cifar10?"),
         (["--wandb", "project"], "expected the package wandb"),
         (["--loss", "l1"], "unknown --loss 'l1'"),
+        (["--dropout", "nan"], "expected --dropout a number of at least 0 and below 1; got nan"),
+        (["--workers", "-1"], "expected --workers a whole number of at least 0; got -1"),
+        (["--latent", "1e12"], "expected at most 8 GB of weights and optimiser"),
+        (["--device", "cuda:7"], "expected a CUDA device for --device cuda:7"),
     ],
 )
 def test_bad_input_on_the_command_line_is_one_line(tmp_path, capsys, monkeypatch, arguments, text):
     monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
-    if "cuda" in arguments and torch.cuda.is_available():
+    if any(word.startswith("cuda") for word in arguments) and torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     assert main([*COMMAND, *arguments, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err.strip().splitlines()
@@ -351,7 +361,46 @@ def test_quality_of_reconstructions_has_known_ends(images):
             return Output(self.draw(batch), batch, batch)
 
     perfect = quality(Returns(lambda batch: batch), held_out)
-    assert perfect["unexplained"] == 0 and perfect["identified"] == 1 and perfect["identified_ci"][1] == 1
+    assert perfect.unexplained == 0 and perfect.identified.value == 1 and perfect.identified.high == 1
     blind = quality(Returns(lambda batch: originals.mean(0).expand_as(batch)), held_out)
-    assert blind["unexplained"] == pytest.approx(1, abs=1e-5)
-    assert blind["identified"] == pytest.approx(blind["identified_by_chance"]) == pytest.approx(1 / len(held_out))
+    assert blind.unexplained == pytest.approx(1, abs=1e-5)
+    assert blind.identified.value == pytest.approx(blind.identified_by_chance) == pytest.approx(1 / len(held_out))
+
+
+def test_training_continued_on_replaced_images_is_refused_naming_them(tmp_path, capsys, monkeypatch):
+    step, taken = Trainer.step, []
+
+    def dying(self, batch):
+        taken.append(1)
+        if len(taken) > 1:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", dying)
+    arguments = [*COMMAND, "--checkpoint-steps", "1", "--batch-size", "10", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 130
+    monkeypatch.setattr(Trainer, "step", step)
+    real = load_images
+    monkeypatch.setattr("vision_codes.inputs.load_images", lambda *a, **o: inverted(real(*a, **o)))
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "expected the training_images that" in capsys.readouterr().err
+    monkeypatch.setattr("vision_codes.inputs.load_images", real)
+    assert main(arguments) == 0
+    content = checkpoints.read(tmp_path / "run")
+    assert content["parts"] == {} and content["random_states"] == []  # final weights only
+
+
+def inverted(found):
+    return replace(found, images=255 - found.images)
+
+
+def test_predicted_weights_are_those_of_the_network():
+    for options in (
+        RecipeOptions(),
+        RecipeOptions(preset="small"),
+        RecipeOptions(preset="small", latent=500, base_width=16),
+    ):
+        built = build(architecture_of(options, 3, 0.0), 0)
+        count = sum(parameter.numel() for parameter in built.parameters())
+        assert options.predicted_weights() == pytest.approx(count, rel=0.1)
