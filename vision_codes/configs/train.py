@@ -134,7 +134,8 @@ class RecipeOptions(Options):
         base, dense, latent, decoder = (
             float(values[name]) for name in ("base_width", "fully_connected", "latent", "decoder_width")
         )
-        last = 1 if values["pooling"] == "average" else math.ceil(values["image_size"] / 32) ** 2
+        halved = 32 if values["stem"] == "pool" else 16
+        last = 1 if values["pooling"] == "average" else math.ceil(values["image_size"] / halved) ** 2
         encoder = 2728 * base**2  # ResNet-18: 11.2 million at 64 channels
         return encoder + 8 * base * last * dense + dense**2 + 3 * dense * latent + 16 * dense * decoder + 5 * decoder**2
 

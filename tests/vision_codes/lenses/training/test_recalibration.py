@@ -42,5 +42,5 @@ def test_recalibration_leaves_training_as_it_was(tmp_path):
         histories.append(train(model, *data, replace(recipe, recalibrate=count), Run(tmp_path / str(count))))
         weights.append([p.detach() for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
-    assert [h["training_loss"] for h in histories[0]] == [h["training_loss"] for h in histories[1]]
-    assert histories[0][-1]["validation_loss"] != histories[1][-1]["validation_loss"]
+    assert [h.training_loss for h in histories[0]] == [h.training_loss for h in histories[1]]
+    assert histories[0][-1].validation_loss != histories[1][-1].validation_loss
