@@ -56,8 +56,8 @@ class SiteSpectrum(Result):
     largest_step_index: int | None = None
     largest_step_reason: str | None = noted(default=None, when_set=True)
     alpha_corrected: Score | None = measured(default=None, ci="alpha_ci", when_set=True)
-    alpha_bias: float | None = noted(default=None, when_set=True)
-    dispersion: float | None = noted(default=None, when_set=True)
+    alpha_bias: float | None = None
+    dispersion: float | None = None
 
     def reasons(self) -> list[str]:
         """Why numbers of this row are undefined, each once."""

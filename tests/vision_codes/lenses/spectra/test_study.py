@@ -258,7 +258,7 @@ def test_two_images_are_undefined_with_the_reason_printed(folder, tmp_path, caps
         (["--max-units", "-1"], "expected --max-units a whole number of at least 1; got -1"),
         (["--max-memory-gb", "inf"], "expected --max-memory-gb a number above 0; got inf"),
         (["--seed", "-1"], "expected --seed a whole number of at least 0"),
-        (["--device", "cuda:7"], "expected a CUDA device for --device cuda:7"),
+        (["--device", "cuda:7"], "expected --device cuda:7 to be there"),
         (["--image-control", "noise"], "unknown --image-control 'noise'"),
     ],
 )
