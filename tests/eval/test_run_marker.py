@@ -22,32 +22,32 @@ def beat(seconds_ago: float = 0.0, **changes) -> dict:
 @pytest.mark.parametrize(
     ("marker", "alive"),
     [
-        (beat(), True),
-        (beat(SILENT_SECONDS + 60), False),
-        (beat(pid=2**22 + 1), False),
-        (beat(pid=None), False),
-        (beat(host="another", pid=2**22 + 1), True),  # what runs elsewhere is known by its heartbeat only
-        (beat(SILENT_SECONDS + 60, host="another"), False),
-        (beat(status="finished"), False),
-        ({}, False),
+        (lambda: beat(), True),
+        (lambda: beat(SILENT_SECONDS + 60), False),
+        (lambda: beat(pid=2**22 + 1), False),
+        (lambda: beat(pid=None), False),
+        (lambda: beat(host="another", pid=2**22 + 1), True),  # what runs elsewhere is known by its heartbeat only
+        (lambda: beat(SILENT_SECONDS + 60, host="another"), False),
+        (lambda: beat(status="finished"), False),
+        (dict, False),
     ],
 )
 def test_who_is_alive(marker, alive):
-    assert is_alive(marker) == alive
+    assert is_alive(marker()) == alive
 
 
 @pytest.mark.parametrize(
     ("marker", "status"),
     [
-        (beat(), "running"),
-        (beat(pid=2**22 + 1), "killed"),
-        (beat(status="failed"), "failed"),
-        ({"finished": 1.0}, "finished"),  # written before runs had a status
-        ({}, "unknown"),
+        (lambda: beat(), "running"),
+        (lambda: beat(pid=2**22 + 1), "killed"),
+        (lambda: beat(status="failed"), "failed"),
+        (lambda: {"finished": 1.0}, "finished"),  # written before runs had a status
+        (dict, "unknown"),
     ],
 )
 def test_status_in_words(marker, status):
-    assert status_of(marker) == status
+    assert status_of(marker()) == status
 
 
 def test_silence_is_measured_from_the_last_beat():

@@ -171,7 +171,7 @@ def test_errors_say_what_to_do():
         fit_connector(silent, outputs)
     with pytest.raises(UserError, match="expected the same tokens on both sides; got 200 and 100; harvest both"):
         fit_connector(inputs, outputs.rows(slice(100)))
-    with pytest.raises(UserError, match="unknown connector activation 'rely': did you mean relu"):
+    with pytest.raises(UserError, match="unknown --activation 'rely': did you mean relu"):
         fit_connector(inputs, outputs, ConnectorFit(activation="rely"))
     broken = FeatureRows(inputs.indices, inputs.values * float("nan"), inputs.width)
     with pytest.raises(UserError, match="expected finite input features; got NaN"):
