@@ -80,7 +80,8 @@ def explain_chapter(report: Chapter) -> Written:
     """Neurons, random projections and PCA directions, explained and scored by token lookup; a run folder of its own."""
     inputs = report.inputs
     options = ExplainOptions(tokens=report.config.windows.tokens, per_layer=8, scorers=())
-    found = explain_page.chapter(inputs, options, report.run, report.page).to_json()
+    twice = 2 * inputs.options.batch_size  # windows this short: twice as many are still fewer tokens in a batch
+    found = explain_page.chapter(inputs, options, report.run, report.page, twice).to_json()
     corpus = inputs.windows(options.window + inputs.options.exclude_positions, n_tokens=options.tokens)
     return {"explain": {key: found[key] for key in ("by_layer", "paired", "leakage")}}, corpus
 

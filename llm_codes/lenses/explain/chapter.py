@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eval.explanation import page as pages
@@ -25,25 +26,29 @@ SHORT = ("kind", "layer", "n", "undefined", "coverage", "mean", "ci")
 SHORT_PAIRS = ("layer", "a", "b", "difference", "ci", "p", "n")
 
 
-def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts) -> Study:
-    """The run's own view of the inputs (windows of `window` tokens after the left-out positions), explained."""
+def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts, batch_size: int = 0) -> Study:
+    """The run's own view of the inputs (windows of `window` tokens after the left-out positions), explained.
+
+    batch_size: windows per forward pass (0: the inputs').
+    """
     run.inputs(**inputs.hashes(), **source_contents(options.units))
-    reading = inputs.options
+    reading = replace(inputs.options, batch_size=batch_size or inputs.options.batch_size)
     length = options.window + reading.exclude_positions
     corpus = inputs.windows(length, n_tokens=options.tokens)
     text = f"{reading.corpus} (documents: {reading.split})"
     return explain_units(inputs.model, corpus, options, parts, reading=reading, seed=inputs.seed, run=run, text=text)
 
 
-def chapter(inputs: Inputs, options: ExplainOptions, run: Run, page: Page) -> Explained:
+def chapter(inputs: Inputs, options: ExplainOptions, run: Run, page: Page, batch_size: int = 0) -> Explained:
     """The explain chapter of a report, on the report's own inputs.
 
     run: the report's; the items, files and page of the explanations lie in its folder `explain`.
+    batch_size: windows per forward pass (0: the inputs').
     """
     own = Run(run.path("explain"), run.config, run.command, run.modules)
     own.inputs(**inputs.hashes())
     with open_parts(options, inputs.model, own) as parts:
-        done = study(inputs, options, own, parts)
+        done = study(inputs, options, own, parts, batch_size)
     write_outputs(own, done, records=False, provenance=inputs.provenance())
     pages.add_chapter(page, done.found, {"score_by_depth": pages.depth_figure(run, done.found.by_layer)})
     return done.found
