@@ -36,13 +36,6 @@ class RayPeak:
     fall: Score
     shape: Shape
 
-    def fields(self) -> dict[str, Any]:
-        """The row of a table: value, interval and reason of each number."""
-        out: dict[str, Any] = {}
-        for name, score in (("peak_location", self.location), ("rise", self.rise), ("fall", self.fall)):
-            out |= score.fields(name)
-        return out | {"shape": self.shape}
-
 
 def ray_peak(
     crossings: Real[np.ndarray, "ray bin"], s: Float[np.ndarray, " edge"], *, seed: int = 0, n_resamples: int = 2000

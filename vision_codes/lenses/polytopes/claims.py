@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,40 +10,33 @@ from eval.claims import Claim, Verdict, judge_sign
 from eval.measures.statistics.resampling import bootstrap_share
 from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
 from eval.scores import Score
+from vision_codes.lenses.polytopes.results import (
+    ChannelClusters,
+    DensityRow,
+    ImagePolytopes,
+    Judged,
+    Prediction,
+    ScalingRow,
+)
 
 SOURCE = "Black et al. 2022, Interpreting Neural Networks through the Polytope Lens"
 
 
-def all_claims(results: dict[str, Any], trend: Score) -> list[Claim]:
+def all_claims(found: ImagePolytopes, trend: Score) -> list[Claim]:
     """Verdicts on P2, P3, the footnote and the image half of P1; `trend`: of the density ratio over layers."""
     return [
-        *_density_claims(results, trend),
-        *_scaling_claims(results),
-        _map_claim(results),
-        _cluster_claim(results),
+        *_density_claims(found.density, trend),
+        *_scaling_claims(found.scaling),
+        _map_claim(found.affine_maps.rank_correlation),
+        _cluster_claim(found.clusters.codes),
     ]
 
 
-def documented(results: dict[str, Any], trend: Score) -> dict[str, Any]:
+def documented(found: ImagePolytopes, trend: Score) -> Judged:
     """The keys `claims` and `predictions` of `results.json`."""
-    claims = all_claims(results, trend)
-    predictions = [
-        {
-            "prediction": claim.claim,
-            "verdict": claim.verdict,
-            "number": claim.measured,
-            "ci": None if claim.interval is None else list(claim.interval),
-        }
-        for claim in claims
-    ]
-    return {"claims": [claim.as_json() for claim in claims], "predictions": predictions}
-
-
-def _interval(row: dict[str, Any], name: str) -> Score:
-    if row.get(name) is None:
-        return Score.undefined(row.get(f"{name}_reason") or "undefined")
-    ci = row.get(f"{name}_ci") or [None, None]
-    return Score(row[name], ci[0], ci[1], row.get(f"{name}_n"))
+    claims = all_claims(found, trend)
+    short = (Prediction(claim.claim, claim.verdict, claim.measured, claim.interval) for claim in claims)
+    return Judged(tuple(claims), tuple(short))
 
 
 def _claim(
@@ -56,12 +49,11 @@ def _claim(
     return Claim(words, f"{SOURCE}, {place}", prediction, score.value, verdict, interval, n=score.n, note=why)
 
 
-def _density_claims(results: dict[str, Any], trend: Score) -> list[Claim]:
-    trained = [row for row in results["density"] if row["network"] == "trained"]
-    late = _interval(trained[-1], "ratio")
-    other = [row for row in results["density"] if row["network"] != "trained" and row["layer"] == trained[-1]["layer"]]
-    controls = {row["network"]: _interval(row, "ratio") for row in other}
-    note = f"interval over classes; label permutation p = {trained[-1]['p']}"
+def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
+    last = [row for row in rows if row.network == "trained"][-1]
+    late = last.ratio
+    controls = {row.network: row.ratio for row in rows if row.network != "trained" and row.layer == last.layer}
+    note = f"interval over classes; label permutation p = {last.p}"
     note += f"; {controls_text(controls)}" if controls else ""
     return [
         _claim(
@@ -83,23 +75,23 @@ def _density_claims(results: dict[str, Any], trend: Score) -> list[Claim]:
     ]
 
 
-def _scaling_claims(results: dict[str, Any]) -> list[Claim]:
+def _scaling_claims(scaled: Sequence[ScalingRow]) -> list[Claim]:
     """The peak, and classes beyond it: each above the threshold and above the highest control at the same layer."""
-    rows = [row for row in results["scaling"] if row["layer"] == results["scaling"][0]["layer"]]
-    trained = next(row for row in rows if row["network"] == "trained")
-    others = {row["network"]: row for row in rows if row["network"] != "trained"}
-    peak, changed = _interval(trained, "log2_peak"), _interval(trained, "class_changed_by_3")
-    peaks = {name: _interval(row, "log2_peak") for name, row in others.items()}
-    changes = {name: _interval(row, "class_changed_by_3") for name, row in others.items()}
-    share, beyond = trained["share_of_crossings_beyond_1"], trained["share_of_class_changes_beyond_1"]
+    rows = [row for row in scaled if row.layer == scaled[0].layer]
+    trained = next(row for row in rows if row.network == "trained")
+    others = {row.network: row for row in rows if row.network != "trained"}
+    peak, changed = trained.log2_peak, trained.class_changed_by_3
+    peaks = {name: row.log2_peak for name, row in others.items()}
+    changes = {name: row.class_changed_by_3 for name, row in others.items()}
+    share, beyond = trained.share_of_crossings_beyond_1, trained.share_of_class_changes_beyond_1
     return [
         _claim(
-            f"P3: a density peak between the activation and the origin ({trained['layer'].strip('_')})",
+            f"P3: a density peak between the activation and the origin ({trained.layer.strip('_')})",
             "prediction 3, Fig. 7",
             "log2 (crossings per s in 0..1 / in 1..3) > 0, and above every control's interval",
             peak,
             0.0,
-            f"{trained['counting']} count; {controls_text(peaks)}",
+            f"{trained.counting} count; {controls_text(peaks)}",
             judge_above_controls(peak, peaks),
         ),
         _claim(
@@ -117,25 +109,24 @@ def _scaling_claims(results: dict[str, Any]) -> list[Claim]:
     ]
 
 
-def _map_claim(results: dict[str, Any]) -> Claim:
+def _map_claim(correlation: Score) -> Claim:
     return _claim(
         "Footnote: Hamming distance of codes tracks the Frobenius distance of the affine maps",
         "footnote",
         f"rank correlation > {FOOTNOTE_CORRELATION}",
-        _interval(results["affine_maps"], "rank_correlation"),
+        correlation,
         FOOTNOTE_CORRELATION,
         "interval over images",
     )
 
 
-def _cluster_claim(results: dict[str, Any]) -> Claim:
-    found = results["clusters"]["codes"]
-    count = found["n_clusters"]
-    words = f"P1 (images): clusters of channel codes hold fewer classes than chance ({found['site'].split(':')[0]})"
+def _cluster_claim(found: ChannelClusters) -> Claim:
+    count = found.n_clusters
+    words = f"P1 (images): clusters of channel codes hold fewer classes than chance ({found.site.split(':')[0]})"
     prediction = "share of clusters below the shuffled null (5% false discovery) > 0.5"
     if not count:
-        return Claim(words, SOURCE, prediction, None, "cannot tell", note=str(found["reason"]))
-    hits = np.repeat([1.0, 0.0], [found["below_null"], count - found["below_null"]])
+        return Claim(words, SOURCE, prediction, None, "cannot tell", note=str(found.reason))
+    hits = np.repeat([1.0, 0.0], [found.below_null, count - found.below_null])
     score = bootstrap_share(hits, minimum_groups=8)
     note = "patches, not whole images: one texture may belong to many classes"
     return _claim(words, "prediction 1", prediction, score, 0.5, note)

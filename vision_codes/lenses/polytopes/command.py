@@ -12,6 +12,7 @@ from vision_codes.configs.polytopes import PolytopesConfig
 from vision_codes.data import load_images
 from vision_codes.lenses.polytopes.chapter import write_page
 from vision_codes.lenses.polytopes.claims import documented
+from vision_codes.lenses.polytopes.results import ResultsFile
 from vision_codes.lenses.polytopes.study import polytopes
 from vision_codes.models import load_model
 
@@ -43,8 +44,8 @@ def command(config: PolytopesConfig, run: Run) -> str:
     slicing: Any = (
         load_model(config.model, image_size=config.slice_size, seed=config.seed) if config.slice_size else None
     )
-    results, artefacts = polytopes(model, images, labels, config, slicing)
-    results |= documented(results, artefacts.trend)
-    results["provenance_data"] = {**data.provenance, "used": len(images)}
-    whole = run.finish(results, model=model.provenance())
+    found, artefacts = polytopes(model, images, labels, config, slicing)
+    judged = documented(found, artefacts.trend)
+    results = ResultsFile(found, judged, {**data.provenance, "used": len(images)})
+    whole = run.finish(results.to_json(), model=model.provenance())
     return write_page(run, whole, artefacts, images, data.class_names)

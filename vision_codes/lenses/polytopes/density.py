@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from eval.measures.codes.class_density import ClassDensity, class_density, pair_
 from eval.measures.codes.program_codes import site_codes
 from eval.measures.geometry.piecewise_linear import Program
 from eval.scores import Score
+from vision_codes.lenses.polytopes.results import DensityRow, NoiseRow
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,13 @@ class LayerDensities:
     distances: np.ndarray
     near_zero: float
 
-    def rows(self, network: str) -> list[dict[str, Any]]:
-        out: list[dict[str, Any]] = []
+    def rows(self, network: str) -> list[DensityRow]:
+        """One row a layer, named after the network measured."""
+        out = []
         for layer, found in zip(self.layers, self.measured, strict=True):
-            row: dict[str, Any] = {"network": network, "layer": layer, "counting": "code difference"}
-            for name, score in (("intra", found.intra), ("inter", found.inter), ("ratio", found.ratio)):
-                row |= score.fields(name)
-            row |= {"p": found.p if np.isfinite(found.p) else None, "left_out": found.reason}
-            out.append(row)
+            p = found.p if np.isfinite(found.p) else None
+            scores = (found.intra, found.inter, found.ratio)
+            out.append(DensityRow(network, layer, "code difference", *scores, p, found.reason))
         return out
 
 
@@ -117,9 +116,7 @@ def layer_densities(
     return LayerDensities(tuple(layers), tuple(measured), trend, stacked, np.stack(distances), near)
 
 
-def noise_density(
-    program: Program, layer: str, activations: Tensor, *, batch_size: int = 8, seed: int = 0
-) -> dict[str, Any]:
+def noise_density(program: Program, layer: str, activations: Tensor, *, batch_size: int = 8, seed: int = 0) -> NoiseRow:
     """Density among real activations of a layer against Gaussian noise of the same mean, covariance and norms.
 
     A noise activation is ``mean + sum_i g_i (a_i - mean) / sqrt(n - 1)``, rescaled to the norm of a real one: on the
@@ -132,13 +129,13 @@ def noise_density(
     noise = mean + weights @ (flat - mean)
     noise *= flat.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
     tail = program.tail(layer)
-    out: dict[str, Any] = {"layer": layer, "n": len(flat)}
-    for name, points in (("data", flat), ("noise", noise)):
+    found = []
+    for points in (flat, noise):
         x = points.reshape(activations.shape)
         with torch.no_grad():
             codes = site_codes(tail, batches(x, batch_size), layer)
         distance = np.sum([code.hamming_matrix().astype(np.int64) for code in codes.values()], axis=0)
         value = pair_density(distance, euclidean(x))[0]
-        out[f"{name}_density"] = float(np.nanmean(value))
-    out["ratio"] = out["noise_density"] / out["data_density"] if out["data_density"] else None
-    return out
+        found.append(float(np.nanmean(value)))
+    of_data, of_noise = found
+    return NoiseRow(layer, len(flat), of_data, of_noise, of_noise / of_data if of_data else None)

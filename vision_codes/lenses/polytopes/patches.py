@@ -6,7 +6,6 @@ Axis glossary: ``vector`` one image position's channels, ``channel``, ``cluster`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from eval.measures.codes.polytope import CodeMap, CodePart, SplineCodes
 from eval.measures.geometry.piecewise_linear import Program, Step, walk
 from eval.measures.statistics.resampling import benjamini_hochberg
 from vision_codes.lenses.polytopes.density import batches
+from vision_codes.lenses.polytopes.results import ChannelClusters, ClusterCard
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def class_entropy(members: np.ndarray, n_classes: int) -> float:
 
 def cluster_vectors(
     vectors: ChannelVectors, labels: np.ndarray, *, min_cluster_size: int = 15, n_shuffles: int = 200, seed: int = 0
-) -> tuple[Clusters, dict[str, Any]]:
+) -> tuple[Clusters, ChannelClusters]:
     """Clusters of the codes, each with the entropy of its classes against shuffled image labels.
 
     The null shuffles the labels of *images* (positions of an image keep a common label); p-values are adjusted over
@@ -109,31 +109,20 @@ def cluster_vectors(
         null = np.array([class_entropy(row[members], n_classes) for row in shuffled])
         p_values.append((1 + (null <= own).sum()) / (1 + n_shuffles))
         counts = np.bincount(classes[members], minlength=n_classes)
-        cards.append(
-            {
-                "cluster": cluster,
-                "size": len(members),
-                "n_images": len(np.unique(vectors.image[members])),
-                "class_entropy_bits": own,
-                "shuffled_entropy_bits": float(null.mean()),
-                "top_class": int(counts.argmax()),
-                "top_class_share": float(counts.max() / len(members)),
-                "members": members[:24],
-            }
-        )
+        most = (int(counts.argmax()), float(counts.max() / len(members)))
+        images = len(np.unique(vectors.image[members]))
+        cards.append((cluster, len(members), images, own, float(null.mean()), *most, members[:24]))
     adjusted = benjamini_hochberg(np.array(p_values)) if p_values else np.empty(0)
-    for card, p in zip(cards, adjusted, strict=True):
-        card["p_adjusted"] = float(p)
-    summary = {
-        "site": vectors.site,
-        "n_vectors": len(vectors.image),
-        "n_clusters": found.n_clusters,
-        "noise_share": found.noise_share,
-        "min_cluster_size": found.min_cluster_size,
-        "reason": found.reason,
-        "below_null": int((adjusted < 0.05).sum()),
-        "cards": cards,
-    }
+    summary = ChannelClusters(
+        site=vectors.site,
+        n_vectors=len(vectors.image),
+        n_clusters=found.n_clusters,
+        noise_share=found.noise_share,
+        min_cluster_size=found.min_cluster_size,
+        reason=found.reason,
+        below_null=int((adjusted < 0.05).sum()),
+        cards=tuple(ClusterCard(*card, p_adjusted=float(p)) for card, p in zip(cards, adjusted, strict=True)),
+    )
     return found, summary
 
 

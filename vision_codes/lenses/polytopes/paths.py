@@ -6,7 +6,6 @@ Axis glossary: ``path``, ``bin`` of the path's parameter, ``grid`` points where 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from eval.measures.geometry.sampled_segments import coarsened, sampled_crossings
 from eval.measures.geometry.segments import segment_crossings
 from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
 from eval.scores import Score
+from vision_codes.lenses.polytopes.results import InterpolationRow, ScalingRow
 
 SCALES = np.linspace(0, 3, 31)
 
@@ -113,7 +113,7 @@ def interpolation(
     return out
 
 
-def interpolation_summary(paths: Paths) -> dict[str, Any]:
+def interpolation_summary(paths: Paths) -> InterpolationRow:
     """Mean boundaries per unit length over paths of one kind, its standard error, and the mean per bin.
 
     Undefined with `reason` where there is no path (no class with two images); the error needs two paths.
@@ -121,17 +121,17 @@ def interpolation_summary(paths: Paths) -> dict[str, Any]:
     density = paths.density[np.isfinite(paths.density)]
     none = "no class has two images" if paths.kind == "intra" else "there is one class only"
     reason = None if len(density) else (none if not len(paths.length) else "every path has length zero")
-    return {
-        "layer": paths.layer,
-        "pairs": paths.kind,
-        "counting": paths.counting,
-        "n_paths": len(paths.length),
-        "density": float(density.mean()) if len(density) else None,
-        "density_se": float(density.std(ddof=1) / len(density) ** 0.5) if len(density) > 1 else None,
-        "crossings": paths.crossings.mean(0) if len(paths.length) else None,
-        "class_changes": float(paths.class_changes().sum(1).mean()) if len(paths.length) else None,
-        "reason": reason,
-    }
+    return InterpolationRow(
+        layer=paths.layer,
+        pairs=paths.kind,
+        counting=paths.counting,
+        n_paths=len(paths.length),
+        density=float(density.mean()) if len(density) else None,
+        density_se=float(density.std(ddof=1) / len(density) ** 0.5) if len(density) > 1 else None,
+        crossings=paths.crossings.mean(0) if len(paths.length) else None,
+        class_changes=float(paths.class_changes().sum(1).mean()) if len(paths.length) else None,
+        reason=reason,
+    )
 
 
 def scaling(tail: Program, layer: str, activations: Tensor, labels: np.ndarray, count: int, **options: int) -> Paths:
@@ -150,7 +150,7 @@ def _log2_peak(crossings: np.ndarray) -> np.ndarray:
         return np.log2(inside / outside)
 
 
-def scaling_summary(paths: Paths, seed: int = 0) -> dict[str, Any]:
+def scaling_summary(paths: Paths, seed: int = 0, network: str = "trained") -> ScalingRow:
     """Is there a density peak between the activation and the origin, and do classes change beyond it? [PL pred. 3]
 
     peak: log2 of (crossings per unit of s in 0..1) over (in 1..3), mean over images with a 95% interval; undefined for
@@ -171,19 +171,24 @@ def scaling_summary(paths: Paths, seed: int = 0) -> dict[str, Any]:
     total = paths.crossings.sum(0)
     changes = paths.class_changes()
     beyond = float(changes[:, 10:].sum() / changes.sum()) if changes.any() else None
-    return {
-        "layer": paths.layer,
-        "counting": paths.counting,
-        "n_images": len(paths.crossings),
-        **peak.fields("log2_peak"),
-        **changed.fields("class_changed_by_3"),
-        "crossings": total,
-        "crossings_per_path": float(paths.crossings.sum() / len(paths.crossings)),
-        "peak_at": float((SCALES[:-1] + 0.05)[total.argmax()]) if total.sum() else None,
-        "peak_at_reason": None if total.sum() else "no crossing at all",
-        **ray_peak(paths.crossings, SCALES, seed=seed).fields(),
-        "log2_peak_half_samples": float(coarse[np.isfinite(coarse)].mean()) if np.isfinite(coarse).any() else None,
-        "share_of_crossings_beyond_1": float(total[10:].sum() / total.sum()) if total.sum() else None,
-        "share_of_class_changes_beyond_1": beyond,
-        "class_change_rate": changes.mean(0),
-    }
+    ray = ray_peak(paths.crossings, SCALES, seed=seed)
+    return ScalingRow(
+        layer=paths.layer,
+        counting=paths.counting,
+        n_images=len(paths.crossings),
+        log2_peak=peak,
+        class_changed_by_3=changed,
+        crossings=total,
+        crossings_per_path=float(paths.crossings.sum() / len(paths.crossings)),
+        peak_at=float((SCALES[:-1] + 0.05)[total.argmax()]) if total.sum() else None,
+        peak_at_reason=None if total.sum() else "no crossing at all",
+        peak_location=ray.location,
+        rise=ray.rise,
+        fall=ray.fall,
+        shape=ray.shape,
+        log2_peak_half_samples=float(coarse[np.isfinite(coarse)].mean()) if np.isfinite(coarse).any() else None,
+        share_of_crossings_beyond_1=float(total[10:].sum() / total.sum()) if total.sum() else None,
+        share_of_class_changes_beyond_1=beyond,
+        class_change_rate=changes.mean(0),
+        network=network,
+    )

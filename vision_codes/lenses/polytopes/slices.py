@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +10,7 @@ from eval.measures.geometry.piecewise_linear import Program, code_of
 from eval.measures.geometry.planes import Plane, plane_through
 from eval.measures.geometry.sampled_segments import sampled_crossings
 from eval.measures.geometry.slices import Slice, plane_slice
+from vision_codes.lenses.polytopes.results import SliceFacts
 
 
 def fitting_window(program: Program, plane: Plane, centre: np.ndarray, regions: int) -> Plane:
@@ -37,7 +36,7 @@ def fitting_window(program: Program, plane: Plane, centre: np.ndarray, regions: 
     return window
 
 
-def image_slice(program: Program, points: Tensor, *, regions: int) -> tuple[Slice, np.ndarray, dict[str, Any]]:
+def image_slice(program: Program, points: Tensor, *, regions: int) -> tuple[Slice, np.ndarray, SliceFacts]:
     """A slice through three points of the program's input space, with its numbers.
 
     The whole triangle where it fits, else a window around its middle. The facts say which share of the triangle's
@@ -56,16 +55,16 @@ def image_slice(program: Program, points: Tensor, *, regions: int) -> tuple[Slic
         for start in range(0, len(checked), 32):
             codes.append(code_of(exact, window.points(found.centroid[checked[start : start + 32]])))
     distinct = len(torch.unique(torch.cat(codes), dim=0)) if codes else 0
-    facts = {
-        "n_regions": found.n_regions,
-        "complete": found.complete,
-        "covered_share": found.covered,
-        "classes_of_the_three": classes.numpy(),
-        "window_share": window.area / plane.area,
-        "window_width": window.extent[1] - window.extent[0],
-        "relative_area_error": abs(found.covered - 1) if found.complete else None,
-        "centroid_codes_checked": len(checked),
-        "centroid_codes_distinct": distinct,
-        "boundaries": {site: len(cuts) for site, cuts in found.boundaries.items() if len(cuts)},
-    }
+    facts = SliceFacts(
+        n_regions=found.n_regions,
+        complete=found.complete,
+        covered_share=found.covered,
+        classes_of_the_three=classes.numpy(),
+        window_share=window.area / plane.area,
+        window_width=window.extent[1] - window.extent[0],
+        relative_area_error=abs(found.covered - 1) if found.complete else None,
+        centroid_codes_checked=len(checked),
+        centroid_codes_distinct=distinct,
+        boundaries={site: len(cuts) for site, cuts in found.boundaries.items() if len(cuts)},
+    )
     return found, corners, facts

@@ -1,7 +1,7 @@
 """`python -m vision_codes polytopes`: the polytope lens on a convolutional network and a set of images.
 
     model = load_model("efficientnet-lite0")
-    results, artefacts = polytopes(model, images.images, images.labels)
+    found, artefacts = polytopes(model, images.images, images.labels)
 
 Density within and between classes by layer (and in four controls), paths between images and through scaled
 activations, noise, distances of local affine maps, clusters of channel vectors, exact slices; and a verdict on each of
@@ -11,7 +11,6 @@ the statements of Black et al. (2022) that images can test.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +29,19 @@ from vision_codes.lenses.polytopes.controls import CONTROLS, control, why_dead
 from vision_codes.lenses.polytopes.density import choose_layers, layer_activations, layer_densities, noise_density
 from vision_codes.lenses.polytopes.patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
 from vision_codes.lenses.polytopes.paths import Paths, interpolation, interpolation_summary, scaling, scaling_summary
+from vision_codes.lenses.polytopes.results import (
+    ChannelClusters,
+    ClustersFound,
+    DensityRow,
+    ImagePolytopes,
+    InterpolationRow,
+    MapsRow,
+    NetworkFacts,
+    NoiseRow,
+    PlacedSlice,
+    ScalingRow,
+    SlicesFound,
+)
 from vision_codes.lenses.polytopes.slices import image_slice
 from vision_codes.models import VisionModel
 
@@ -52,7 +64,7 @@ def polytopes(
     labels: np.ndarray,
     config: PolytopesConfig | None = None,
     slicing: VisionModel | None = None,
-) -> tuple[dict[str, Any], Artefacts]:
+) -> tuple[ImagePolytopes, Artefacts]:
     """The whole analysis of one network.
 
     Args:
@@ -62,8 +74,7 @@ def polytopes(
         slicing: the same network built for small images, for the slice through all of it; `None` skips that slice.
 
     Returns:
-        results (the documented keys of `results.json`, to which `claims.documented` adds the verdicts) and what figures
-        and claims need.
+        what was measured (`claims.documented` judges it), and what figures and claims need.
     """
     options = config or PolytopesConfig(out="")
     if len(images) < 4 or len(np.unique(labels)) < 2:
@@ -72,17 +83,17 @@ def polytopes(
     program = trace(model.module, x[0], model.name)
     layers = choose_layers(program, options.layers)
     study = _Study(model, program, x, images, np.asarray(labels), layers, options)
-    results = {
-        "network": study.describe(),
-        "density": study.density(),
-        "noise": study.noise(),
-        "interpolation": study.interpolation(),
-        "scaling": study.scaling(),
-        "affine_maps": study.maps(),
-        "clusters": study.clusters(),
-        "slices": study.slices(slicing),
-    }
-    return results, study.artefacts
+    found = ImagePolytopes(
+        network=study.describe(),
+        density=study.density(),
+        noise=study.noise(),
+        interpolation=study.interpolation(),
+        scaling=study.scaling(),
+        affine_maps=study.maps(),
+        clusters=study.clusters(),
+        slices=study.slices(slicing),
+    )
+    return found, study.artefacts
 
 
 @dataclass
@@ -111,20 +122,20 @@ class _Study:
                     say(f"control {kind!r} is {dead}")
         self.activations: dict[str, dict[str, Tensor]] = {}
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "layers": self.layers,
-            "path_layers": self.path_layers,
-            "n_images": len(self.images),
-            "image_size": self.model.image_size,
-            "n_sites": len(self.program.sites),
-            "n_units": self.program.n_units,
-            "dead_controls": self.dead,
-            "piecewise_linear": not any(step.kind == "smooth" for step in self.program.sites),
-        }
+    def describe(self) -> NetworkFacts:
+        return NetworkFacts(
+            layers=self.layers,
+            path_layers=self.path_layers,
+            n_images=len(self.images),
+            image_size=self.model.image_size,
+            n_sites=len(self.program.sites),
+            n_units=self.program.n_units,
+            dead_controls=self.dead,
+            piecewise_linear=not any(step.kind == "smooth" for step in self.program.sites),
+        )
 
-    def density(self) -> list[dict[str, Any]]:
-        rows = []
+    def density(self) -> tuple[DensityRow, ...]:
+        rows: list[DensityRow] = []
         for name, program in self.networks.items():
             say(f"density: {name}")
             found = layer_densities(
@@ -135,7 +146,7 @@ class _Study:
                 self.artefacts.trend = found.trend
                 self.near_zero = found.near_zero
                 self.last = found
-        return rows
+        return tuple(rows)
 
     def at(self, layer: str, network: str = "trained") -> Tensor:
         known = self.activations.setdefault(network, {})
@@ -147,14 +158,14 @@ class _Study:
     def counting(self) -> dict[str, int]:
         return {"exact_up_to": self.options.exact_up_to, "samples": self.options.samples}
 
-    def noise(self) -> list[dict[str, Any]]:
+    def noise(self) -> tuple[NoiseRow, ...]:
         size, seed = self.options.batch_size, self.options.seed
-        return [
+        return tuple(
             noise_density(self.program, layer, self.at(layer), batch_size=size, seed=seed) for layer in self.path_layers
-        ]
+        )
 
-    def interpolation(self) -> list[dict[str, Any]]:
-        rows = []
+    def interpolation(self) -> tuple[InterpolationRow, ...]:
+        rows: list[InterpolationRow] = []
         for layer in self.path_layers:
             say(f"interpolation at {layer}")
             tail = self.program.tail(layer)
@@ -163,20 +174,20 @@ class _Study:
             )
             self.artefacts.interpolations.append(paths)
             rows += [interpolation_summary(path) for path in paths.values()]
-        return rows
+        return tuple(rows)
 
-    def scaling(self) -> list[dict[str, Any]]:
-        rows = []
+    def scaling(self) -> tuple[ScalingRow, ...]:
+        rows: list[ScalingRow] = []
         for layer in self.path_layers:
             for name, program in self.networks.items():
                 say(f"scaling at {layer}: {name}")
                 paths = scaling(
                     program.tail(layer), layer, self.at(layer, name), self.labels, self.options.pairs, **self.counting
                 )
-                rows.append({"network": name, **scaling_summary(paths, self.options.seed)})
-        return rows
+                rows.append(scaling_summary(paths, self.options.seed, name))
+        return tuple(rows)
 
-    def maps(self) -> dict[str, Any]:
+    def maps(self) -> MapsRow:
         """Does the Hamming distance of codes track the Frobenius distance of the local maps? [PL footnote]"""
         layer = self.path_layers[1] if len(self.path_layers) > 1 else self.path_layers[0]  # pyright: ignore
         tail = self.program.tail(layer)
@@ -191,31 +202,30 @@ class _Study:
         upper = np.triu_indices(count, 1)
         self.artefacts.hamming, self.artefacts.frobenius = hamming[upper], frobenius[upper]
         score = image_rank_correlation(hamming, frobenius, self.options.seed)
-        return {"layer": layer, "n_images": count, "n_probes": self.options.probes, **score.fields("rank_correlation")}
+        return MapsRow(layer, count, self.options.probes, score)
 
-    def clusters(self) -> dict[str, Any]:
+    def clusters(self) -> ClustersFound:
         """`by_site`: clusters of channel codes from the deepest site up; `codes`: those of the deepest site that has
         any (of the deepest site, with the reason, where none has)."""
         say("clusters of channel vectors")
         options = self.options
-        found: list[tuple[ChannelVectors, dict[str, Any]]] = []
+        found: list[tuple[ChannelVectors, ChannelClusters]] = []
         for site in options.patch_sites or patch_sites(self.program):
             vectors = channel_vectors(
                 self.program, self.x, count=options.patches, site=site, batch_size=options.batch_size, seed=options.seed
             )
             size = options.min_cluster_size
             found.append((vectors, cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]))
-        self.artefacts.vectors, chosen = next((one for one in found if one[1]["n_clusters"]), found[0])
-        keep = ("site", "n_vectors", "n_clusters", "noise_share", "below_null", "reason")
-        return {"codes": chosen, "by_site": [{key: one[key] for key in keep} for _, one in found]}
+        self.artefacts.vectors, chosen = next((one for one in found if one[1].n_clusters), found[0])
+        return ClustersFound(chosen, tuple(one.short() for _, one in found))
 
-    def slices(self, slicing: VisionModel | None) -> dict[str, Any]:
+    def slices(self, slicing: VisionModel | None) -> SlicesFound:
         classes = np.unique(self.labels)
         generator = np.random.default_rng(self.options.seed)
         chosen = [int(np.flatnonzero(self.labels == c)[0]) for c in generator.permutation(classes)[:3]]
         if len(chosen) < 3:
-            return {"reason": "a slice through three classes needs three; give more classes"}
-        out: dict[str, Any] = {"images": chosen}
+            return SlicesFound(reason="a slice through three classes needs three; give more classes")
+        placed: dict[str, PlacedSlice] = {}
         small = slicing or self.model
         program = trace(small.module, small.inputs(self.images[:1])[0], small.name) if slicing else self.program
         x = small.inputs(self.images[chosen])
@@ -229,5 +239,5 @@ class _Study:
             say(f"slice: {name}")
             found, corners, facts = image_slice(part, points, regions=self.options.slice_regions)
             self.artefacts.slices[name] = (found, corners)
-            out[name] = {"from": last if name == "late" else "pixels", "image_size": small.image_size, **facts}
-        return out
+            placed[name] = PlacedSlice(last if name == "late" else "pixels", small.image_size, facts)
+        return SlicesFound(tuple(chosen), placed["late"], placed.get("whole"))

@@ -12,11 +12,12 @@ from vision_codes.lenses.polytopes.paths import (
     scaling,
     scaling_summary,
 )
+from vision_codes.lenses.polytopes.results import InterpolationRow
 
 OPTIONS = {"exact_up_to": 10**6, "samples": 5}
 
 
-def summaries(labels: list[int], pairs: int = 4) -> dict[str, dict]:
+def summaries(labels: list[int], pairs: int = 4) -> dict[str, InterpolationRow]:
     torch.manual_seed(0)
     program = trace(perceptron(5, 12, 3), torch.zeros(5))
     x = torch.randn(len(labels), 5)
@@ -26,28 +27,28 @@ def summaries(labels: list[int], pairs: int = 4) -> dict[str, dict]:
 
 def test_one_image_a_class_has_no_pair_within_and_says_so() -> None:
     found = summaries([0, 1, 2, 3])
-    assert found["intra"]["n_paths"] == 0 and found["intra"]["density"] is None
-    assert found["intra"]["reason"] == "no class has two images" and found["intra"]["crossings"] is None
-    assert found["inter"]["n_paths"] == 4 and found["inter"]["density"] > 0 and found["inter"]["reason"] is None
+    assert found["intra"].n_paths == 0 and found["intra"].density is None
+    assert found["intra"].reason == "no class has two images" and found["intra"].crossings is None
+    assert found["inter"].n_paths == 4 and found["inter"].density > 0 and found["inter"].reason is None
 
 
 def test_two_images_of_one_class_give_every_pair_asked_for() -> None:
     found = summaries([0, 0, 1, 2, 3], pairs=1)
-    assert found["intra"]["n_paths"] == 1 and found["intra"]["density"] > 0 and found["intra"]["density_se"] is None
+    assert found["intra"].n_paths == 1 and found["intra"].density > 0 and found["intra"].density_se is None
     found = summaries([0, 0, 1, 2, 3], pairs=6)
-    assert found["intra"]["n_paths"] == 6 == found["inter"]["n_paths"]
-    assert found["intra"]["density_se"] == 0  # one pair, there and back
+    assert found["intra"].n_paths == 6 == found["inter"].n_paths
+    assert found["intra"].density_se == 0  # one pair, there and back
 
 
 def test_one_class_has_no_pair_between() -> None:
-    assert summaries([1, 1, 1])["inter"]["reason"] == "there is one class only"
+    assert summaries([1, 1, 1])["inter"].reason == "there is one class only"
 
 
 def test_coincident_images_have_no_density() -> None:
     program = trace(perceptron(5, 12, 3), torch.zeros(5))
     x = torch.ones(2, 5)
     paths = interpolation(program, "input", x, np.array([0, 0]), 2, 0, **OPTIONS)["intra"]
-    assert np.isnan(paths.density).all() and interpolation_summary(paths)["reason"] == "every path has length zero"
+    assert np.isnan(paths.density).all() and interpolation_summary(paths).reason == "every path has length zero"
 
 
 def test_sampled_counts_stand_beside_those_of_half_the_samples() -> None:
@@ -63,6 +64,6 @@ def test_scaling_says_where_density_peaks_and_whether_it_is_one() -> None:
     program = trace(perceptron(5, 40, 40, 3), torch.zeros(5))
     x = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))
     summary = scaling_summary(scaling(program, "input", x, np.arange(24) % 4, 24, **OPTIONS))
-    assert summary["shape"] in ("peak", "decay", "growth", "flat") and 0 < summary["peak_location"] < 3
-    assert summary["rise_ci"][0] <= summary["rise"] <= summary["rise_ci"][1]
-    assert summary["log2_peak_half_samples"] == summary["log2_peak"]  # exact: samples play no part
+    assert summary.shape in ("peak", "decay", "growth", "flat") and 0 < float(summary.peak_location.value or 0) < 3
+    assert summary.rise.low <= summary.rise.value <= summary.rise.high
+    assert summary.log2_peak_half_samples == summary.log2_peak.value  # exact: samples play no part

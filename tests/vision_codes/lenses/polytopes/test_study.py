@@ -13,6 +13,8 @@ from torch import nn
 from eval.errors import UserError
 from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.tracing import trace
+from eval.runs import json_text
+from eval.scores import Score
 from vision_codes.__main__ import main
 from vision_codes.configs.polytopes import PolytopesConfig
 from vision_codes.lenses.polytopes.claims import _scaling_claims, documented
@@ -21,6 +23,7 @@ from vision_codes.lenses.polytopes.controls import CONTROLS, control
 from vision_codes.lenses.polytopes.density import choose_layers, layer_densities
 from vision_codes.lenses.polytopes.patches import channel_vectors, class_entropy, patch_sites
 from vision_codes.lenses.polytopes.paths import scaling, scaling_summary
+from vision_codes.lenses.polytopes.results import ImagePolytopes, ResultsFile, ScalingRow
 from vision_codes.lenses.polytopes.study import polytopes
 from vision_codes.models import VisionModel, load_model
 
@@ -110,8 +113,8 @@ def test_homogeneous_control_has_no_crossing_along_rays(small: VisionModel) -> N
         program.tail("pool"), "pool", torch.rand(4, 8, 8, 8), np.array([0, 0, 1, 1]), 4, exact_up_to=10**6, samples=5
     )
     summary = scaling_summary(paths)
-    assert summary["crossings_per_path"] == 0 and summary["log2_peak"] is None
-    assert "homogeneous" in summary["log2_peak_reason"]
+    assert summary.crossings_per_path == 0 and not summary.log2_peak.is_defined
+    assert "homogeneous" in str(summary.log2_peak.reason)
 
 
 def test_class_entropy_and_balanced_choice() -> None:
@@ -125,8 +128,9 @@ def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images) 
     config = PolytopesConfig(
         out="", pairs=3, samples=5, patches=200, slice_regions=60, exact_up_to=0, probes=4, controls=False
     )
-    results, artefacts = polytopes(small, *images, config)
-    results |= documented(results, artefacts.trend)
+    found, artefacts = polytopes(small, *images, config)
+    results = ResultsFile(found, documented(found, artefacts.trend), {}).to_json()
+    assert ImagePolytopes.from_json(json.loads(json_text(found.to_json()))) == found
     assert {"clusters", "density", "predictions", "scaling", "interpolation", "noise", "affine_maps"} <= set(results)
     assert {p["verdict"] for p in results["predictions"]} <= {"holds", "fails", "cannot tell"}
     assert set(results["predictions"][0]) == {"prediction", "verdict", "number", "ci"}
@@ -165,11 +169,14 @@ def test_models_are_loaded_by_name_or_path(tmp_path: Path) -> None:
         load_model(str(tmp_path / "other.pt"))
 
 
-def _scaling_row(network: str, peak: float | None, changed: float) -> dict:
-    row = {"network": network, "layer": "a", "counting": "exact", "log2_peak": peak, "class_changed_by_3": changed}
-    row["log2_peak_ci"] = None if peak is None else [peak - 0.05, peak + 0.05]
-    row["class_changed_by_3_ci"] = [max(0, changed - 0.1), min(1, changed + 0.1)]
-    return row | {"share_of_crossings_beyond_1": 0.4, "share_of_class_changes_beyond_1": 0.5}
+def _scaling_row(network: str, peak: float | None, changed: float) -> ScalingRow:
+    none = Score.undefined("not asked")
+    high = none if peak is None else Score(peak, peak - 0.05, peak + 0.05)
+    share = Score(changed, max(0, changed - 0.1), min(1, changed + 0.1))
+    flat = np.zeros(30)
+    return ScalingRow(
+        "a", "exact", 8, high, share, flat, 1.0, None, None, none, none, none, "flat", None, 0.4, 0.5, flat, network
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def _scaling_row(network: str, peak: float | None, changed: float) -> dict:
 )
 def test_scaling_is_judged_against_the_highest_control(own, control, verdicts) -> None:
     rows = [_scaling_row("trained", *own), _scaling_row("shuffled weights", *control), _scaling_row("init", None, 0.0)]
-    claims = _scaling_claims({"scaling": rows})
+    claims = _scaling_claims(rows)
     assert [claim.verdict for claim in claims] == verdicts
     assert all("shuffled weights" in claim.note for claim in claims)
 
