@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eval.errors import UserError
 from eval.options import RunConfig, option
 
 
@@ -14,16 +15,16 @@ class PolytopesConfig(RunConfig):
     model: str = option("efficientnet-lite0", "efficientnet-lite0, a torchvision model, or the path of a state dict")
     data: str = option("cifar10", "cifar10, synthetic, or a folder with one sub-folder of images per class")
     split: str = option("test", "which half of the data set", choices=("train", "test", "all"))
-    images: int = option(100, "images, drawn evenly over classes", at_least=1)
+    images: int = option(100, "images, drawn evenly over classes", at_least=4)
     image_size: int = option(
         0, "side in pixels the images are resized to (0: the size the network was trained at)", at_least=0
     )
     layers: tuple[str, ...] = option((), "layers whose input space is measured (default: six, evenly over depth)")
-    pairs: int = option(12, "image pairs, per kind, for interpolation; images for scaling", at_least=1)
+    pairs: int = option(12, "image pairs, per kind, for interpolation; images for scaling", at_least=2)
     samples: int = option(
         31,
         "samples along a path where exact counting would be too long (31: one step for each of the 30 bins drawn)",
-        at_least=1,
+        at_least=2,
     )
     exact_up_to: int = option(
         25_000, "count exactly along paths where at most this many units (or one layer) lie ahead", at_least=0
@@ -35,7 +36,13 @@ class PolytopesConfig(RunConfig):
         "switches whose channel codes are clustered, the first with clusters is shown (default: four, deepest first)",
     )
     min_cluster_size: int = option(8, "least channel vectors in a cluster", at_least=2)
-    slice_size: int = option(32, "image side for the slice through the whole network", at_least=2)
-    slice_regions: int = option(4000, "regions to aim for in a slice; the cap is ten times this", at_least=1)
+    slice_size: int = option(32, "image side for the slice through the whole network (0: none)", at_least=0)
+    slice_regions: int = option(4000, "regions to aim for in a slice; the cap is ten times this", at_least=10)
     controls: bool = option(True, "also measure four networks without the training")
     batch_size: int = option(8, "images per forward pass", at_least=1, identity=False)
+
+    def validate(self) -> None:
+        if self.slice_size == 1:
+            raise UserError(
+                "expected --slice-size 0 (no slice) or at least 2; got 1; an image of one pixel has no plane"
+            )

@@ -10,6 +10,7 @@ from scipy import stats
 
 from eval.claims import Claim, judge_sign
 from eval.scores import Score
+from vision_codes.lenses.unwrap.results import SummaryRow
 
 MAXIMUM_COST_POINTS = 1.5
 
@@ -24,7 +25,7 @@ def over_seeds(values: Sequence[float]) -> Score:
     return Score(mean, mean - half, mean + half, len(array))
 
 
-def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summary_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[SummaryRow, ...]:
     """What the command prints: each quantity with its mean and 95% interval over seeds."""
     named = {
         "accuracy of the network": [row["accuracy"] for row in rows],
@@ -41,11 +42,8 @@ def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for layer in (1, 2, 3):
         named[f"FVU of dictionary {layer}"] = [row[f"sae_{layer}"]["fvu"] for row in rows]
         named[f"L0 of dictionary {layer}"] = [row[f"sae_{layer}"]["l0"] for row in rows]
-    out = []
-    for name, values in named.items():
-        score = over_seeds(values)
-        out.append({"quantity": name, "mean": score.value, "ci": score.interval, "seeds": len(values)})
-    return out
+    scores = {name: over_seeds(values) for name, values in named.items()}
+    return tuple(SummaryRow(name, score.value, score.interval, len(named[name])) for name, score in scores.items())
 
 
 def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:

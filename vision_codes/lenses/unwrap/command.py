@@ -8,6 +8,7 @@ from eval.errors import UserError
 from eval.progress import progress
 from eval.report.page import Page
 from eval.report.tables import text_table
+from eval.result_json import to_json
 from eval.runs import Run
 from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.lenses.unwrap.chapter import add_chapter
@@ -34,7 +35,7 @@ def command(config: UnwrapConfig, run: Run) -> str:
             shown = kept[0]
             figures = draw(run, shown)
     claims = claims_of(rows)
-    results = {"summary": summary_rows(rows), "seeds": rows, "claims": [claim.as_json() for claim in claims]}
+    results = {"summary": to_json(summary_rows(rows)), "seeds": rows, "claims": [claim.as_json() for claim in claims]}
     page = Page("MNIST unwrapped", "A four-layer ReLU network run on sparse features and sparse connectors")
     add_chapter(page, results, figures if shown is not None else {}, claims)
     page.write(run)

@@ -30,9 +30,11 @@ from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
 from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.feature_rows import FeatureRows
 from eval.measures.dictionaries.step_options import StepOptions
+from eval.result_json import to_json
 from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.data import ImageSet, load_images
 from vision_codes.lenses.unwrap.refit import RefitOptions, refit_through
+from vision_codes.lenses.unwrap.results import Substitution
 
 SHIFTS = (-2, -1, 0, 1, 2)
 MOST_WRITTEN = 128  # features of one image that a connector hands on, largest first
@@ -221,10 +223,10 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
     written = rows_of(first, features[0])
     second = fit_connector(written, features[2], options, metric=metrics[1], seed=seed)
     out = Unwrapped(network, digits, dictionaries, [first, second], snapshots, measured)
-    measured["cost_points_before_joint_fit"] = substitution(out, test)["cost_points"]
+    measured["cost_points_before_joint_fit"] = substitution(out, test).cost_points
     joint = RefitOptions(config.joint_steps, most=MOST_WRITTEN, seed=seed)
     out.connectors = refit_through(out.connectors, dictionaries, features, hidden, network.read_out, joint)
-    measured |= substitution(out, test) | starts(out, hidden, features, seed)
+    measured |= to_json(substitution(out, test)) | starts(out, hidden, features, seed)
     return out
 
 
@@ -233,7 +235,7 @@ def accuracy(network: Network, h3: Float[Tensor, "image unit"], labels: Int[Tens
     return float((network.read_out(h3).argmax(1) == labels).float().mean())
 
 
-def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> dict[str, Any]:
+def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> Substitution:
     """Accuracy of the network, of its last dictionary alone, and with layers 2 and 3 replaced."""
     network, dictionaries, labels = unwrapped.network, unwrapped.dictionaries, unwrapped.digits.test_labels
     last = dictionaries[2]
@@ -245,21 +247,20 @@ def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> dict[str, Any]:
     only_sae = accuracy(network, last.decode_rows(encode_rows(last, test[2])), labels)
     mean = accuracy(network, test[2].mean(0).expand_as(test[2]), labels)
     true_f2 = encode_rows(dictionaries[1], test[1])
-    return {
-        "accuracy": plain,
-        "accuracy_replaced": replaced,
-        "accuracy_sae_3_only": only_sae,
-        "accuracy_mean_ablated": mean,
-        "cost_points": 100 * (plain - replaced),
-        "changed_digits": float(
-            (network.read_out(test[2]).argmax(1) != network.read_out(last.decode(f3)).argmax(1)).float().mean()
-        ),
-        "edges_per_output": [connector.edges_per_output for connector in unwrapped.connectors],
-        "most_edges": max(int(connector.starts.diff().max()) for connector in unwrapped.connectors),
-        "connector_l0": [float((f2 > 0).float().sum(1).mean()), float((f3 > 0).float().sum(1).mean())],
-        "connector_mse": float((f2 - true_f2.dense()).square().mean()),
-        "connector_weight_l1": float(first.weights.abs().sum() / (first.n_inputs * first.n_outputs)),
-    }
+    changed = network.read_out(test[2]).argmax(1) != network.read_out(last.decode(f3)).argmax(1)
+    return Substitution(
+        accuracy=plain,
+        accuracy_replaced=replaced,
+        accuracy_sae_3_only=only_sae,
+        accuracy_mean_ablated=mean,
+        cost_points=100 * (plain - replaced),
+        changed_digits=float(changed.float().mean()),
+        edges_per_output=tuple(connector.edges_per_output for connector in unwrapped.connectors),
+        most_edges=max(int(connector.starts.diff().max()) for connector in unwrapped.connectors),
+        connector_l0=(float((f2 > 0).float().sum(1).mean()), float((f3 > 0).float().sum(1).mean())),
+        connector_mse=float((f2 - true_f2.dense()).square().mean()),
+        connector_weight_l1=float(first.weights.abs().sum() / (first.n_inputs * first.n_outputs)),
+    )
 
 
 def starts(unwrapped: Unwrapped, hidden: list[Tensor], features: list[FeatureRows], seed: int) -> dict[str, float]:
