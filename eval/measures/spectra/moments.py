@@ -77,11 +77,12 @@ class Moments:
                 f"expected one document identifier per token at {self.site}; got {documents.shape[0]} identifiers for "
                 f"{len(tokens)} tokens; repeat each document's identifier over its tokens"
             )
-        self._refuse_non_finite(tokens, batch)
+        self.refuse_non_finite(tokens, batch)
         self.halves.update(tokens, half_of(documents))
         self.documents.update(tokens, documents)
 
-    def _refuse_non_finite(self, tokens: Tensor, batch: int | str) -> None:
+    def refuse_non_finite(self, tokens: Tensor, batch: int | str) -> None:
+        """Raises `UserError` for NaN or infinite activations; names site, batch and place."""
         if torch.isfinite(tokens.sum()):  # one cheap pass; an overflowing sum is looked at again
             return
         bad = ~torch.isfinite(tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from eval.measures.spectra.moments import Moments
 from llm_codes.corpus import Batch
 from llm_codes.sites import Site
 
-if TYPE_CHECKING:
-    pass
+LEAST_ROWS = 512
+"""Left-out rows are few in a batch (one per window): they wait until there are this many, and cost one update."""
 
 
 class SiteMomentsConsumer:
@@ -28,12 +28,14 @@ class SiteMomentsConsumer:
         self.sites = list(sites)
         self.moments = {site.hook: Moments(site.width, site.hook) for site in self.sites}
         self.left_out = {site.hook: Moments(site.width, site.hook) for site in self.sites} if left_out else {}
+        self._waiting: dict[str, list[tuple[Tensor, Tensor]]] = {hook: [] for hook in self.left_out}
         self._updates = 0
 
     def memory_bytes(self) -> int:
         per_site = [Moments.memory_bytes(site.width) for site in self.sites]
         working = max(Moments.working_bytes(site.width, 2048) for site in self.sites)
-        return sum(per_site) * (2 if self.left_out else 1) + working
+        waiting = sum(4 * LEAST_ROWS * site.width for site in self.sites) if self.left_out else 0
+        return sum(per_site) * (2 if self.left_out else 1) + waiting + working
 
     def update(
         self,
@@ -49,13 +51,32 @@ class SiteMomentsConsumer:
             values = activation.cpu().flatten(0, 1)
             self.moments[hook].update(values[kept], documents[kept], batch=number)
             if self.left_out:
-                self.left_out[hook].update(values[rest], documents[rest], batch=number)
+                self._keep_waiting(hook, values[rest], documents[rest], number)
         self._updates += len(activations)
+
+    def _keep_waiting(self, hook: str, values: Tensor, documents: Tensor, batch: int) -> None:
+        self.left_out[hook].refuse_non_finite(values, batch)
+        self._waiting[hook].append((values, documents))
+        if sum(len(rows) for rows, _ in self._waiting[hook]) >= LEAST_ROWS:
+            self._settle(hook)
+
+    def _settle(self, hook: str) -> None:
+        if waiting := self._waiting[hook]:
+            values, documents = (torch.cat(parts) for parts in zip(*waiting, strict=True))
+            order = _by_half(torch.ones(len(documents), dtype=torch.bool), documents)
+            self.left_out[hook].update(values[order], documents[order])
+            waiting.clear()
+
+    def finish(self) -> None:
+        """Add the rows that still wait: before the moments are read, saved or merged."""
+        for hook in self.left_out:
+            self._settle(hook)
 
     def reduce(self) -> None:
         """Merge over processes: every process ends with the whole."""
         import torch.distributed as distributed
 
+        self.finish()
         for table in (self.moments, self.left_out):
             for hook, moments in table.items():
                 states: list[Any] = [None] * distributed.get_world_size()
@@ -68,6 +89,7 @@ class SiteMomentsConsumer:
                 table[hook] = whole
 
     def state(self) -> dict[str, np.ndarray]:
+        self.finish()
         out = {"updates": np.array(self._updates)}
         for name, table in (("kept", self.moments), ("left_out", self.left_out)):
             for hook, moments in table.items():

@@ -64,6 +64,7 @@ def spectra(
 
 def describe(places: Sequence[Site], consumer: SiteMomentsConsumer, index_range: tuple[int, int], seed: int) -> Spectra:
     """Rows and eigenvalues from finished moments."""
+    consumer.finish()
     rows, eigenvalues, split_half = [], {}, {}
     for place in progress(places, label="fits", unit="site"):
         moments = consumer.moments[place.hook]
