@@ -2,10 +2,13 @@
 
     make mutants                    500 mutants, a share of each file; the surviving share at the end
     python tests/mutants.py --count 30 --workers 1 --out runs/mutants-30
+    python tests/mutants.py --count 30 --out runs/mutants-30 --again     the survivors once more, after new tests
 
-A mutant is one small change of a syntax tree (`tests/mutations.py`). It is *killed* where one of its tests fails or
-takes four times its usual time, and *survives* where all pass; a file without tests lets every mutant survive.
-Compiled kernels run through their Python bodies (NUMBA_DISABLE_JIT), so that a mutant of one is seen.
+A mutant is one small change of a syntax tree (`tests/mutations.py`). It meets the tests that execute its line
+(`tests/line_map.py`) in a fork (`tests/mutant_runs.py`): *killed* where one fails, *timeout* where they take three
+times their usual time, *survived* where all pass, *no test* where none executes the line (it survives too).
+*Equivalent* is a survivor that changes nothing anyone could see; `tests/mutants_equivalent.toml` says why, and the
+share is stated with and without them.
 
 Why not a package: mutmut puts every function behind a trampoline, which numba cannot compile and the shape checks of
 the tests cannot wrap; cosmic-ray edits the working tree and knows one test command for all files. Here torch is
@@ -17,42 +20,46 @@ The record (`mutants.jsonl`) is read back: the same command continues.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
-import importlib.machinery
 import json
 import os
 import random
-import re
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from tests.mutations import Mutation, mutated, mutations  # noqa: E402
+from tests.line_map import digest  # noqa: E402
+from tests.mutant_runs import Runner, fork, import_heavy  # noqa: E402
+from tests.mutations import Mutation, mutations  # noqa: E402
 
 WINGS = ("eval", "llm_codes", "vision_codes", "toy")
-HEAVY = ("numpy", "torch", "scipy.stats", "sklearn.cluster", "hypothesis", "beartype", "jaxtyping", "pytest")
-SLOWEST_TEST = 15.0
-"""Seconds; a slower test is left out (kernels are slow as Python)."""
+EQUIVALENT = ROOT / "tests" / "mutants_equivalent.toml"
+ALIVE = ("survived", "no test")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One mutant and what became of it: `killed`, `timeout` (killed too), `survived` or `no test`."""
+    """One mutant and what became of it: `killed`, `timeout`, `survived` or `no test`, and by which test or why."""
 
     file: str
+    source: str
     line: int
     change: str
     number: int
     verdict: str
     seconds: float
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """The source line."""
+        return (ROOT / self.file).read_text(encoding="utf-8").splitlines()[self.line - 1].strip()
 
 
 def files() -> list[Path]:
@@ -78,172 +85,72 @@ def sample(count: int, seed: int) -> list[tuple[Path, Mutation]]:
     return chosen[:count]
 
 
-def mirrored(path: Path) -> list[str]:
-    """Tests that stand where the module stands under its name, and those of its wing that import it; else all there."""
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    package, _, stem = module.rpartition(".")
-    folder = ROOT / "tests" / path.parent.relative_to(ROOT)
-    named = sorted(folder.glob(f"test_{path.stem}.py")) + sorted(folder.glob(f"test_{path.stem}_*.py"))
-    wing = sorted((ROOT / "tests" / path.relative_to(ROOT).parts[0]).rglob("test_*.py"))
-    importing = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{re.escape(stem)}\b")
-    named += [test for test in wing if test not in named and importing.search(test.read_text(encoding="utf-8"))]
-    return [str(test) for test in named or sorted(folder.glob("test_*.py"))]
-
-
-class Recorder:
-    """A pytest plugin: keeps only the tests asked for, notes which passed and how long each took."""
-
-    def __init__(self, only: set[str] | None) -> None:
-        self.only, self.passed, self.seconds = only, set[str](), dict[str, float]()
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        if self.only is not None:
-            items[:] = [item for item in items if item.nodeid in self.only]
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
-        if report.when == "call" and report.passed:
-            self.passed.add(report.nodeid)
-
-
-def read_in_place_of(path: Path, source: bytes) -> None:
-    """From now on, in this process, importing the file at `path` compiles `source`."""
-    loader = importlib.machinery.SourceFileLoader
-    usual_data, usual_stats = loader.get_data, loader.path_stats
-
-    def get_data(self: Any, place: str) -> bytes:
-        return source if Path(place) == path else usual_data(self, place)
-
-    def path_stats(self: Any, place: str) -> Any:
-        return {"mtime": 0, "size": len(source)} if Path(place) == path else usual_stats(self, place)
-
-    loader.get_data, loader.path_stats = get_data, path_stats  # type: ignore[method-assign]
-    sys.dont_write_bytecode = True
-
-
-def run_tests(tests: list[str], only: set[str] | None, answer: Path) -> None:
-    """Body of a fork: run the tests, write what passed, and end without cleaning up."""
-    import pytest
-
-    recorder = Recorder(only)
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:timeout", "--hypothesis-seed=0"]
-    arguments += ["-o", "addopts=--import-mode=importlib", "-m", "not slow and not benchmark", *tests]
-    status = pytest.main([*arguments, *([] if only is None else ["-x"])], plugins=[recorder])
-    answer.write_text(
-        json.dumps({"status": int(status), "passed": sorted(recorder.passed), **vars(recorder)}, default=list)
-    )
-
-
-def fork(work: Callable[[], None], log: Path) -> int:
-    """Start `work` in a child with its own process group and its output in `log`; returns its id."""
-    child = os.fork()
-    if child:
-        return child
-    os.setsid()
-    status = 70
-    with contextlib.suppress(BaseException):
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        work()
-        status = 0
-    os._exit(status)
-
-
-def wait(child: int, limit: float) -> bool:
-    """Whether the child ended by itself; it is killed with all its group where it did not."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        done, _ = os.waitpid(child, os.WNOHANG)
-        if done:
-            return True
-        time.sleep(0.05)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
-
-
-@dataclass
-class Baseline:
-    """The tests that pass, quickly enough, on the file as it is, and how long they take together."""
-
-    tests: list[str]
-    passed: set[str]
-    seconds: float
-
-
-class Runner:
-    """Runs mutants of files one after the other; baselines are kept per file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.baselines = folder, dict[Path, Baseline]()
-
-    def _child(self, path: Path, source: bytes | None, tests: list[str], only: set[str] | None, limit: float) -> Any:
-        answer = self.folder / f"answer-{os.getpid()}.json"
-        answer.unlink(missing_ok=True)
-        kernels = "@compiled" in path.read_text(encoding="utf-8")
-
-        def work() -> None:
-            os.chdir(ROOT)
-            os.environ["NUMBA_DISABLE_JIT"] = "1" if kernels else "0"
-            if source is not None:
-                read_in_place_of(path, source)
-            run_tests(tests, only, answer)
-
-        ended = wait(fork(work, self.folder / f"log-{os.getpid()}.txt"), limit)
-        return json.loads(answer.read_text()) if ended and answer.exists() else {"status": 70 if ended else -1}
-
-    def baseline(self, path: Path) -> Baseline:
-        if path not in self.baselines:
-            tests = mirrored(path)
-            found = self._child(path, None, tests, None, 600) if tests else {"status": -1}
-            seconds = found.get("seconds", {})
-            good = {name for name in found.get("passed", ()) if seconds[name] <= SLOWEST_TEST}
-            self.baselines[path] = Baseline(tests, good, sum(seconds[name] for name in good))
-        return self.baselines[path]
-
-    def run(self, path: Path, mutation: Mutation) -> Outcome:
-        start, base = time.monotonic(), self.baseline(path)
-        verdict = "no test"
-        if base.passed:
-            source = mutated(path.read_text(encoding="utf-8"), mutation).encode()
-            found = self._child(path, source, base.tests, base.passed, 60 + 4 * base.seconds)
-            verdict = {0: "survived", -1: "timeout"}.get(found["status"], "killed")
-        seconds = round(time.monotonic() - start, 1)
-        name = str(path.relative_to(ROOT))
-        return Outcome(name, mutation.line, mutation.change, mutation.number, verdict, seconds)
-
-
 def work_through(todo: list[tuple[Path, Mutation]], out: Path, end: float) -> None:
-    """Run the mutants of one worker, file by file, and append each outcome to its own record."""
-    with tempfile.TemporaryDirectory() as folder, (out / f"mutants-{os.getpid()}.jsonl").open("a") as record:
-        runner = Runner(Path(folder))
-        for path, mutation in sorted(todo, key=lambda one: str(one[0])):
+    """Run the mutants of one worker, file by file, and append each outcome to the record."""
+    watched = {str(path.relative_to(ROOT)) for path in files()}
+    with tempfile.TemporaryDirectory() as folder, (out / "mutants.jsonl").open("a", buffering=1) as record:
+        runner = Runner(Path(folder), ROOT / "runs" / "mutants-line-maps", watched)
+        for path, mutation in sorted(todo, key=lambda one: (str(one[0]), one[1].line)):
             if time.monotonic() > end:
                 break
-            record.write(json.dumps(asdict(runner.run(path, mutation))) + "\n")
-            record.flush()
+            start = time.monotonic()
+            verdict, reason = runner.run(path, mutation)
+            seconds = round(time.monotonic() - start, 1)
+            name = str(path.relative_to(ROOT))
+            outcome = Outcome(
+                name, digest(path), mutation.line, mutation.change, mutation.number, verdict, seconds, reason
+            )
+            record.write(json.dumps(asdict(outcome)) + "\n")
 
 
-def outcomes(out: Path) -> list[Outcome]:
-    """Every outcome of the records in a folder, once each."""
-    lines = [line for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
+def outcomes(out: Path) -> dict[tuple[str, int], Outcome]:
+    """The latest outcome of each mutant of a record whose file is as it was."""
+    place = out / "mutants.jsonl"
+    lines = place.read_text().splitlines() if place.exists() else []
     found = {(one["file"], one["number"]): Outcome(**one) for one in map(json.loads, lines)}
-    return sorted(found.values(), key=lambda one: (one.file, one.line))
+    now = {name: digest(ROOT / name) for name in {name for name, _ in found}}
+    return {key: one for key, one in found.items() if one.source == now[one.file]}
+
+
+def without_equivalent(found: list[Outcome]) -> list[Outcome]:
+    """The outcomes with the verdict `equivalent` and its reason where a survivor is listed as one."""
+    listed = tomllib.loads(EQUIVALENT.read_text()).get("mutant", []) if EQUIVALENT.exists() else []
+    reasons = {(one["file"], one["line"], one["change"]): one["reason"] for one in listed}
+    return [
+        replace(one, verdict="equivalent", reason=reasons[one.file, one.text, one.change])
+        if one.verdict in ALIVE and (one.file, one.text, one.change) in reasons
+        else one
+        for one in found
+    ]
+
+
+def group(name: str) -> str:
+    """A measure's room; `claims and statistics` for the rest."""
+    parts = name.split("/")
+    return "/".join(parts[:3]) if parts[1] == "measures" and len(parts) > 3 else "claims and statistics"
 
 
 def report(found: list[Outcome], asked: int) -> Iterator[str]:
-    """The survivors by file, then the share."""
-    alive = [one for one in found if one.verdict in ("survived", "no test")]
-    for one in alive:
-        yield f"{one.verdict:9} {one.file}:{one.line}  {one.change}"
-    share = len(alive) / max(1, len(found))
-    untested = sum(one.verdict == "no test" for one in found)
-    yield f"{len(found)} of {asked} mutants run: {len(alive)} survive ({share:.1%}), {untested} of them without a test"
+    """The survivors by file, then the counts by group, then the share."""
+    found = sorted(without_equivalent(found), key=lambda one: (one.file, one.line))
+    for one in found:
+        if one.verdict in (*ALIVE, "equivalent"):
+            yield f"{one.verdict:10} {one.file}:{one.line}  {one.change}  | {one.text}  {one.reason}"
+    verdicts = ("killed", "timeout", "survived", "no test", "equivalent")
+    yield f"{'':28}" + "".join(f"{verdict:>12}" for verdict in verdicts)
+    for name in [*sorted({group(one.file) for one in found}), "all"]:
+        counts = Counter(one.verdict for one in found if name in ("all", group(one.file)))
+        yield f"{name:28}" + "".join(f"{counts[verdict]:12d}" for verdict in verdicts)
+    alive = sum(one.verdict in ALIVE for one in found)
+    equivalent = sum(one.verdict == "equivalent" for one in found)
+    share, whole = alive / max(1, len(found) - equivalent), (alive + equivalent) / max(1, len(found))
+    yield (
+        f"{len(found)} of {asked} mutants run: {alive} of {len(found) - equivalent} survive ({share:.1%}); "
+        f"{alive + equivalent} of {len(found)} ({whole:.1%}) with the {equivalent} listed as equivalent"
+    )
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=500, help="mutants in the sample")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
@@ -251,16 +158,24 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=240, help="start no mutant after this long")
     parser.add_argument("--out", type=Path, default=Path("runs/mutants"), help="folder of the record")
     parser.add_argument("--only", default="", help="only files whose path holds these words")
-    options = parser.parse_args()
+    parser.add_argument("--again", action="store_true", help="run the survivors of the record again")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"
     os.environ["PYTHONPATH"] = str(ROOT)
     chosen = [one for one in sample(options.count, options.seed) if options.only in str(one[0])]
-    done = {(one.file, one.number) for one in outcomes(options.out)}
-    todo = [(path, m) for path, m in chosen if (str(path.relative_to(ROOT)), m.number) not in done]
-    for name in HEAVY:
-        importlib.import_module(name)
+    again = without_equivalent(list(outcomes(options.out).values())) if options.again else []
+    repeated = {(one.file, one.number) for one in again if one.verdict in ALIVE}
+    done = outcomes(options.out).keys() - repeated
+    wanted = [(str(path.relative_to(ROOT)), mutation.number) for path, mutation in chosen]
+    todo = [one for one, key in zip(chosen, wanted, strict=True) if key not in done]
+    if todo:
+        import_heavy(any(not path.is_relative_to(ROOT / "eval/measures") for path, _ in todo))
     end = time.monotonic() + 60 * options.minutes
     order = sorted({path for path, _ in todo})
     shares = [[one for one in todo if order.index(one[0]) % options.workers == k] for k in range(options.workers)]
@@ -268,8 +183,8 @@ def main() -> int:
                for k, share in enumerate(shares) if share]  # fmt: skip
     for worker in workers:
         os.waitpid(worker, 0)
-    wanted = {(str(path.relative_to(ROOT)), m.number) for path, m in chosen}
-    found = [one for one in outcomes(options.out) if (one.file, one.number) in wanted]
+    record = outcomes(options.out)
+    found = [record[key] for key in wanted if key in record]
     sys.stdout.write("\n".join(report(found, len(chosen))) + "\n")
     return 0 if len(found) == len(chosen) else 4
 

@@ -33,11 +33,54 @@ class Mutation:
     number: int
     line: int
     change: str
+    reach: frozenset[int] = frozenset()
+    """Lines of which a test must execute one to meet the change; none where any test of the file meets it."""
 
 
 def mutations(source: str) -> list[Mutation]:
     """Every mutation of a source."""
-    return [Mutation(n, node.lineno, words) for n, (node, words, _) in enumerate(_changes(ast.parse(source)))]
+    tree = ast.parse(source)
+    reached = _reached(tree)
+    changes = enumerate(_changes(tree))
+    return [Mutation(n, node.lineno, words, reached.get(node, frozenset())) for n, (node, words, _) in changes]
+
+
+def _reached(tree: ast.Module) -> dict[ast.AST, frozenset[int]]:
+    """For each node: the lines of its statement; of the function for a default; of the uses for a constant's value."""
+    found: dict[ast.AST, frozenset[int]] = {}
+
+    def lines(first: ast.AST, last: ast.AST) -> frozenset[int]:
+        return frozenset(range(first.lineno, last.end_lineno + 1))  # type: ignore[attr-defined]
+
+    def visit(node: ast.AST, reach: frozenset[int], inside: bool) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = lines(node.body[0], node.body[-1])
+            for child in ast.iter_child_nodes(node):
+                visit(child, body, True) if child in node.body else visit(child, body, False)
+            return
+        if isinstance(node, ast.stmt) and inside:
+            blocks = [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.ExceptHandler))]
+            end = min((child.lineno for child in blocks), default=(node.end_lineno or node.lineno) + 1)
+            reach = frozenset(range(node.lineno, max(end, node.lineno + 1)))
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            reach = _uses(tree, {name.id for name in targets if isinstance(name, ast.Name)}) or reach
+        found[node] = reach
+        for child in ast.iter_child_nodes(node):
+            visit(child, reach, inside)
+
+    visit(tree, frozenset(), False)
+    return found
+
+
+def _uses(tree: ast.Module, names: set[str]) -> frozenset[int]:
+    """The lines that read one of the names, as a variable or as an attribute."""
+    places = (node for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute)))
+    return frozenset(
+        node.lineno
+        for node in places
+        if isinstance(node.ctx, ast.Load) and (node.id if isinstance(node, ast.Name) else node.attr) in names
+    )
 
 
 def mutated(source: str, mutation: Mutation) -> str:
