@@ -26,6 +26,11 @@ class PolytopesConfig(RunConfig):
         "samples along a path where exact counting would be too long (31: one step for each of the 30 bins drawn)",
         at_least=2,
     )
+    most_samples: int = option(
+        241,
+        "along rays, samples are doubled up to this many until they no longer move what is compared",
+        at_least=2,
+    )
     exact_up_to: int = option(
         25_000, "count exactly along paths where at most this many units (or one layer) lie ahead", at_least=0
     )

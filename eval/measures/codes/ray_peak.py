@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
 
 from eval.errors import UserError
 from eval.measures.statistics.resampling import bootstrap
@@ -28,23 +28,33 @@ MINIMUM_RAYS = 8
 @dataclass(frozen=True)
 class RayPeak:
     """location: s of the highest density; rise, fall: log2 of the density there over that at the start and at the end
-    of the rays, each with a 95% interval over rays. shape: `peak` (rises to it and falls from it), `decay` (falls, no
-    rise seen), `growth` (rises, no fall seen), `flat`, or `undecided` for too few rays."""
+    of the rays; prominence: over the higher of the two, the size of a peak (0 for decay and growth); each with an
+    interval over rays. shape: `peak` (rises to it and falls from it), `decay` (falls, no rise seen), `growth` (rises,
+    no fall seen), `flat`, or `undecided` for too few rays."""
 
     location: Score
     rise: Score
     fall: Score
+    prominence: Score
     shape: Shape
 
 
 def ray_peak(
-    crossings: Real[np.ndarray, "ray bin"], s: Float[np.ndarray, " edge"], *, seed: int = 0, n_resamples: int = 2000
+    crossings: Real[np.ndarray, "ray bin"],
+    s: Float[np.ndarray, " edge"],
+    *,
+    groups: Shaped[np.ndarray, " ray"] | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    n_resamples: int = 2000,
 ) -> RayPeak:
     """Does the density of boundaries along rays peak, and where?
 
     Args:
         crossings: boundaries in each bin of each ray; s: edges of the bins, one more than bins, evenly spaced.
-        seed: of the resampling of rays.
+        groups: what the rays of one group share (a document); groups are resampled and halved, rays by default.
+        confidence: of the intervals; 1 - .05 / k where k layers are judged together.
+        seed: of the resampling of groups.
 
     Raises:
         UserError: edges that do not fit, fewer than three times `WIDTH` bins.
@@ -56,31 +66,35 @@ def ray_peak(
         )
     if not counts.any():
         none = Score.undefined("no crossing on any ray: the network is homogeneous here", len(counts))
-        return RayPeak(none, none, none, "no crossing")
+        return RayPeak(none, none, none, none, "no crossing")
+    if groups is not None:
+        place = np.unique(groups, return_inverse=True)[1]
+        counts = np.stack([np.bincount(place, column) for column in counts.T], axis=1)
     middle = _smooth((s[1:] + s[:-1])[None] / 2)[0]
     half = np.arange(len(counts)) % 2 == 0
 
     def location(weights: np.ndarray) -> np.ndarray:
         return middle[_smooth(weights @ counts).argmax(1)]
 
-    def against(end: int):  # noqa: ANN202
+    def against(*ends: int):  # noqa: ANN202
         def statistic(weights: np.ndarray) -> np.ndarray:
             curves = [_smooth(weights[:, part] @ counts[part]) for part in (half, ~half)]
             both = []
             for own, other in (curves, curves[::-1]):
                 highest = np.take_along_axis(other, own.argmax(1)[:, None], 1)[:, 0]
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    both.append(np.log2(highest / other[:, end]))
+                    both.append(np.log2(highest / other[:, list(ends)].max(1)))
             return np.mean(both, axis=0)
 
         return statistic
 
     options: dict[str, Any] = {
         "seed": seed, "minimum_groups": MINIMUM_RAYS, "method": "percentile", "n_resamples": n_resamples,
+        "confidence": confidence,
     }  # fmt: skip
     where = bootstrap(location, len(counts), **options)
-    rise, fall = (bootstrap(against(end), len(counts), **options) for end in (0, -1))
-    return RayPeak(where, rise, fall, _shape(rise, fall))
+    rise, fall, prominence = (bootstrap(against(*ends), len(counts), **options) for ends in ((0,), (-1,), (0, -1)))
+    return RayPeak(where, rise, fall, prominence, _shape(rise, fall))
 
 
 def _smooth(curves: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The boundaries along a segment, as one object: what exact, frozen and sampled counts return.
+"""The boundaries along a segment, as one object: what exact and sampled counts return.
 
 Axis glossary: ``event`` a crossing, ``edge`` and ``bin`` of a histogram along the segment.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eval.scores import Score
 
-Counting = Literal["exact", "frozen", "sampled"]
+Counting = Literal["exact", "sampled lower bound"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Crossings:
 
     t: where, in (0, 1); site, unit: which switch; before, after: its symbol on either side (for ReLU 0 and 1).
     sites: names that `site` indexes. length: Euclidean length of the segment.
-    counting: `exact` (every boundary), or `sampled` (a lower bound: units that flip twice between samples are missed).
+    counting: `exact` (every boundary), or a `sampled lower bound` (units that flip twice between samples are missed).
     """
 
     t: Float[np.ndarray, " event"]

@@ -18,7 +18,7 @@ from eval.measures.geometry.piecewise_linear import Program, code_of, site_symbo
 def sampled_crossings(
     program: Program, start: Tensor, end: Tensor, *, n_samples: int = 65, batch_size: int = 16
 ) -> Crossings:
-    """How many switches differ between neighbouring samples of a segment? A lower bound, labelled `sampled`.
+    """How many switches differ between neighbouring samples of a segment? A `sampled lower bound`.
 
     Works for every traced network (smooth sites by the sign of their pre-activation) in the program's own precision; a
     crossing is placed midway between two samples. ReLU6 passing both thresholds between two samples counts once.
@@ -44,7 +44,7 @@ def sampled_crossings(
                 before, after = code[place, unit].long(), code[place + 1, unit].long()
                 events.add(middle, unit, before, after, number)
     found = collected(events, names, length)
-    return Crossings(found.t, found.site, found.unit, found.before, found.after, names, length, "sampled")
+    return Crossings(found.t, found.site, found.unit, found.before, found.after, names, length, "sampled lower bound")
 
 
 def coarsened(found: Crossings, n_samples: int) -> Crossings:

@@ -92,8 +92,17 @@ def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigur
         paths.warning("A network without biases is homogeneous: no crossing at all on a ray, whatever it has learnt.")
     keep = ("layer", "pairs", "counting", "n_paths", "density", "density_se", "class_changes")
     paths.table(results["interpolation"], keep, "Between images")
-    keep = ("network", "layer", "counting", "log2_peak", "log2_peak_ci", "class_changed_by_3", "crossings_per_path")
-    paths.table(results["scaling"], keep, "Scaling: log2 of the crossing rate in 0..1 over that in 1..3")
+    keep = (
+        *("network", "layer", "counting", "n_samples", "shape", "peak_location", "peak_location_ci"),
+        *("prominence", "prominence_ci", "prominence_half_samples", "crossings_per_path"),
+    )
+    paths.table(results["scaling"], keep, "Scaling: where density is highest (s = 1: the image) and by how much (log2)")
+    reached = [
+        {"layer": row["layer"], "class": one["name"], "rays": one["images"], "of": row["n_images"]}
+        for row in results["scaling"] if row["network"] == "trained" for one in row["classes_beyond"]
+    ]  # fmt: skip
+    if reached:
+        paths.table(reached, caption="Classes predicted beyond the activation and not at it")
     paths.table(
         results["noise"], caption="Real activations against Gaussian noise of the same mean, covariance and norm"
     )

@@ -8,8 +8,17 @@ import numpy as np
 
 from eval.claims import Claim, Verdict, judge_sign
 from eval.measures.statistics.resampling import bootstrap_share
-from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls
+from eval.polytope_verdicts import (
+    FOOTNOTE_CORRELATION,
+    PEAK_MARGIN,
+    Counted,
+    both,
+    controls_text,
+    judge_above_controls,
+    judge_counts,
+)
 from eval.scores import Score
+from vision_codes.lenses.polytopes.rays import counted
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
     DensityRow,
@@ -76,37 +85,61 @@ def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
 
 
 def _scaling_claims(scaled: Sequence[ScalingRow]) -> list[Claim]:
-    """The peak, and classes beyond it: each above the threshold and above the highest control at the same layer."""
-    rows = [row for row in scaled if row.layer == scaled[0].layer]
+    """At every layer measured: is there a peak before the activation, and do classes change beyond it?"""
+    layers = dict.fromkeys(row.layer for row in scaled)
+    return [claim for layer in layers for claim in _layer_claims([row for row in scaled if row.layer == layer])]
+
+
+def _layer_claims(rows: Sequence[ScalingRow]) -> list[Claim]:
     trained = next(row for row in rows if row.network == "trained")
     others = {row.network: row for row in rows if row.network != "trained"}
-    peak, changed = trained.log2_peak, trained.class_changed_by_3
-    peaks = {name: row.log2_peak for name, row in others.items()}
+    return [_peak_claim(trained, others), _beyond_claim(trained, others)]
+
+
+def _peak_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
+    """Does density rise to a place before the activation and fall from it, more than in any control?"""
+    verdict, moving = judge_counts(counted(trained), {name: counted(row) for name, row in others.items()}, PEAK_MARGIN)
+    place = trained.peak_location
+    if verdict == "holds":  # a peak: is it between origin and activation?
+        verdict = judge_sign(place, "below", 1.0)
+    samples = "" if trained.n_samples is None else f" of {trained.n_samples} samples"
+    shapes = "; ".join(f"{row.network}: {row.shape} at s = {row.peak_location}" for row in (trained, *others.values()))
+    sizes = controls_text({name: row.prominence for name, row in others.items()})
+    parts = [f"{trained.counting}{samples}", moving, shapes, f"size of the peak in controls: {sizes}"]
+    return _claim(
+        f"P3: a density peak between the activation and the origin ({trained.layer.strip('_')})",
+        "prediction 3, Fig. 7",
+        f"log2 of the density at its highest place over that at either end > {PEAK_MARGIN}, above every control's "
+        "interval, and that place before s = 1 (intervals hold over all layers together)",
+        trained.prominence,
+        PEAK_MARGIN,
+        "; ".join(part for part in parts if part),
+        verdict,
+    )
+
+
+def _beyond_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
+    """Do classes change beyond the activation, more often than in any control, and are boundaries fewer there?"""
+    changed = trained.class_changed_by_3
     changes = {name: row.class_changed_by_3 for name, row in others.items()}
+    sparser, moving = judge_sign(trained.log2_peak, "above"), ""
+    counts = Counted(trained.log2_peak, trained.log2_peak_half_samples)
+    if counts.score.is_defined and not counts.settled_against(0.0):
+        sparser, moving = "cannot tell", "sampled counts have not settled; "
     share, beyond = trained.share_of_crossings_beyond_1, trained.share_of_class_changes_beyond_1
-    return [
-        _claim(
-            f"P3: a density peak between the activation and the origin ({trained.layer.strip('_')})",
-            "prediction 3, Fig. 7",
-            "log2 (crossings per s in 0..1 / in 1..3) > 0, and above every control's interval",
-            peak,
-            0.0,
-            f"{trained.counting} count; {controls_text(peaks)}",
-            judge_above_controls(peak, peaks),
-        ),
-        _claim(
-            "P3: classes still change far out although few boundaries are left there",
-            "prediction 3, Fig. 7",
-            "share of images whose class at s = 3 is not that at s = 1 above every control's interval, "
-            "and fewer crossings per s in 1..3 than in 0..1",
-            changed,
-            0.0,
-            f"{'-' if share is None else format(share, '.0%')} of crossings and "
-            f"{'-' if beyond is None else format(beyond, '.0%')} of class changes lie beyond s = 1; classes change in "
-            f"controls: {controls_text(changes)}",
-            both(judge_above_controls(changed, changes), judge_sign(peak, "above")),
-        ),
-    ]
+    reached = ", ".join(f"{one.name} ({one.images})" for one in trained.classes_beyond[:5])
+    return _claim(
+        f"P3: classes still change far out although few boundaries are left there ({trained.layer.strip('_')})",
+        "prediction 3, Fig. 7",
+        "share of images whose class at s = 3 is not that at s = 1 above every control's interval, "
+        "and fewer crossings per s in 1..3 than in 0..1",
+        changed,
+        0.0,
+        f"{moving}{'-' if share is None else format(share, '.0%')} of crossings and "
+        f"{'-' if beyond is None else format(beyond, '.0%')} of class changes lie beyond s = 1; classes reached there "
+        f"(rays): {reached or 'none'}; classes change in controls: {controls_text(changes)}",
+        both(judge_above_controls(changed, changes), sparser),
+    )
 
 
 def _map_claim(correlation: Score) -> Claim:

@@ -116,26 +116,30 @@ def layer_densities(
     return LayerDensities(tuple(layers), tuple(measured), trend, stacked, np.stack(distances), near)
 
 
-def noise_density(program: Program, layer: str, activations: Tensor, *, batch_size: int = 8, seed: int = 0) -> NoiseRow:
-    """Density among real activations of a layer against Gaussian noise of the same mean, covariance and norms.
+def matched_noise(activations: Tensor, seed: int = 0) -> Tensor:
+    """Gaussian noise with the mean, covariance and norms of real activations, as many and of their shape.
 
-    A noise activation is ``mean + sum_i g_i (a_i - mean) / sqrt(n - 1)``, rescaled to the norm of a real one: on the
-    data's linear span with its covariance, but not on its manifold.
+    ``mean + sum_i g_i (a_i - mean) / sqrt(n - 1)``, rescaled to the norm of a real one: on the data's linear span with
+    its covariance, but not on its manifold.
     """
     generator = torch.Generator().manual_seed(seed)
     flat = activations.flatten(1)
     mean = flat.mean(0)
-    weights = torch.randn(len(flat), len(flat), generator=generator) / (len(flat) - 1) ** 0.5
+    weights = torch.randn(len(flat), len(flat), generator=generator) / max(1, len(flat) - 1) ** 0.5
     noise = mean + weights @ (flat - mean)
     noise *= flat.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    return noise.reshape(activations.shape)
+
+
+def noise_density(program: Program, layer: str, activations: Tensor, *, batch_size: int = 8, seed: int = 0) -> NoiseRow:
+    """Density among real activations of a layer against `matched_noise`."""
     tail = program.tail(layer)
     found = []
-    for points in (flat, noise):
-        x = points.reshape(activations.shape)
+    for x in (activations, matched_noise(activations, seed)):
         with torch.no_grad():
             codes = site_codes(tail, batches(x, batch_size), layer)
         distance = np.sum([code.hamming_matrix().astype(np.int64) for code in codes.values()], axis=0)
         value = pair_density(distance, euclidean(x))[0]
         found.append(float(np.nanmean(value)))
     of_data, of_noise = found
-    return NoiseRow(layer, len(flat), of_data, of_noise, of_noise / of_data if of_data else None)
+    return NoiseRow(layer, len(activations), of_data, of_noise, of_noise / of_data if of_data else None)

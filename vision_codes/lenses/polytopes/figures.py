@@ -14,7 +14,8 @@ from eval.measures.geometry.slices import Slice
 from eval.report.figures import COLOURS, STYLE, figure, interval_line
 from eval.scores import Score
 from vision_codes.lenses.polytopes.patches import ChannelVectors, patch
-from vision_codes.lenses.polytopes.paths import SCALES, Paths
+from vision_codes.lenses.polytopes.paths import Paths
+from vision_codes.lenses.polytopes.rays import SCALES
 
 
 def _score(row: Mapping[str, Any], name: str) -> Score:

@@ -1,4 +1,4 @@
-"""Along straight paths in activation space: between images, and from the origin through an activation and beyond.
+"""Along straight paths in activation space: what is crossed between two images (`rays`: on the way from the origin).
 
 Axis glossary: ``path``, ``bin`` of the path's parameter, ``grid`` points where the class is read off.
 """
@@ -11,16 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.measures.codes.ray_peak import ray_peak
 from eval.measures.geometry.crossings import Crossings
 from eval.measures.geometry.piecewise_linear import Program
 from eval.measures.geometry.sampled_segments import coarsened, sampled_crossings
 from eval.measures.geometry.segments import segment_crossings
-from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
-from eval.scores import Score
-from vision_codes.lenses.polytopes.results import InterpolationRow, ScalingRow
-
-SCALES = np.linspace(0, 3, 31)
+from vision_codes.lenses.polytopes.results import InterpolationRow
 
 
 @dataclass(frozen=True)
@@ -29,13 +24,14 @@ class Paths:
 
     crossings ``[path bin]``; halved ``[path bin]``: as half the samples would have counted them (exact counts: the
     same), which tells whether a sampled count has settled; classes ``[path grid]`` predicted along; length ``[path]``;
-    counting: exact or sampled.
+    counting: exact, or sampled lower bound from `samples` places (exact counts have none).
     group ``[path]``: class of the (first) image, for resampling.
     """
 
     layer: str
     kind: str
     counting: str
+    samples: int | None
     crossings: np.ndarray
     halved: np.ndarray
     classes: np.ndarray
@@ -92,7 +88,8 @@ def follow(
     shape = (len(ends), len(edges) - 1)
     counts, fewer = (np.array(rows, dtype=np.int64).reshape(shape) for rows in (crossings, halved))
     read = np.array(classes, dtype=np.int64).reshape(len(ends), len(edges))
-    return Paths(layer, kind, counting, counts, fewer, read, np.array(lengths, dtype=float), group)
+    samples = None if counting == "exact" else 2 * options["samples"] - 1
+    return Paths(layer, kind, counting, samples, counts, fewer, read, np.array(lengths, dtype=float), group)
 
 
 def interpolation(
@@ -131,64 +128,4 @@ def interpolation_summary(paths: Paths) -> InterpolationRow:
         crossings=paths.crossings.mean(0) if len(paths.length) else None,
         class_changes=float(paths.class_changes().sum(1).mean()) if len(paths.length) else None,
         reason=reason,
-    )
-
-
-def scaling(tail: Program, layer: str, activations: Tensor, labels: np.ndarray, count: int, **options: int) -> Paths:
-    """From the origin to three times an activation, s in 0..3 (s = 1 is the image), evenly over classes."""
-    order = np.argsort(np.concatenate([np.arange((labels == c).sum()) for c in np.unique(labels)]), kind="stable")
-    by_class = np.concatenate([np.flatnonzero(labels == c) for c in np.unique(labels)])
-    chosen = by_class[order][:count]
-    ends = [(1e-3 * activations[i], 3 * activations[i]) for i in chosen]  # at 0 itself a bias-free network is all ties
-    return follow(tail, layer, "scaling", ends, labels[chosen], **options)
-
-
-def _log2_peak(crossings: np.ndarray) -> np.ndarray:
-    """log2 of (crossings per unit of s in 0..1) over (in 1..3), ``[path]``; not finite where either is 0."""
-    inside, outside = crossings[:, :10].sum(1) / 1.0, crossings[:, 10:].sum(1) / 2.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log2(inside / outside)
-
-
-def scaling_summary(paths: Paths, seed: int = 0, network: str = "trained") -> ScalingRow:
-    """Is there a density peak between the activation and the origin, and do classes change beyond it? [PL pred. 3]
-
-    peak: log2 of (crossings per unit of s in 0..1) over (in 1..3), mean over images with a 95% interval; undefined for
-    images without crossings. changed: share of images whose class at s = 3 is not that at s = 1.
-    early_share: share of all crossings in 0..1. peak_at: s of the highest bin. peak_location, rise, fall, shape: is it
-    a peak, and where, or decay only (`ray_peak`). log2_peak_half_samples: from half as many samples along each path,
-    to tell a sampled count that has settled from one that has not.
-    """
-    ratio, coarse = (_log2_peak(counts) for counts in (paths.crossings, paths.halved))
-    defined = np.isfinite(ratio)
-    if defined.any():
-        peak = bootstrap_mean(ratio[defined], minimum_groups=8, seed=seed, method="percentile")
-    else:
-        peak = Score.undefined("no image has crossings on both sides of s = 1: the network is homogeneous here")
-    changed = bootstrap_share(
-        (paths.classes[:, 10] != paths.classes[:, -1]).astype(float), minimum_groups=8, seed=seed, method="percentile"
-    )
-    total = paths.crossings.sum(0)
-    changes = paths.class_changes()
-    beyond = float(changes[:, 10:].sum() / changes.sum()) if changes.any() else None
-    ray = ray_peak(paths.crossings, SCALES, seed=seed)
-    return ScalingRow(
-        layer=paths.layer,
-        counting=paths.counting,
-        n_images=len(paths.crossings),
-        log2_peak=peak,
-        class_changed_by_3=changed,
-        crossings=total,
-        crossings_per_path=float(paths.crossings.sum() / len(paths.crossings)),
-        peak_at=float((SCALES[:-1] + 0.05)[total.argmax()]) if total.sum() else None,
-        peak_at_reason=None if total.sum() else "no crossing at all",
-        peak_location=ray.location,
-        rise=ray.rise,
-        fall=ray.fall,
-        shape=ray.shape,
-        log2_peak_half_samples=float(coarse[np.isfinite(coarse)].mean()) if np.isfinite(coarse).any() else None,
-        share_of_crossings_beyond_1=float(total[10:].sum() / total.sum()) if total.sum() else None,
-        share_of_class_changes_beyond_1=beyond,
-        class_change_rate=changes.mean(0),
-        network=network,
     )

@@ -71,8 +71,16 @@ class InterpolationRow(Result):
 
 
 @result
+class ClassReached(Result):
+    """A class that is predicted somewhere beyond the activation and not at it; images: on how many rays."""
+
+    name: str
+    images: int
+
+
+@result
 class ScalingRow(Result):
-    """Activations of one network scaled by 0..3 at one layer; see `paths.scaling_summary` for each number."""
+    """Activations of one network scaled by 0..3 at one layer; see `rays.scaling_summary` for each number."""
 
     layer: str
     counting: str
@@ -86,11 +94,16 @@ class ScalingRow(Result):
     peak_location: Score
     rise: Score
     fall: Score
+    prominence: Score
     shape: str
+    n_samples: int | None
+    peak_location_half_samples: float | None
+    prominence_half_samples: float | None
     log2_peak_half_samples: float | None
     share_of_crossings_beyond_1: float | None
     share_of_class_changes_beyond_1: float | None
     class_change_rate: np.ndarray
+    classes_beyond: tuple[ClassReached, ...] = ()
     network: str = "trained"
 
 

@@ -11,6 +11,7 @@ the statements of Black et al. (2022) that images can test.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,9 +27,16 @@ from eval.progress import say
 from eval.scores import Score
 from vision_codes.configs.polytopes import PolytopesConfig
 from vision_codes.lenses.polytopes.controls import CONTROLS, control, why_dead
-from vision_codes.lenses.polytopes.density import choose_layers, layer_activations, layer_densities, noise_density
+from vision_codes.lenses.polytopes.density import (
+    choose_layers,
+    layer_activations,
+    layer_densities,
+    matched_noise,
+    noise_density,
+)
 from vision_codes.lenses.polytopes.patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
-from vision_codes.lenses.polytopes.paths import Paths, interpolation, interpolation_summary, scaling, scaling_summary
+from vision_codes.lenses.polytopes.paths import Paths, interpolation, interpolation_summary
+from vision_codes.lenses.polytopes.rays import NOISE, scaling, scaling_summary, settled_rows
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
     ClustersFound,
@@ -177,15 +185,29 @@ class _Study:
         return tuple(rows)
 
     def scaling(self) -> tuple[ScalingRow, ...]:
-        rows: list[ScalingRow] = []
-        for layer in self.path_layers:
-            for name, program in self.networks.items():
-                say(f"scaling at {layer}: {name}")
-                paths = scaling(
-                    program.tail(layer), layer, self.at(layer, name), self.labels, self.options.pairs, **self.counting
-                )
-                rows.append(scaling_summary(paths, self.options.seed, name))
-        return tuple(rows)
+        """Every network's rays at every layer of the paths, with samples doubled until what is compared has settled."""
+        return tuple(
+            row
+            for layer in self.path_layers
+            for row in settled_rows(
+                partial(self._scaled_at, layer),
+                self.options.samples,
+                max(self.options.samples, self.options.most_samples),
+            )
+        )
+
+    def _scaled_at(self, layer: str, samples: int) -> list[ScalingRow]:
+        arms = {name: (program, self.at(layer, name)) for name, program in self.networks.items()}
+        arms[NOISE] = (self.program, matched_noise(self.at(layer), self.options.seed))
+        confidence = 1 - 0.05 / len(self.path_layers)  # the layers are judged together
+        rows = []
+        for name, (program, activations) in arms.items():
+            say(f"scaling at {layer}, {samples} samples: {name}")
+            options = self.counting | {"samples": samples}
+            paths = scaling(program.tail(layer), layer, activations, self.labels, self.options.pairs, **options)
+            names = self.model.class_names if program is self.program else ()
+            rows.append(scaling_summary(paths, self.options.seed, name, names, confidence))
+        return rows
 
     def maps(self) -> MapsRow:
         """Does the Hamming distance of codes track the Frobenius distance of the local maps? [PL footnote]"""
