@@ -14,6 +14,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SLOWEST_TEST = 20
-"""Seconds under the tracer; a slower test is left out (kernels are slow as Python)."""
-CALLS_TRACED, LINES_TRACED = 60, 4000
+SLOWEST_TEST = 8
+"""Seconds of computing under the tracer; a slower test is left out (kernels are slow as Python)."""
+CALLS_TRACED, LINES_TRACED = 30, 2000
 """A function's calls in one test, and lines in one call, after which it is no longer traced: hot loops repeat."""
 
 
@@ -33,12 +34,30 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""
 
 
+EXAMPLES = 25
+"""Of a property test."""
+
+
 @dataclass
 class Traced:
-    """One test: seconds it took under the tracer and the lines it executed, by file."""
+    """One test: seconds of computing it took under the tracer and the lines it executed, by file."""
 
     seconds: float = 0.0
     lines: dict[str, set[int]] = field(default_factory=dict)
+
+
+def few_examples(item: Any) -> None:
+    """A property test draws few examples and shrinks none."""
+    import hypothesis
+
+    inner = getattr(item, "obj", None)
+    usual = getattr(inner, "_hypothesis_internal_use_settings", None)
+    if usual is not None:
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        few = min(EXAMPLES, usual.max_examples)
+        inner._hypothesis_internal_use_settings = hypothesis.settings(  # type: ignore[union-attr]
+            usual, max_examples=few, phases=phases, database=None, deadline=None
+        )
 
 
 class Tracer:
@@ -89,8 +108,12 @@ class Tracer:
         threading.settrace(None)  # type: ignore[arg-type]
         return self.seen
 
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        for item in items:
+            few_examples(item)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: Any) -> Iterator[None]:
+    def pytest_runtest_setup(self, item: Any) -> Iterator[Any]:
         self._watch()
         try:
             yield
@@ -99,18 +122,25 @@ class Tracer:
                 self.shared.setdefault(name, set()).update(lines)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: Any) -> Iterator[None]:
-        signal.signal(signal.SIGALRM, lambda *_: pytest.fail("too slow to be of use against mutants"))
-        signal.alarm(SLOWEST_TEST)
+    def pytest_runtest_call(self, item: Any) -> Iterator[Any]:
+        signal.signal(signal.SIGPROF, lambda *_: pytest.fail("too slow to be of use against mutants"))
+        signal.setitimer(signal.ITIMER_PROF, SLOWEST_TEST)
         self._watch()
         try:
             yield
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             self.tests.setdefault(item.nodeid, Traced()).lines = self._rest()
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: Any) -> Iterator[Any]:
+        start = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self.tests.setdefault(item.nodeid, Traced()).seconds = time.process_time() - start
+
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.tests.setdefault(report.nodeid, Traced()).seconds += report.duration
         if report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
 

@@ -7,6 +7,7 @@ bodies. Property tests draw at most 25 examples, the same ones each time, and sh
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib
 import importlib.machinery
@@ -20,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.line_map import ROOT, Traced, Tracer, read, write
+from tests.line_map import ROOT, Traced, Tracer, few_examples, read, write
 from tests.mutations import Mutation, mutated
 
 HEAVY = ("numpy", "torch", "scipy.stats", "sklearn.cluster", "hypothesis", "beartype", "jaxtyping", "pytest", "numba")
 MODELS = ("torchvision", "transformers", "transformer_lens", "sae_lens", "matplotlib.figure")
-EXAMPLES = 25
 TEST_SECONDS = 40.0
 """Tests of a mutant end here, by their times under the tracer; the quickest run first."""
 
@@ -78,20 +78,6 @@ class Recorder:
         self.passed += report.when == "call" and report.passed
         if report.failed:
             self.failed = report.nodeid
-
-
-def few_examples(item: Any) -> None:
-    """A property test draws few examples and shrinks none."""
-    import hypothesis
-
-    inner = getattr(item, "obj", None)
-    usual = getattr(inner, "_hypothesis_internal_use_settings", None)
-    if usual is not None:
-        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-        few = min(EXAMPLES, usual.max_examples)
-        inner._hypothesis_internal_use_settings = hypothesis.settings(  # type: ignore[union-attr]
-            usual, max_examples=few, phases=phases, database=None, deadline=None
-        )
 
 
 def read_in_place_of(path: Path, source: bytes) -> None:
@@ -180,18 +166,23 @@ class Runner:
         if (test, python_kernels) not in self.traced:
             slug = str(test.relative_to(ROOT)).replace("/", "+").removesuffix(".py")
             place = self.maps / f"{slug}{'+python' if python_kernels else ''}.json"
-            found = read(place, test)
-            if found is None:
-                tracer = Tracer(self.watched)
-
-                def body() -> None:
-                    run_pytest([str(test)], tracer)
-                    write(tracer, place, test)
-
-                self._start(body, python_kernels, 600)
-                found = read(place, test) or {}
-            self.traced[test, python_kernels] = found
+            with place.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                found = read(place, test)
+                if found is None:
+                    self._write_trace(test, place, python_kernels)
+                    found = read(place, test)
+            self.traced[test, python_kernels] = found or {}
         return self.traced[test, python_kernels]
+
+    def _write_trace(self, test: Path, place: Path, python_kernels: bool) -> None:
+        tracer = Tracer(self.watched)
+
+        def body() -> None:
+            run_pytest([str(test)], tracer)
+            write(tracer, place, test)
+
+        self._start(body, python_kernels, 1200)
 
     def choose(self, path: Path, mutation: Mutation) -> Chosen:
         """Tests that execute the line, quickest first, then the others that execute the file, up to a time."""
