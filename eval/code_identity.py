@@ -36,7 +36,7 @@ CARRYING = tuple(
     f"eval.{name}"
     for name in (
         "report errors progress options option_values flags commands config_files exit_status face shadowing files "
-        "runs run_folder run_items run_marker run_identity run_commands results result_json result_schemas "
+        "runs run_folder run_items run_marker run_identity run_commands pieces results result_json result_schemas "
         "code_identity wandb_logging"
     ).split()
 )

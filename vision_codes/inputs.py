@@ -123,6 +123,7 @@ def open_inputs(
     seed: int = 0,
     channels: int | None = None,
     size: int | None = None,
+    own_size: bool = False,
     reader: str = "the network",
     **changes: Any,
 ) -> Inputs:
@@ -131,19 +132,21 @@ def open_inputs(
     Args:
         options: default `ImagesOptions()`; changes: single options by name, e.g. `data="mnist"`.
         seed: of the draw and of the controls. channels, size: what the network takes; images of a folder are read at
-            that size. reader: its name, for the error.
+            that size. own_size: those of a folder as they are, grey ones grey. reader: its name, for the error.
 
     Raises:
         UserError: see `load_images`; grey images for a colour network (unless `grey_as_colour`) and the reverse.
     """
     options = chosen(ImagesOptions, options, changes)
-    found = load_images(options.data, options.split, n=options.images or None, seed=seed, size=size)
+    count = None if options.evenly else options.images or None
+    found = load_images(options.data, options.split, n=count, seed=seed, size=size, own_size=own_size)
     if channels is not None and found.channels != channels and not (options.grey_as_colour and found.channels == 1):
         raise UserError(
             f"expected {KINDS[channels]} for {reader}; {options.data} holds {KINDS[found.channels]}; "
             "choose other --data or pass --grey-as-colour"
         )
-    return Inputs(options, found, seed, channels, size)
+    inputs = Inputs(options, found, seed, channels, size)
+    return inputs.evenly(options.images) if options.evenly and options.images else inputs
 
 
 def open_pair(recipe: RecipeOptions, *, seed: int = 0) -> tuple[Inputs, Inputs]:

@@ -63,17 +63,22 @@ class VisionModel:
         mean, deviation = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (self.mean, self.deviation))
         return (x - mean) / deviation
 
-    def provenance(self) -> dict[str, Any]:
+    @property
+    def hash(self) -> str:
+        """Content of the weights and running statistics: 16 hexadecimal digits of SHA-256."""
         digest = hashlib.sha256()
         for key, value in self.module.state_dict().items():
             digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def provenance(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "weights": self.weights,
             "image_size": self.image_size,
             "n_classes": len(self.class_names),
             "n_parameters": sum(p.numel() for p in self.module.parameters()),
-            "sha256": digest.hexdigest()[:16],
+            "sha256": self.hash,
         }
 
 

@@ -93,6 +93,8 @@ def save_figure(run: Run, fig: Figure, name: str, caption: str = "") -> SavedFig
     A panel that cannot be drawn is left empty with its reason (`eval.report.undrawn`); a figure of which nothing can be
     drawn is empty. Neither ends the run.
     """
+    if not isinstance(fig.canvas, FigureCanvasAgg):  # what renders: a bare `Figure` has none
+        FigureCanvasAgg(fig)
     empty_what_cannot_be_drawn(fig, name)
     try:
         return _save(run, fig, name, caption)

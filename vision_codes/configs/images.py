@@ -20,6 +20,7 @@ class ImagesOptions(Options):
     data: str = option("cifar10", DATA_HELP)
     split: str = option("all", "which images", choices=SPLITS)
     images: int = option(5000, "how many, drawn by seed (0: all)", at_least=0, formerly=("n_images",))
+    evenly: bool = option(False, "draw them evenly over classes (all of a class that has fewer)")
     grey_as_colour: bool = option(False, "show grey images to a colour network")
     image_control: str = option("data", "control: random or phase-scrambled images instead", choices=CONTROLS)
     batch_size: int = option(100, "images per forward pass", at_least=1, identity=False)

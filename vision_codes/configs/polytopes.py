@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eval.errors import UserError
-from eval.options import RunConfig, option
+from eval.options import RunConfig, nested, option
+from vision_codes.configs.images import ImagesOptions
+
+LEAST_IMAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +16,7 @@ class PolytopesConfig(RunConfig):
     """Which linear pieces does a convolutional network cut its images into, and do they mark classes?"""
 
     model: str = option("efficientnet-lite0", "efficientnet-lite0, a torchvision model, or the path of a state dict")
-    data: str = option("cifar10", "cifar10, synthetic, or a folder with one sub-folder of images per class")
-    split: str = option("test", "which half of the data set", choices=("train", "test", "all"))
-    images: int = option(100, "images, drawn evenly over classes", at_least=4)
+    inputs: ImagesOptions = nested(ImagesOptions(split="test", images=100, evenly=True, batch_size=8))
     image_size: int = option(
         0, "side in pixels the images are resized to (0: the size the network was trained at)", at_least=0
     )
@@ -44,9 +45,12 @@ class PolytopesConfig(RunConfig):
     slice_size: int = option(32, "image side for the slice through the whole network (0: none)", at_least=0)
     slice_regions: int = option(4000, "regions to aim for in a slice; the cap is ten times this", at_least=10)
     controls: bool = option(True, "also measure four networks without the training")
-    batch_size: int = option(8, "images per forward pass", at_least=1, identity=False)
 
     def validate(self) -> None:
+        if 0 < self.inputs.images < LEAST_IMAGES:
+            raise UserError(
+                f"expected --images of at least {LEAST_IMAGES} (0: all); got {self.inputs.images}; density needs pairs"
+            )
         if self.slice_size == 1:
             raise UserError(
                 "expected --slice-size 0 (no slice) or at least 2; got 1; an image of one pixel has no plane"

@@ -6,6 +6,7 @@ import errno
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from eval.errors import UserError
 from eval.report.figures import SavedFigure, drawing, drawn, figure, save_figure
@@ -114,3 +115,11 @@ def test_a_drawing_that_raises_is_an_empty_figure_of_its_name(tmp_path, capsys):
     empty = draw_by_depth(Run(tmp_path), [1.0])
     assert empty.name == "by-depth" and "not drawn: x and y must have same first dimension" in empty.markup
     assert "warning: figure by-depth was left empty" in capsys.readouterr().err
+
+
+def test_a_figure_made_without_a_canvas_is_drawn(tmp_path, capsys):
+    """A bare `Figure` has a canvas that cannot render; its panels were left empty for it."""
+    fig = Figure()
+    fig.subplots().plot([1, 2], [3, 4])
+    assert "<svg" in save_figure(Run(tmp_path), fig, "bare").markup
+    assert capsys.readouterr().err == ""

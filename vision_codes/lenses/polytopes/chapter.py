@@ -12,7 +12,7 @@ from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
 from vision_codes.lenses.polytopes import figures as figures
-from vision_codes.lenses.polytopes.study import Artefacts
+from vision_codes.lenses.polytopes.artefacts import Artefacts
 
 KEPT = ("network", "layer", "intra", "inter", "ratio", "ratio_ci", "p")
 
@@ -50,11 +50,11 @@ def draw(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, 
             "Pairs of images: how many switches differ, and how far apart their local affine maps are.",
         )
     cards = results["clusters"]["codes"]["cards"]
-    if art.vectors is not None and cards:
+    if art.places is not None and cards:
         order = sorted(cards, key=lambda card: card["class_entropy_bits"] - card["shuffled_entropy_bits"])
         out["patches"] = save_figure(
             run,
-            figures.patches_figure(images, art.vectors, order, names),
+            figures.patches_figure(images, art.places, order, names),
             "patches",
             f"Clusters of channel codes at {results['clusters']['codes']['site']}, purest against chance first: the "
             "image around each place.",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from eval.measures.geometry.slices import Slice
 from eval.report.figures import COLOURS, STYLE, figure, interval_line
 from eval.scores import Score
-from vision_codes.lenses.polytopes.patches import ChannelVectors, patch
+from vision_codes.lenses.polytopes.patches import Places, patch
 from vision_codes.lenses.polytopes.paths import Paths
 from vision_codes.lenses.polytopes.rays import SCALES
 
@@ -102,7 +102,7 @@ def map_figure(hamming: np.ndarray, frobenius: np.ndarray, correlation: float) -
 
 
 def patches_figure(
-    images: np.ndarray, vectors: ChannelVectors, cards: Sequence[Mapping[str, Any]], names: Sequence[str]
+    images: np.ndarray, vectors: Places, cards: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> Figure:
     """Image patches of the clusters with the purest classes and of the largest, one row each."""
     shown = list(cards)[:10]

@@ -23,15 +23,21 @@ from vision_codes.lenses.polytopes.results import ChannelClusters, ClusterCard
 
 
 @dataclass(frozen=True)
-class ChannelVectors:
-    """Codes of channel vectors at one site: `codes`, and where each comes from: image, row, column of `grid`."""
+class Places:
+    """Where the channel vectors of one site come from: image, row, column of `grid`, each ``[vector]``."""
 
     site: str
-    codes: SplineCodes
     image: np.ndarray
     row: np.ndarray
     column: np.ndarray
     grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ChannelVectors(Places):
+    """Channel vectors of one site as codes, and where each comes from."""
+
+    codes: SplineCodes
 
 
 def patch_sites(program: Program, count: int = 4) -> tuple[str, ...]:
@@ -78,7 +84,7 @@ def channel_vectors(
                 parts.append(SplineCodes.hard(code_map, {chosen.site: vectors[torch.as_tensor(mine)]}))
     image, position = np.divmod(keep, rows * columns)
     row, column = np.divmod(position, columns)
-    return ChannelVectors(chosen.site, SplineCodes.concatenate(parts), image, row, column, (rows, columns))
+    return ChannelVectors(chosen.site, image, row, column, (rows, columns), SplineCodes.concatenate(parts))
 
 
 def class_entropy(members: np.ndarray, n_classes: int) -> float:
@@ -127,7 +133,7 @@ def cluster_vectors(
 
 
 def patch(
-    images: np.ndarray, vectors: ChannelVectors, item: int, share: float = 0.45
+    images: np.ndarray, vectors: Places, item: int, share: float = 0.45
 ) -> Float[np.ndarray, "height width channel"]:
     """The part of the stored image around a channel vector's place, in [0, 1]; about `share` of its side."""
     image = images[vectors.image[item]]

@@ -45,6 +45,14 @@ class DensityRow(Result):
 
 
 @result
+class NetworkDensity(Result):
+    """Every layer of one network; `trend`: rank correlation of depth and ratio."""
+
+    layers: tuple[DensityRow, ...]
+    trend: Score
+
+
+@result
 class NoiseRow(Result):
     """Density among real activations and among Gaussian noise of the same mean, covariance and norms."""
 

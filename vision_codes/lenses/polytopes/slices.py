@@ -68,3 +68,20 @@ def image_slice(program: Program, points: Tensor, *, regions: int) -> tuple[Slic
         boundaries={site: len(cuts) for site, cuts in found.boundaries.items() if len(cuts)},
     )
     return found, corners, facts
+
+
+def three_classes(labels: np.ndarray, seed: int) -> list[int]:
+    """The first image of each of three classes drawn by seed (fewer where there are fewer classes)."""
+    drawn = np.random.default_rng(seed).permutation(np.unique(labels))[:3]
+    return [int(np.flatnonzero(labels == label)[0]) for label in drawn]
+
+
+def slice_after(
+    program: Program, layer: str | None, x: Tensor, *, regions: int
+) -> tuple[Slice, np.ndarray, SliceFacts]:
+    """`image_slice` of what follows a layer, through the activations of three images there (None: of all, pixels)."""
+    if layer is None:
+        return image_slice(program, x, regions=regions)
+    with torch.no_grad():
+        activations = program.values_at(x, [layer])[layer]
+    return image_slice(program.tail(layer), activations, regions=regions)

@@ -14,28 +14,27 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.geometry.affine_maps import local_map
-from eval.measures.geometry.piecewise_linear import Program
-from eval.measures.geometry.slices import Slice
 from eval.measures.geometry.tracing import trace
-from eval.measures.statistics.rank_correlation import image_rank_correlation
+from eval.pieces import Arrays, Pieces
 from eval.progress import say
-from eval.scores import Score
-from vision_codes.configs.polytopes import PolytopesConfig
-from vision_codes.lenses.polytopes.controls import CONTROLS, control, why_dead
-from vision_codes.lenses.polytopes.density import (
-    choose_layers,
-    layer_activations,
-    layer_densities,
-    matched_noise,
-    noise_density,
+from vision_codes.configs.polytopes import LEAST_IMAGES, PolytopesConfig
+from vision_codes.lenses.polytopes.artefacts import (
+    Artefacts,
+    paths_as_arrays,
+    paths_of,
+    places_as_arrays,
+    places_of,
+    slice_as_arrays,
+    slice_of,
 )
-from vision_codes.lenses.polytopes.patches import ChannelVectors, channel_vectors, cluster_vectors, patch_sites
-from vision_codes.lenses.polytopes.paths import Paths, interpolation, interpolation_summary
+from vision_codes.lenses.polytopes.density import choose_layers, layer_densities, matched_noise, noise_density
+from vision_codes.lenses.polytopes.maps import maps_row
+from vision_codes.lenses.polytopes.networks import TRAINED, Networks
+from vision_codes.lenses.polytopes.patches import channel_vectors, cluster_vectors, patch_sites
+from vision_codes.lenses.polytopes.paths import interpolation, interpolation_summary
 from vision_codes.lenses.polytopes.rays import NOISE, scaling, scaling_summary, settled_rows
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
@@ -44,26 +43,16 @@ from vision_codes.lenses.polytopes.results import (
     ImagePolytopes,
     InterpolationRow,
     MapsRow,
-    NetworkFacts,
+    NetworkDensity,
     NoiseRow,
     PlacedSlice,
     ScalingRow,
     SlicesFound,
 )
-from vision_codes.lenses.polytopes.slices import image_slice
+from vision_codes.lenses.polytopes.slices import slice_after, three_classes
 from vision_codes.models import VisionModel
 
-
-@dataclass
-class Artefacts:
-    """What figures and claims need beside the numbers; `trend`: of the density ratio over layers."""
-
-    vectors: ChannelVectors | None = None
-    interpolations: list[dict[str, Paths]] = field(default_factory=list)
-    slices: dict[str, tuple[Slice, np.ndarray]] = field(default_factory=dict)
-    hamming: np.ndarray = field(default_factory=lambda: np.empty(0))
-    frobenius: np.ndarray = field(default_factory=lambda: np.empty(0))
-    trend: Score = field(default_factory=lambda: Score.undefined("not measured"))
+STUDY = (__name__,)
 
 
 def polytopes(
@@ -72,6 +61,7 @@ def polytopes(
     labels: np.ndarray,
     config: PolytopesConfig | None = None,
     slicing: VisionModel | None = None,
+    pieces: Pieces | None = None,
 ) -> tuple[ImagePolytopes, Artefacts]:
     """The whole analysis of one network.
 
@@ -80,19 +70,23 @@ def polytopes(
         images: uint8 ``[image 3 height width]``; labels: ``[image]``, two classes or more.
         config: options (defaults where None).
         slicing: the same network built for small images, for the slice through all of it; `None` skips that slice.
+        pieces: where finished pieces are kept (None: nowhere); a run that was killed computes the others only.
 
     Returns:
         what was measured (`claims.documented` judges it), and what figures and claims need.
     """
     options = config or PolytopesConfig(out="")
-    if len(images) < 4 or len(np.unique(labels)) < 2:
-        raise UserError(f"expected at least 4 images of 2 classes; got {len(images)} of {len(np.unique(labels))}")
+    if len(images) < LEAST_IMAGES or len(np.unique(labels)) < 2:
+        raise UserError(
+            f"expected at least {LEAST_IMAGES} images of 2 classes; got {len(images)} of {len(np.unique(labels))}"
+        )
     x = model.inputs(images)
-    program = trace(model.module, x[0], model.name)
-    layers = choose_layers(program, options.layers)
-    study = _Study(model, program, x, images, np.asarray(labels), layers, options)
+    pieces = pieces or Pieces()
+    networks = Networks(model, x, options, pieces)
+    layers = choose_layers(networks[TRAINED], options.layers)
+    study = _Study(model, networks, x, images, np.asarray(labels), layers, options, pieces)
     found = ImagePolytopes(
-        network=study.describe(),
+        network=networks.describe(layers, study.path_layers),
         density=study.density(),
         noise=study.noise(),
         interpolation=study.interpolation(),
@@ -107,159 +101,149 @@ def polytopes(
 @dataclass
 class _Study:
     model: VisionModel
-    program: Program
+    networks: Networks
     x: Tensor
     images: np.ndarray
     labels: np.ndarray
     layers: tuple[str, ...]
     options: PolytopesConfig
+    pieces: Pieces
     artefacts: Artefacts = field(default_factory=Artefacts)
 
     def __post_init__(self) -> None:
-        self.path_layers = tuple(dict.fromkeys((self.layers[len(self.layers) // 2], self.layers[-2], self.layers[-1])))
-        self.networks: dict[str, Program] = {"trained": self.program}
-        self.dead: dict[str, str] = {}
-        if self.options.controls:
-            for kind in CONTROLS:
-                module = control(self.model.module, kind, self.x, self.options.seed, self.model.build)
-                program = trace(module, self.x[0], f"{self.model.name}, {kind}")
-                if (dead := why_dead(program, self.x, self.options.batch_size)) is None:
-                    self.networks[kind] = program
-                else:
-                    self.dead[kind] = dead
-                    say(f"control {kind!r} is {dead}")
-        self.activations: dict[str, dict[str, Tensor]] = {}
-
-    def describe(self) -> NetworkFacts:
-        return NetworkFacts(
-            layers=self.layers,
-            path_layers=self.path_layers,
-            n_images=len(self.images),
-            image_size=self.model.image_size,
-            n_sites=len(self.program.sites),
-            n_units=self.program.n_units,
-            dead_controls=self.dead,
-            piecewise_linear=not any(step.kind == "smooth" for step in self.program.sites),
-        )
+        layers = (self.layers[len(self.layers) // 2], self.layers[-2], self.layers[-1])
+        self.path_layers: tuple[str, ...] = tuple(dict.fromkeys(layers))
+        self.program = self.networks[TRAINED]
+        self.batch_size = self.options.inputs.batch_size
 
     def density(self) -> tuple[DensityRow, ...]:
         rows: list[DensityRow] = []
-        for name, program in self.networks.items():
-            say(f"density: {name}")
-            found = layer_densities(
-                program, self.x, self.labels, self.layers, batch_size=self.options.batch_size, seed=self.options.seed
+        for name in self.networks.names:
+            found, arrays = self.pieces.with_arrays(
+                f"density-{name}", NetworkDensity, lambda name=name: self._density(name)
             )
-            rows += found.rows(name)
-            if name == "trained":
+            rows += found.layers
+            if name == TRAINED:
                 self.artefacts.trend = found.trend
-                self.near_zero = found.near_zero
-                self.last = found
+                self.distances = arrays["distances"]
         return tuple(rows)
 
-    def at(self, layer: str, network: str = "trained") -> Tensor:
-        known = self.activations.setdefault(network, {})
-        if layer not in known:
-            known |= layer_activations(self.networks[network], self.x, self.path_layers, self.options.batch_size)
-        return known[layer]
+    def _density(self, name: str) -> tuple[NetworkDensity, Arrays]:
+        say(f"density: {name}")
+        found = layer_densities(
+            self.networks[name], self.x, self.labels, self.layers, batch_size=self.batch_size, seed=self.options.seed
+        )
+        arrays = {"distances": found.distances} if name == TRAINED else {}
+        return NetworkDensity(tuple(found.rows(name)), found.trend), arrays
+
+    def at(self, layer: str, network: str = TRAINED) -> Tensor:
+        return self.networks.at(layer, self.path_layers, network)
 
     @property
     def counting(self) -> dict[str, int]:
         return {"exact_up_to": self.options.exact_up_to, "samples": self.options.samples}
 
     def noise(self) -> tuple[NoiseRow, ...]:
-        size, seed = self.options.batch_size, self.options.seed
         return tuple(
-            noise_density(self.program, layer, self.at(layer), batch_size=size, seed=seed) for layer in self.path_layers
+            self.pieces.item(f"noise-{layer}", NoiseRow, lambda layer=layer: self._noise(layer))
+            for layer in self.path_layers
         )
+
+    def _noise(self, layer: str) -> NoiseRow:
+        size, seed = self.batch_size, self.options.seed
+        return noise_density(self.program, layer, self.at(layer), batch_size=size, seed=seed)
 
     def interpolation(self) -> tuple[InterpolationRow, ...]:
         rows: list[InterpolationRow] = []
         for layer in self.path_layers:
-            say(f"interpolation at {layer}")
-            tail = self.program.tail(layer)
-            paths = interpolation(
-                tail, layer, self.at(layer), self.labels, self.options.pairs, self.options.seed, **self.counting
+            found, arrays = self.pieces.with_arrays(
+                f"interpolation-{layer}", tuple[InterpolationRow, ...], lambda layer=layer: self._interpolation(layer)
             )
-            self.artefacts.interpolations.append(paths)
-            rows += [interpolation_summary(path) for path in paths.values()]
+            self.artefacts.interpolations.append(paths_of(arrays))
+            rows += found
         return tuple(rows)
+
+    def _interpolation(self, layer: str) -> tuple[tuple[InterpolationRow, ...], Arrays]:
+        say(f"interpolation at {layer}")
+        tail, pairs, seed = self.program.tail(layer), self.options.pairs, self.options.seed
+        paths = interpolation(tail, layer, self.at(layer), self.labels, pairs, seed, **self.counting)
+        return tuple(interpolation_summary(path) for path in paths.values()), paths_as_arrays(paths)
 
     def scaling(self) -> tuple[ScalingRow, ...]:
         """Every network's rays at every layer of the paths, with samples doubled until what is compared has settled."""
+        samples = self.options.samples
+        most = max(samples, self.options.most_samples)
         return tuple(
-            row
-            for layer in self.path_layers
-            for row in settled_rows(
-                partial(self._scaled_at, layer),
-                self.options.samples,
-                max(self.options.samples, self.options.most_samples),
-            )
+            row for layer in self.path_layers for row in settled_rows(partial(self._scaled_at, layer), samples, most)
         )
 
     def _scaled_at(self, layer: str, samples: int) -> list[ScalingRow]:
-        arms = {name: (program, self.at(layer, name)) for name, program in self.networks.items()}
-        arms[NOISE] = (self.program, matched_noise(self.at(layer), self.options.seed))
+        return [
+            self.pieces.item(
+                f"scaling-{layer}-{samples}-{arm}", ScalingRow, lambda arm=arm: self._scaling(layer, samples, arm)
+            )
+            for arm in (*self.networks.names, NOISE)
+        ]
+
+    def _scaling(self, layer: str, samples: int, arm: str) -> ScalingRow:
+        say(f"scaling at {layer}, {samples} samples: {arm}")
+        name, seed = (TRAINED if arm == NOISE else arm), self.options.seed
+        activations = matched_noise(self.at(layer), seed) if arm == NOISE else self.at(layer, name)
+        options = self.counting | {"samples": samples}
+        paths = scaling(self.networks[name].tail(layer), layer, activations, self.labels, self.options.pairs, **options)
+        names = self.model.class_names if name == TRAINED else ()
         confidence = 1 - 0.05 / len(self.path_layers)  # the layers are judged together
-        rows = []
-        for name, (program, activations) in arms.items():
-            say(f"scaling at {layer}, {samples} samples: {name}")
-            options = self.counting | {"samples": samples}
-            paths = scaling(program.tail(layer), layer, activations, self.labels, self.options.pairs, **options)
-            names = self.model.class_names if program is self.program else ()
-            rows.append(scaling_summary(paths, self.options.seed, name, names, confidence))
-        return rows
+        return scaling_summary(paths, seed, arm, names, confidence)
 
     def maps(self) -> MapsRow:
         """Does the Hamming distance of codes track the Frobenius distance of the local maps? [PL footnote]"""
-        layer = self.path_layers[1] if len(self.path_layers) > 1 else self.path_layers[0]  # pyright: ignore
-        tail = self.program.tail(layer)
-        count = min(len(self.x), 40)
-        chosen = np.sort(np.random.default_rng(self.options.seed).permutation(len(self.x))[:count])
-        points = self.at(layer)[torch.as_tensor(chosen)]
-        generator = torch.Generator().manual_seed(self.options.seed)
-        probes = torch.randn((self.options.probes, *tail.output_shape), generator=generator)
-        rows = torch.stack([local_map(tail, point).vjp(probes).flatten() for point in points])
-        frobenius = torch.cdist(rows, rows).numpy() / self.options.probes**0.5
-        hamming = self.last.distances[self.layers.index(layer)][np.ix_(chosen, chosen)]
-        upper = np.triu_indices(count, 1)
-        self.artefacts.hamming, self.artefacts.frobenius = hamming[upper], frobenius[upper]
-        score = image_rank_correlation(hamming, frobenius, self.options.seed)
-        return MapsRow(layer, count, self.options.probes, score)
+        row, arrays = self.pieces.with_arrays("maps", MapsRow, self._maps)
+        self.artefacts.hamming, self.artefacts.frobenius = arrays["hamming"], arrays["frobenius"]
+        return row
+
+    def _maps(self) -> tuple[MapsRow, Arrays]:
+        layer = self.path_layers[:2][-1]  # the second, where there are two
+        distances = self.distances[self.layers.index(layer)]
+        probes, seed = self.options.probes, self.options.seed
+        return maps_row(self.program.tail(layer), layer, self.at(layer), distances, probes=probes, seed=seed)
 
     def clusters(self) -> ClustersFound:
         """`by_site`: clusters of channel codes from the deepest site up; `codes`: those of the deepest site that has
         any (of the deepest site, with the reason, where none has)."""
-        say("clusters of channel vectors")
+        found = [
+            self.pieces.with_arrays(f"clusters-{site}", ChannelClusters, lambda site=site: self._clusters(site))
+            for site in self.options.patch_sites or patch_sites(self.program)
+        ]
+        chosen, arrays = next((one for one in found if one[0].n_clusters), found[0])
+        self.artefacts.places = places_of(arrays)
+        return ClustersFound(chosen, tuple(one.short() for one, _ in found))
+
+    def _clusters(self, site: str) -> tuple[ChannelClusters, Arrays]:
+        say(f"clusters of channel vectors at {site}")
         options = self.options
-        found: list[tuple[ChannelVectors, ChannelClusters]] = []
-        for site in options.patch_sites or patch_sites(self.program):
-            vectors = channel_vectors(
-                self.program, self.x, count=options.patches, site=site, batch_size=options.batch_size, seed=options.seed
-            )
-            size = options.min_cluster_size
-            found.append((vectors, cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]))
-        self.artefacts.vectors, chosen = next((one for one in found if one[1].n_clusters), found[0])
-        return ClustersFound(chosen, tuple(one.short() for _, one in found))
+        vectors = channel_vectors(
+            self.program, self.x, count=options.patches, site=site, batch_size=self.batch_size, seed=options.seed
+        )
+        size = options.min_cluster_size
+        found = cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]
+        return found, places_as_arrays(vectors)
 
     def slices(self, slicing: VisionModel | None) -> SlicesFound:
-        classes = np.unique(self.labels)
-        generator = np.random.default_rng(self.options.seed)
-        chosen = [int(np.flatnonzero(self.labels == c)[0]) for c in generator.permutation(classes)[:3]]
+        chosen = three_classes(self.labels, self.options.seed)
         if len(chosen) < 3:
             return SlicesFound(reason="a slice through three classes needs three; give more classes")
         placed: dict[str, PlacedSlice] = {}
-        small = slicing or self.model
-        program = trace(small.module, small.inputs(self.images[:1])[0], small.name) if slicing else self.program
-        x = small.inputs(self.images[chosen])
-        last = choose_layers(program)[-1]
-        with torch.no_grad():
-            late = program.values_at(x, [last])[last]
-        jobs: dict[str, tuple[Program, Tensor]] = {"late": (program.tail(last), late)}
-        if slicing is not None:
-            jobs["whole"] = (program, x)
-        for name, (part, points) in jobs.items():
-            say(f"slice: {name}")
-            found, corners, facts = image_slice(part, points, regions=self.options.slice_regions)
-            self.artefacts.slices[name] = (found, corners)
-            placed[name] = PlacedSlice(last if name == "late" else "pixels", small.image_size, facts)
+        for name in ("late",) if slicing is None else ("late", "whole"):
+            placed[name], arrays = self.pieces.with_arrays(
+                f"slice-{name}", PlacedSlice, lambda name=name: self._slice(name, slicing or self.model, chosen)
+            )
+            self.artefacts.slices[name] = slice_of(arrays)
         return SlicesFound(tuple(chosen), placed["late"], placed.get("whole"))
+
+    def _slice(self, name: str, small: VisionModel, chosen: list[int]) -> tuple[PlacedSlice, Arrays]:
+        say(f"slice: {name}")
+        x = small.inputs(self.images[chosen])
+        program = self.program if small is self.model else trace(small.module, x[0], small.name)
+        layer = choose_layers(program)[-1] if name == "late" else None
+        found, corners, facts = slice_after(program, layer, x, regions=self.options.slice_regions)
+        return PlacedSlice(layer or "pixels", small.image_size, facts), slice_as_arrays(found, corners)

@@ -17,8 +17,8 @@ from eval.runs import json_text
 from eval.scores import Score
 from vision_codes.__main__ import main
 from vision_codes.configs.polytopes import PolytopesConfig
+from vision_codes.inputs import balanced
 from vision_codes.lenses.polytopes.claims import _scaling_claims, documented
-from vision_codes.lenses.polytopes.command import balanced
 from vision_codes.lenses.polytopes.controls import CONTROLS, control
 from vision_codes.lenses.polytopes.density import choose_layers, layer_densities
 from vision_codes.lenses.polytopes.patches import channel_vectors, class_entropy, patch_sites
