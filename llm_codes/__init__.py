@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llm_codes.lenses.connectors.study import train_connector
     from llm_codes.lenses.explain.recording import record
     from llm_codes.lenses.explain.study import explain
+    from llm_codes.lenses.graphs.rows import AttributionGraph
+    from llm_codes.lenses.graphs.study import attribution_graph
     from llm_codes.lenses.polytopes.study import polytopes
     from llm_codes.lenses.saes.evaluation import evaluate_dictionary
     from llm_codes.lenses.saes.shipped import load_dictionary
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
+    "AttributionGraph": "llm_codes.lenses.graphs.rows:AttributionGraph",
     "Corpus": "llm_codes.windows:Corpus",
     "HarvestOptions": "llm_codes.configs.inputs:HarvestOptions",
     "Inputs": "llm_codes.inputs:Inputs",
@@ -49,6 +52,7 @@ _PLACES = {
     "TrajectoriesOptions": "llm_codes.configs.trajectories:TrajectoriesOptions",
     "UserError": "eval.errors:UserError",
     "WindowsOptions": "llm_codes.configs.inputs:WindowsOptions",
+    "attribution_graph": "llm_codes.lenses.graphs.study:attribution_graph",
     "compare": "llm_codes.lenses.spectra.compare:compare",
     "evaluate_dictionary": "llm_codes.lenses.saes.evaluation:evaluate_dictionary",
     "explain": "llm_codes.lenses.explain.study:explain",
@@ -70,6 +74,7 @@ _PLACES = {
     "untrained_like": "llm_codes.models:untrained_like",
 }
 __all__ = [
+    "AttributionGraph",
     "Corpus",
     "HarvestOptions",
     "Inputs",
@@ -83,6 +88,7 @@ __all__ = [
     "UserError",
     "WindowsOptions",
     "__version__",
+    "attribution_graph",
     "compare",
     "evaluate_dictionary",
     "explain",

@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from eval.errors import UserError, nearest
+from eval.errors import UserError, known_name, nearest
 from llm_codes.lenses.saes.files import CONFIG, load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.model_sources import EMBEDDED, PRETRAINED
 from llm_codes.sites import KINDS
 
 SHIPPED = PRETRAINED / "saes-gpt2-sotu"
+SHIPPED_TRANSCODERS = PRETRAINED / "transcoders-gpt2-sotu"
+TRANSCODER = "mlp_in->mlp_out"
 
 
 def load_dictionary(
-    reference: str | Path, sae_id: str = "", *, site: str = "", layer: int | None = None, device: str = "cpu"
+    reference: str | Path,
+    sae_id: str = "",
+    *,
+    site: str = "",
+    kind: str = "",
+    layer: int | None = None,
+    device: str = "cpu",
 ) -> SAEFolder:
     """A dictionary that ships with a model, or one from a folder or a published release.
 
         load_dictionary("embedded", site="mlp_out", layer=3)
+        load_dictionary("embedded", kind="transcoder", layer=0)
         load_dictionary("runs/saes/blocks.2.mlp.hook_out-topk-1536")
         load_dictionary("gpt2-small-res-jb", "blocks.8.hook_resid_pre")
 
@@ -31,13 +40,16 @@ def load_dictionary(
         UserError: none at that site and layer (those that ship are named); see `load_sae`.
     """
     if str(reference) not in EMBEDDED:
-        if site or layer is not None:
+        if site or kind or layer is not None:
             raise UserError(
                 f"expected site and layer only with a model's own dictionaries; got them with {reference}; leave both "
                 "out"
             )
         return load_sae(reference, sae_id, device)
-    found = shipped_places()
+    if kind:
+        known_name(kind, ("transcoder",), "kind of dictionary")
+        site = TRANSCODER
+    found = {**shipped_places(), **shipped_places(SHIPPED_TRANSCODERS)}
     asked = f"{site}@{layer}"
     if asked not in found:
         raise UserError(f"no dictionary ships at {asked}: {nearest(asked, found)}; train one with `sae train`")
@@ -53,6 +65,11 @@ def shipped_places(folder: Path = SHIPPED) -> dict[str, Path]:
         kind = _kind(reads) if writes == reads else f"{_kind(reads)}->{_kind(writes)}"
         out[f"{kind}@{reads.split('.')[1]}"] = config.parent
     return out
+
+
+def shipped_transcoders() -> dict[int, Path]:
+    """The folders of the embedded model's transcoders, by layer."""
+    return {int(name.rpartition("@")[2]): path for name, path in shipped_places(SHIPPED_TRANSCODERS).items()}
 
 
 def _kind(hook: str) -> str:
