@@ -153,10 +153,13 @@ class Runner:
     def _start(self, body: Callable[[], None], python_kernels: bool, limit: float) -> bool:
         def work() -> None:
             import numba
+            import numba.extending
 
             os.chdir(ROOT)
-            numba.config.DISABLE_JIT = python_kernels  # type: ignore[attr-defined]
-            os.environ["NUMBA_DISABLE_JIT"] = "1" if python_kernels else "0"
+            if python_kernels:
+                numba.config.DISABLE_JIT = True  # type: ignore[attr-defined]
+                os.environ["NUMBA_DISABLE_JIT"] = "1"
+                numba.extending.intrinsic = lambda _: lambda word: int(word).bit_count()  # `popcount` is the only one
             body()
 
         return wait(fork(work, self.folder / f"log-{os.getpid()}.txt"), limit)
