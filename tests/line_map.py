@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SLOWEST_TEST = 8
+SLOWEST_TEST, SLOWEST_KERNEL_TEST = 8, 3
 """Seconds of computing under the tracer; a slower test is left out (kernels are slow as Python)."""
 CALLS_TRACED, LINES_TRACED = 30, 2000
 """A function's calls in one test, and lines in one call, after which it is no longer traced: hot loops repeat."""
@@ -63,8 +63,8 @@ def few_examples(item: Any) -> None:
 class Tracer:
     """A pytest plugin that notes, for each test, the lines of the watched files that it executes."""
 
-    def __init__(self, watched: set[str]) -> None:
-        self.watched = watched
+    def __init__(self, watched: set[str], slowest: float = SLOWEST_TEST) -> None:
+        self.watched, self.slowest = watched, slowest
         self.names: dict[Any, str | None] = {}
         self.tests: dict[str, Traced] = {}
         self.shared: dict[str, set[int]] = {}
@@ -124,7 +124,7 @@ class Tracer:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: Any) -> Iterator[Any]:
         signal.signal(signal.SIGPROF, lambda *_: pytest.fail("too slow to be of use against mutants"))
-        signal.setitimer(signal.ITIMER_PROF, SLOWEST_TEST)
+        signal.setitimer(signal.ITIMER_PROF, self.slowest)
         self._watch()
         try:
             yield

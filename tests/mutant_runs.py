@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.line_map import ROOT, Traced, Tracer, few_examples, read, write
+from tests.line_map import ROOT, SLOWEST_KERNEL_TEST, SLOWEST_TEST, Traced, Tracer, few_examples, read, write
 from tests.mutations import Mutation, mutated
 
 HEAVY = ("numpy", "torch", "scipy.stats", "sklearn.cluster", "hypothesis", "beartype", "jaxtyping", "pytest", "numba")
@@ -179,7 +179,7 @@ class Runner:
         return self.traced[test, python_kernels]
 
     def _write_trace(self, test: Path, place: Path, python_kernels: bool) -> None:
-        tracer = Tracer(self.watched)
+        tracer = Tracer(self.watched, SLOWEST_KERNEL_TEST if python_kernels else SLOWEST_TEST)
 
         def body() -> None:
             run_pytest([str(test)], tracer)

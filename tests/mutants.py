@@ -35,7 +35,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from tests.line_map import digest  # noqa: E402
-from tests.mutant_runs import Runner, fork, import_heavy  # noqa: E402
+from tests.mutant_runs import Runner, fork, import_heavy, kernels  # noqa: E402
 from tests.mutations import Mutation, mutations  # noqa: E402
 
 WINGS = ("eval", "llm_codes", "vision_codes", "toy")
@@ -86,11 +86,11 @@ def sample(count: int, seed: int) -> list[tuple[Path, Mutation]]:
 
 
 def work_through(todo: list[tuple[Path, Mutation]], out: Path, end: float) -> None:
-    """Run the mutants of one worker, file by file, and append each outcome to the record."""
+    """Run the mutants of one worker, file by file, kernels last, and append each outcome to the record."""
     watched = {str(path.relative_to(ROOT)) for path in files()}
     with tempfile.TemporaryDirectory() as folder, (out / "mutants.jsonl").open("a", buffering=1) as record:
         runner = Runner(Path(folder), ROOT / "runs" / "mutants-line-maps", watched)
-        for path, mutation in sorted(todo, key=lambda one: (str(one[0]), one[1].line)):
+        for path, mutation in sorted(todo, key=lambda one: (kernels(one[0]), str(one[0]), one[1].line)):
             if time.monotonic() > end:
                 break
             start = time.monotonic()
@@ -177,7 +177,7 @@ def main() -> int:
     if todo:
         import_heavy(any(not path.is_relative_to(ROOT / "eval/measures") for path, _ in todo))
     end = time.monotonic() + 60 * options.minutes
-    order = sorted({path for path, _ in todo})
+    order = sorted({path for path, _ in todo}, key=lambda path: (kernels(path), path))
     shares = [[one for one in todo if order.index(one[0]) % options.workers == k] for k in range(options.workers)]
     workers = [fork(lambda share=share: work_through(share, options.out, end), options.out / f"log-{k}.txt")
                for k, share in enumerate(shares) if share]  # fmt: skip
