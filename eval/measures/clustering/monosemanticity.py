@@ -36,7 +36,7 @@ class Monosemanticity:
 
     def monosemantic(self, level: float = 0.05) -> np.ndarray:
         """Boolean `[set]`: less entropic than chance with a false-discovery rate of `level`."""
-        return np.nan_to_num(self.q, nan=1.0) <= level
+        return np.nan_to_num(self.q, nan=np.inf) <= level
 
 
 def label_entropy(counts: Float[np.ndarray, "... label"]) -> np.ndarray:
