@@ -29,7 +29,8 @@ class InformationCurve(Result):
 class SelfTest(Result):
     """One estimator on problems with a known answer: 2 nats, the same at scale .001, 0 nats, 3 bits.
 
-    bits: held to H(X) = 3; bits_raw: as estimated.
+    bits: within [0, H(X)], H(X) = 3, or undefined; bits_raw: as estimated, `None` for an estimator that discrete
+    messages have no value under; nats_shuffled: as estimated.
     """
 
     estimator: str
@@ -38,7 +39,8 @@ class SelfTest(Result):
     nats_scaled: float | None = noted(key="nats at scale .001")
     nats_shuffled: float = noted(key="nats shuffled")
     bits: float | None = noted(key="bits of 3")
-    bits_raw: float = noted(key="bits of 3, raw")
+    bits_raw: float | None = noted(key="bits of 3, raw")
+    bits_standard_error: float | None = noted(default=None, key="bits of 3, standard error")
 
 
 @result

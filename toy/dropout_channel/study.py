@@ -117,7 +117,8 @@ def measure_curve(
 def _information(
     config: DropoutChannelOptions, messages: torch.Tensor, codes: torch.Tensor, seed: int
 ) -> tuple[float, float]:
-    """Bits that the code tells of the message, and the standard error of the estimate."""
+    """Bits that the code tells of the message as estimated, in no range (a bound below 0 averages with the others), and
+    the standard error of the estimate."""
     estimate = estimate_information(
         ((messages + 1) / 2).long().numpy(),
         codes.numpy(),
@@ -126,7 +127,7 @@ def _information(
         options=NetworkOptions(steps=config.decoder_steps),
         seed=seed,
     )
-    return float(estimate.score.value or 0.0), estimate.standard_error
+    return estimate.raw, estimate.standard_error
 
 
 def measure_self_tests(config: DropoutChannelOptions, seed: int) -> tuple[SelfTest, ...]:
@@ -145,15 +146,15 @@ def _self_test(
     options = NetworkOptions(steps=steps)
     entropy = SELF_TEST_DIMENSIONS / 2 * math.log(2 * math.pi * math.e)
 
-    def nats(code: np.ndarray, samples: int | None = None) -> tuple[Score, float]:
-        estimate = estimate_information(
-            x[:samples], code[:samples], estimator=name, entropy=entropy, units="nats", options=options
-        )
+    def nats(code: np.ndarray) -> tuple[Score, float]:
+        estimate = estimate_information(x, code, estimator=name, entropy=entropy, units="nats", options=options)
         return estimate.score, estimate.standard_error
 
     plain, error = nats(y)
     scaled = nats(y * 1e-3)[0].value if name in ("decoder", "mine") else None
-    shuffled, _ = nats(generator.permutation(y), samples=8000)
+    shuffled = estimate_information(
+        x[:8000], generator.permutation(y)[:8000], estimator=name, entropy=entropy, units="nats", options=options
+    )
     code = 2.0 * bits + generator.normal(0, 1e-3, bits.shape)
     certain = estimate_information(bits, code, estimator=name, entropy=3, options=options)
     return SelfTest(
@@ -161,7 +162,8 @@ def _self_test(
         nats=plain,
         standard_error=error,
         nats_scaled=scaled,
-        nats_shuffled=float(shuffled.value or 0.0),
+        nats_shuffled=shuffled.raw,
         bits=certain.score.value,
-        bits_raw=certain.raw,
+        bits_raw=certain.raw if math.isfinite(certain.raw) else None,
+        bits_standard_error=certain.standard_error if math.isfinite(certain.standard_error) else None,
     )

@@ -1,4 +1,4 @@
-"""Information without training: nearest neighbours and canonical correlations. All values in nats.
+"""Information of joint Gaussians: canonical correlations and log density ratios. All values in nats.
 
 Axis glossary: ``sample`` independent draws, ``x_dimension`` and ``y_dimension``, ``variate`` canonical directions.
 """
@@ -7,28 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import KDTree
-from scipy.special import digamma
 
 X = Float[np.ndarray, "sample x_dimension"]
 Y = Float[np.ndarray, "sample y_dimension"]
 TrainX = Float[np.ndarray, "train x_dimension"]
 TrainY = Float[np.ndarray, "train y_dimension"]
 Values = Float[np.ndarray, "any_sample any_dimension"]
-
-
-def ksg(x: X, y: Y, *, neighbours: int = 5) -> Float[np.ndarray, " sample"]:
-    """Kraskov, Stoegbauer & Grassberger 2004, estimator 1: the local terms whose mean is the estimate.
-
-    ``psi(k) + psi(N) - psi(n_x + 1) - psi(n_y + 1)``, n_x and n_y the neighbours of a sample nearer than its k-th joint
-    neighbour (maximum norm). Works for few dimensions; it uses all samples, there is nothing to hold out.
-    """
-    joint = np.concatenate([x, y], 1)
-    distance = KDTree(joint).query(joint, k=neighbours + 1, p=np.inf)[0][:, -1]
-    radius = np.nextafter(distance, 0)
-    n_x = KDTree(x).query_ball_point(x, radius, p=np.inf, return_length=True) - 1
-    n_y = KDTree(y).query_ball_point(y, radius, p=np.inf, return_length=True) - 1
-    return digamma(neighbours) + digamma(len(x)) - digamma(n_x + 1) - digamma(n_y + 1)
 
 
 def canonical_correlations(x: X, y: Y) -> Float[np.ndarray, " variate"]:

@@ -1,35 +1,12 @@
-"""Estimators without training against a count of neighbours by hand and against scipy's densities."""
+"""Joint Gaussians against scipy's densities and planted variates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import digamma
 from scipy.stats import multivariate_normal
 
-from eval.measures.information.classical import canonical_correlations, gaussian, ksg
-
-
-def ksg_by_hand(x: np.ndarray, y: np.ndarray, neighbours: int) -> list[float]:
-    """Every distance computed, every neighbour counted; strictly nearer than the k-th joint neighbour."""
-    terms = []
-    for i in range(len(x)):
-        others = [j for j in range(len(x)) if j != i]
-        d_x = np.array([np.abs(x[i] - x[j]).max() for j in others])
-        d_y = np.array([np.abs(y[i] - y[j]).max() for j in others])
-        reach = np.sort(np.maximum(d_x, d_y))[neighbours - 1]
-        n_x, n_y = int((d_x < reach).sum()), int((d_y < reach).sum())
-        terms.append(digamma(neighbours) + digamma(len(x)) - digamma(n_x + 1) - digamma(n_y + 1))
-    return terms
-
-
-@pytest.mark.parametrize("neighbours", [1, 3, 5])
-def test_ksg_counts_neighbours_as_by_hand(neighbours: int):
-    generator = np.random.default_rng(neighbours)
-    x = generator.standard_normal((60, 2))
-    y = x[:, :1] + 0.5 * generator.standard_normal((60, 1))
-    np.testing.assert_allclose(ksg(x, y, neighbours=neighbours), ksg_by_hand(x, y, neighbours), rtol=1e-12)
-    np.testing.assert_allclose(ksg(x, y), ksg_by_hand(x, y, 5), rtol=1e-12)
+from eval.measures.information.classical import canonical_correlations, gaussian
 
 
 def test_gaussian_is_the_log_ratio_of_scipys_densities():
