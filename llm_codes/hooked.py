@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.errors import UserError, nearest
+from llm_codes.content_hashes import parameters_sha256, tokenizer_sha256
 
 Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
+
+ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function", "activation", "mlp_hidden_act")
+UNNAMED_ACTIVATIONS = {"bloom": "gelu_pytorch_tanh", "mpt": "gelu"}  # their configurations do not say
 
 
 class _EnoughError(Exception):
@@ -28,7 +30,8 @@ class Model:
     """A hooked language model: what the suite needs of it and nothing more.
 
     bridge: the TransformerBridge (or HookedTransformer) itself, for scripts that want everything.
-    name: what the user asked for; source: where the weights came from.
+    name: what the user asked for; source: where the weights came from. logits_error: the relative error of its logits
+    beside those of transformers on a probe text, where it was hooked here.
     """
 
     bridge: Any
@@ -40,6 +43,7 @@ class Model:
     untrained: bool = False
     seed: int = 0
     n_parameters: int = 0
+    logits_error: float | None = None
     _weights_hashed: tuple[Any, str] | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -78,8 +82,12 @@ class Model:
 
     @property
     def activation(self) -> str:
-        """The nonlinearity of the MLPs, e.g. `relu`, `gelu_new`, `silu`."""
-        return str(self.bridge.cfg.act_fn)
+        """The nonlinearity of the MLPs, e.g. `relu`, `gelu_new`, `silu`: as the model's own configuration names it."""
+        own: Any = getattr(getattr(self.bridge, "original_model", None), "config", None)
+        own = own.get_text_config() if hasattr(own, "get_text_config") else own
+        named = (getattr(own, key, None) for key in ACTIVATION_KEYS)
+        unnamed = UNNAMED_ACTIVATIONS.get(str(getattr(own, "model_type", "")))
+        return str(next((name for name in named if isinstance(name, str)), unnamed or self.bridge.cfg.act_fn))
 
     @property
     def bos_token_id(self) -> int | None:
@@ -114,14 +122,7 @@ class Model:
     @cached_property
     def tokenizer_sha256(self) -> str | None:
         """The content of the tokenizer, less the truncation and padding of its last call; `None` without vocabulary."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            vocabulary = getattr(self.tokenizer, "get_vocab", lambda: None)()
-            return vocabulary and hashlib.sha256(repr(sorted(vocabulary.items())).encode()).hexdigest()
-        plain = copy.deepcopy(backend)
-        plain.no_truncation()
-        plain.no_padding()
-        return hashlib.sha256(plain.to_str().encode()).hexdigest()
+        return tokenizer_sha256(self.tokenizer)
 
     def check_tokens(self, tokens: Int[Tensor, "batch position"]) -> Tensor:
         """Tokens on the model's device; raises `UserError` where they are too long or outside the vocabulary."""
@@ -235,13 +236,3 @@ def in_evaluation(network: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def parameters_sha256(parameters: Iterable[tuple[str, Tensor]]) -> str:
-    """Content hash of named parameters, in order of their names."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(parameters, key=lambda item: item[0]):
-        values = parameter.detach().contiguous().cpu()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().data if values.numel() else b"")
-    return digest.hexdigest()

@@ -37,6 +37,13 @@ def fresh_weights(make: Callable[..., Any], config: Any, seed: int) -> Any:
         return make(copy.deepcopy(config))
 
 
+def refuse_encoders(config: Any, name: str) -> None:
+    """Raises `UserError` for a model of two halves: what a decoder reads there depends on another text."""
+    if getattr(config, "is_encoder_decoder", False):
+        kind = (getattr(config, "architectures", None) or [getattr(config, "model_type", "?")])[0]
+        raise UserError(f"expected a causal language model; {name} ({kind}) has an encoder too; use a decoder")
+
+
 def resolve(name: str) -> tuple[str, str | None]:
     """(folder or Hub name, GGUF file name or None) behind a model name."""
     if name in EMBEDDED:
@@ -76,14 +83,17 @@ def load_named(
     quiet = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
     try:
         with quiet, quiet_loggers("transformers", "huggingface_hub"):
+            config = AutoConfig.from_pretrained(source, **extra)
+            refuse_encoders(config, name)
             tokenizer = AutoTokenizer.from_pretrained(source, **extra) if tokenizer is None else tokenizer
             if untrained:
-                config = AutoConfig.from_pretrained(source, **extra)
                 model = fresh_weights(
                     lambda own: AutoModelForCausalLM.from_config(own, dtype=torch.float32), config, seed
                 )
             else:
                 model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **extra)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         first = str(error).strip().split("\n")[0]
         hint = nearest(name, KNOWN)

@@ -26,8 +26,8 @@ import torch
 from eval.errors import UserError, nearest
 from eval.progress import quiet_loggers
 from llm_codes.hooked import Hook, Model
-from llm_codes.model_sources import fresh_weights, load_named, public_source
-from llm_codes.site_checks import PROBE_TOKENS, probe_tokens, relative_error, tolerance
+from llm_codes.model_checks import check_logits, check_tokenizer, probe_logits
+from llm_codes.model_sources import fresh_weights, load_named, public_source, refuse_encoders
 
 __all__ = ["DTYPES", "Hook", "Model", "check_device", "load_model", "untrained_like"]
 
@@ -169,16 +169,6 @@ def shared_copy(network: Any, device: str, dtype: torch.dtype) -> Any:
     return copy.deepcopy(network, memo)
 
 
-def check_tokenizer(tokenizer: Any, rows: int, name: str) -> None:
-    """Refuse a tokenizer whose tokens have no row in the embedding: the model would be asked for what it lacks."""
-    size = len(tokenizer) if hasattr(tokenizer, "__len__") else 0
-    if size > rows:
-        raise UserError(
-            f"expected a tokenizer of at most {rows} tokens, the rows of {name}'s embedding; got {size}, the first "
-            f"that does not fit is {tokenizer.convert_ids_to_tokens(rows)!r} ({rows}); pass the model's own tokenizer="
-        )
-
-
 def _booted(network: Any, tokenizer: Any, name: str, source: str, *, untrained: bool, seed: int) -> Model:
     """A transformers model, ours to change, behind a bridge."""
     first = next(network.parameters())
@@ -189,31 +179,12 @@ def _booted(network: Any, tokenizer: Any, name: str, source: str, *, untrained: 
         check_tokenizer(tokenizer, int(embeddings.weight.shape[0]), name)
     if not getattr(network.config, "architectures", None):
         network.config.architectures = [type(network).__name__]
-    plain = _probe_logits(network.eval())
+    refuse_encoders(network.config, name)
+    plain = probe_logits(network.eval(), name)
     bridge = _boot_bridge(source, network, tokenizer, device, dtype)
     model = Model(bridge, tokenizer, name, source, device, dtype, untrained, seed if untrained else 0, n_parameters)
-    check_logits(model, plain)
+    model.logits_error = check_logits(model, plain)
     return model
-
-
-@torch.no_grad()
-def _probe_logits(network: Any) -> torch.Tensor:
-    """Logits of a few tokens as transformers itself computes them."""
-    context = int(getattr(network.config, "max_position_embeddings", None) or PROBE_TOKENS)
-    tokens = probe_tokens(int(network.get_input_embeddings().weight.shape[0]), context)
-    return network(tokens.to(next(network.parameters()).device), use_cache=False).logits
-
-
-@torch.no_grad()
-def check_logits(model: Model, plain: torch.Tensor) -> None:
-    """Refuse a model that computes something else once it is hooked, with the size of the difference."""
-    hooked = model.logits(probe_tokens(plain.shape[-1], plain.shape[1]))
-    error = relative_error(hooked, plain)
-    if error > tolerance(model.dtype):
-        raise UserError(
-            f"expected {model.name} to compute the same with hooks as without; got logits {error:.2%} off: its "
-            f"architecture ({type(model.bridge.original_model).__name__}) is not hooked faithfully; use another model"
-        )
 
 
 def _boot_bridge(source: str, network: Any, tokenizer: Any, device: str, dtype: torch.dtype) -> Any:
@@ -222,11 +193,21 @@ def _boot_bridge(source: str, network: Any, tokenizer: Any, device: str, dtype: 
     tokenizer = copy.deepcopy(tokenizer)
     if getattr(tokenizer, "name_or_path", None) in (None, ""):
         tokenizer.name_or_path = source
+    if hasattr(tokenizer, "init_kwargs"):  # else the bridge would read it once more from where it was loaded
+        tokenizer.init_kwargs |= {"name_or_path": tokenizer.name_or_path, "add_bos_token": True}
     with warnings.catch_warnings(), quiet_loggers("transformer_lens"):
         warnings.simplefilter("ignore")
-        bridge = TransformerBridge.boot_transformers(
-            source, hf_model=network, tokenizer=tokenizer, device=device, dtype=dtype
-        )
+        try:
+            bridge = TransformerBridge.boot_transformers(
+                source, hf_model=network, tokenizer=tokenizer, device=device, dtype=dtype
+            )
+        except (ValueError, RuntimeError, AttributeError, KeyError, IndexError) as error:
+            known = "Could not determine supported architecture" not in str(error)
+            line = " ".join(str(error).split())[:160] if known else "it has no adapter for it"
+            raise UserError(
+                f"expected an architecture that TransformerLens hooks; got {type(network).__name__}: {line}; use "
+                "another model"
+            ) from error
     return bridge.eval()
 
 

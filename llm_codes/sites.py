@@ -10,7 +10,7 @@ from eval.errors import UserError, nearest
 from eval.report.tables import text_table
 from eval.results import Result, result
 from llm_codes.models import load_model
-from llm_codes.site_checks import reasons_against
+from llm_codes.site_checks import SiteChecks, checks
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SitesConfig
@@ -110,17 +110,22 @@ def resolve_site(model: Model, kind: str, layer: int | None = None) -> Site:
         raise UserError(f"site {kind!r} needs a layer in 0..{model.n_layers - 1}; write {kind}@3 or pass layers")
     (layer,) = parse_layers(str(layer), model.n_layers)
     meaning, width, suffixes = table[kind]
-    hook = _hook_of_kind(model, suffixes, layer)
-    if hook is None:
-        raise UserError(f"{model.name} has no {kind} in layer {layer} (looked for {', '.join(suffixes)}); see `sites`")
     reason = not_offered(model).get((kind, layer))
     if reason:
         raise UserError(f"{model.name} has no {kind} in layer {layer}: {reason}; see `sites`")
+    hook = _hook_of_kind(model, suffixes, layer)
+    if hook is None:
+        raise UserError(f"{model.name} has no {kind} in layer {layer} (looked for {', '.join(suffixes)}); see `sites`")
     return Site(hook, kind, layer, int(getattr(model, width)), meaning)
 
 
 def not_offered(model: Model) -> dict[tuple[str, int], str]:
     """Sites that the model lists and that do not hold what their name says, by (kind, layer), with the reason."""
+    return site_checks(model).reasons
+
+
+def site_checks(model: Model) -> SiteChecks:
+    """What came of the checks of every kind in every layer (`llm_codes.site_checks`); measured once per model."""
     table = kinds(model)
     named = {
         (kind, layer): _hook_of_kind(model, suffixes, layer)
@@ -128,7 +133,7 @@ def not_offered(model: Model) -> dict[tuple[str, int], str]:
         for layer in range(model.n_layers)
     }
     hooks = {place: hook for place, hook in named.items() if hook is not None}
-    return reasons_against(model, hooks, {kind: int(getattr(model, width)) for kind, (_, width, _) in table.items()})
+    return checks(model, hooks, {kind: int(getattr(model, width)) for kind, (_, width, _) in table.items()})
 
 
 def _hook_of_kind(model: Model, suffixes: Sequence[str], layer: int) -> str | None:

@@ -7,8 +7,9 @@ import torch
 import transformers
 
 from eval.errors import UserError
-from llm_codes.models import check_logits, load_model
-from llm_codes.site_checks import _of_layer, probe_tokens
+from llm_codes.model_checks import check_logits
+from llm_codes.models import load_model
+from llm_codes.site_checks import of_layer, probe_tokens
 from llm_codes.sites import list_sites, resolve_site
 
 COMMON = {
@@ -88,13 +89,35 @@ def test_a_broken_identity_is_named_with_its_size():
     middle = pre + attention
     sound = {"resid_pre": pre, "attn_out": attention, "resid_mid": middle, "mlp_out": mlp, "resid_post": middle + mlp}
     widths = dict.fromkeys(sound, 8)
-    assert _of_layer(sound, widths, 1e-3) == {}
-    assert list(_of_layer({**sound, "mlp_out": middle + mlp}, widths, 1e-3)) == ["mlp_out"]  # the stream, as in BLOOM
-    (reason,) = _of_layer({**sound, "attn_out": attention * 3}, widths, 1e-3).values()
-    assert reason.startswith("resid_pre + attn_out differs from resid_mid by ")
-    assert _of_layer({**sound, "mlp_in": None}, widths, 1e-3) == {"mlp_in": "it is listed and never fires"}
-    twice = _of_layer({**sound, "mlp_post": mlp}, {**widths, "mlp_post": 8}, 1e-3)
+    assert of_layer(sound, widths).reasons == {} and of_layer(sound, widths).form == "sequential"
+    assert list(of_layer({**sound, "mlp_out": middle + mlp}, widths).reasons) == ["mlp_out"]  # the stream, as in BLOOM
+    (reason,) = of_layer({**sound, "attn_out": attention * 3}, widths).reasons.values()
+    assert reason.startswith("resid_pre + attn_out differs from resid_mid by 200%")
+    assert of_layer({**sound, "mlp_in": None}, widths).reasons == {"mlp_in": "it is listed and never fires"}
+    twice = of_layer({**sound, "mlp_post": mlp}, {**widths, "mlp_post": 8}).reasons
     assert twice == {"mlp_post": "it equals mlp_out: the hidden units of this MLP are not within reach"}
+    moved = of_layer(sound, widths, before=pre * 2).reasons
+    assert moved == {"resid_pre": "it differs from resid_post of the block before by 50%"}
+
+
+def test_a_small_addition_to_a_large_stream_is_checked_by_its_own_size():
+    """In a stream of thousands a wrong branch of size 1 is far within a thousandth of the stream."""
+    pre, attention, mlp = (torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    pre = pre * 1e4
+    middle = pre + attention
+    sound = {"resid_pre": pre, "attn_out": attention, "resid_mid": middle, "mlp_out": mlp, "resid_post": middle + mlp}
+    widths = dict.fromkeys(sound, 8)
+    assert of_layer(sound, widths).reasons.keys() <= {"resid_mid"}
+    assert "attn_out" in of_layer({**sound, "attn_out": attention * 3, "mlp_out": -mlp}, widths).reasons
+
+
+def test_hidden_units_that_another_nonlinearity_made_are_named():
+    before = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(0))
+    widths = {"mlp_pre": 8, "mlp_post": 8}
+    read = {"mlp_pre": before, "mlp_post": torch.nn.functional.gelu(before)}
+    assert of_layer(read, widths, "gelu").reasons == {}
+    assert of_layer(read, widths, "relu").reasons["mlp_pre"].startswith("relu(mlp_pre) differs from mlp_post by ")
+    assert of_layer({"mlp_pre": before}, widths).reasons == {"mlp_pre": "no hidden units are read here to check it on"}
 
 
 def test_a_model_that_computes_something_else_with_hooks_is_refused(tokenizer):

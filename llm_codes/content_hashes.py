@@ -1,0 +1,33 @@
+"""The content of weights and tokenizers as hashes: identity is content, never a name or a path."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def parameters_sha256(parameters: Iterable[tuple[str, Tensor]]) -> str:
+    """Content hash of named parameters, in order of their names."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(parameters, key=lambda item: item[0]):
+        values = parameter.detach().contiguous().cpu()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().data if values.numel() else b"")
+    return digest.hexdigest()
+
+
+def tokenizer_sha256(tokenizer: Any) -> str | None:
+    """Content of a tokenizer, less the truncation and padding of its last call; `None` without a vocabulary."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        vocabulary = getattr(tokenizer, "get_vocab", lambda: None)()
+        return vocabulary and hashlib.sha256(repr(sorted(vocabulary.items())).encode()).hexdigest()
+    plain = copy.deepcopy(backend)
+    plain.no_truncation()
+    plain.no_padding()
+    return hashlib.sha256(plain.to_str().encode()).hexdigest()
