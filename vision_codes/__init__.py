@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from vision_codes.lenses.spectra.eigenfilters import eigenfilters
     from vision_codes.lenses.spectra.study import spectra
     from vision_codes.lenses.training.study import train
-    from vision_codes.lenses.unwrap.study import load_digits, unwrap
+    from vision_codes.lenses.unwrap.digits import load_digits
+    from vision_codes.lenses.unwrap.study import unwrap
     from vision_codes.models import VisionModel, load_model
     from vision_codes.resnet_vae import ResNetVAE
 
@@ -44,7 +45,7 @@ _PLACES = {
     "UserError": "eval.errors:UserError",
     "VisionModel": "vision_codes.models:VisionModel",
     "eigenfilters": "vision_codes.lenses.spectra.eigenfilters:eigenfilters",
-    "load_digits": "vision_codes.lenses.unwrap.study:load_digits",
+    "load_digits": "vision_codes.lenses.unwrap.digits:load_digits",
     "load_images": "vision_codes.data:load_images",
     "load_model": "vision_codes.models:load_model",
     "load_result": "eval.results:load_result",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eval.errors import UserError
-from eval.options import RunConfig, nested, option
-from vision_codes.configs.images import ImagesOptions
+from eval.options import nested, option
+from vision_codes.configs.images import ImagesOptions, ProcessorConfig
 
 LEAST_IMAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolytopesConfig(RunConfig):
+class PolytopesConfig(ProcessorConfig):
     """Which linear pieces does a convolutional network cut its images into, and do they mark classes?"""
 
     model: str = option("efficientnet-lite0", "efficientnet-lite0, a torchvision model, or the path of a state dict")
@@ -47,6 +47,7 @@ class PolytopesConfig(RunConfig):
     controls: bool = option(True, "also measure four networks without the training")
 
     def validate(self) -> None:
+        super().validate()
         if 0 < self.inputs.images < LEAST_IMAGES:
             raise UserError(
                 f"expected --images of at least {LEAST_IMAGES} (0: all); got {self.inputs.images}; density needs pairs"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.options import RunConfig, option
+from eval.errors import UserError
+from eval.options import option
+from vision_codes.configs.images import ProcessorConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnwrapConfig(RunConfig):
+class UnwrapConfig(ProcessorConfig):
     """Unwrap a four-layer MNIST network into sparse features and connectors, and run it on them."""
 
-    dataset: str = option("mnist", "mnist, or a folder of images with one sub-folder per class")
+    data: str = option(
+        "mnist", "mnist, or a folder of square grey images with one sub-folder per class", formerly=("dataset",)
+    )
     seeds: int = option(5, "networks trained, each with its own split where there is no training set", at_least=1)
     hidden: int = option(128, "hidden units per layer", at_least=1)
     expansion: int = option(4, "features per hidden unit", at_least=1)
@@ -27,3 +31,10 @@ class UnwrapConfig(RunConfig):
     joint_steps: int = option(
         1000, "training steps of both connectors together, on the digits that come out", at_least=0
     )
+
+    def validate(self) -> None:
+        super().validate()
+        if len(self.active) != 3:
+            raise UserError(
+                f"expected three numbers in --active, one per hidden layer; got {self.active}; e.g. 32,32,32"
+            )

@@ -24,5 +24,3 @@ def add_chapter(
     pictures = page.section("Connectors and features", "pictures")
     for saved in figures.values():
         pictures.figure(saved)
-    if not figures:
-        pictures.text("Every seed was read back from an earlier run; the figures are in the run folder.")

@@ -1,8 +1,6 @@
-"""Figures and chapter of the MNIST experiment: connector matrices through training, and what features look like."""
+"""Figures of the MNIST experiment: connector matrices through training, and what features look like."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +9,18 @@ from torch import Tensor
 from eval.measures.dictionaries.dictionary import encode_rows
 from eval.report.figures import SavedFigure, drawing, figure, save_figure
 from eval.runs import Run
+from vision_codes.lenses.unwrap.study import Unwrapped
 
 N_SHOWN = 8
 
 
-def draw(run: Run, unwrapped: Any) -> dict[str, SavedFigure]:
+def draw(run: Run, unwrapped: Unwrapped) -> dict[str, SavedFigure]:
     """Every figure of one seed."""
     return {"matrices": draw_matrices(run, unwrapped), "features": draw_features(run, unwrapped)}
 
 
 @drawing
-def draw_matrices(run: Run, unwrapped: Any) -> SavedFigure:
+def draw_matrices(run: Run, unwrapped: Unwrapped) -> SavedFigure:
     """The first connector's weights (96 x 96 corner) after each eighth of its training."""
     shown = unwrapped.snapshots[:8]
     fig, axes = figure(2, 4, width=7.0, height=3.9)
@@ -38,7 +37,7 @@ def draw_matrices(run: Run, unwrapped: Any) -> SavedFigure:
 
 
 @drawing
-def draw_features(run: Run, unwrapped: Any) -> SavedFigure:
+def draw_features(run: Run, unwrapped: Unwrapped) -> SavedFigure:
     """Eight features of the last layer: strongest test images, mean stimulus, activation maximisation."""
     digits, network, dictionary = unwrapped.digits, unwrapped.network, unwrapped.dictionaries[2]
     rows = encode_rows(dictionary, network.hidden(digits.test)[2])
@@ -61,7 +60,7 @@ def draw_features(run: Run, unwrapped: Any) -> SavedFigure:
     return save_figure(run, fig, "features", text)
 
 
-def maximise(unwrapped: Any, feature: int, steps: int = 60) -> Tensor:
+def maximise(unwrapped: Unwrapped, feature: int, steps: int = 60) -> Tensor:
     """An image that drives a feature: gradient ascent on its pre-activation with a small L2 penalty, from grey."""
     network, dictionary, digits = unwrapped.network, unwrapped.dictionaries[2], unwrapped.digits
     image = torch.zeros(1, digits.test.shape[1], requires_grad=True)

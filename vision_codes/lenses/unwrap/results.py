@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from eval.claims import Claim
+from eval.result_json import noted
 from eval.results import Result, result
 
 
@@ -30,3 +32,51 @@ class Substitution(Result):
     connector_l0: tuple[float, float]
     connector_mse: float
     connector_weight_l1: float
+
+
+@result
+class DictionaryQuality(Result):
+    """Held-out images: fraction of variance unexplained (0 is best), features active, their mean sum, mean squared
+    error, share of features that are never active."""
+
+    fvu: float
+    l0: float
+    l1: float
+    mse: float
+    silent_share: float
+
+
+@result
+class Starts(Result):
+    """Mean squared error plus L1 of the first connector, feature by feature, from two starts, first and last steps."""
+
+    analytic_first_loss: float
+    analytic_last_loss: float
+    random_first_loss: float
+    random_last_loss: float
+
+
+@result
+class SeedResult(Result):
+    """One network: its dictionaries, what substitution costs, the comparison of starts."""
+
+    seed: int
+    n_features: int
+    sae_1: DictionaryQuality
+    sae_2: DictionaryQuality
+    sae_3: DictionaryQuality
+    sae_1_untied: DictionaryQuality
+    cost_points_before_joint_fit: float
+    substitution: Substitution = noted(inline=True)
+    starts: Starts = noted(inline=True)
+
+
+@result
+class UnwrapResults(Result):
+    """`results.json` of the verb."""
+
+    table = "summary"
+
+    summary: tuple[SummaryRow, ...]
+    seeds: tuple[SeedResult, ...]
+    claims: tuple[Claim, ...]

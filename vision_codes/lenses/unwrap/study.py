@@ -14,232 +14,198 @@ Axes: image, unit, feature.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
-from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.fit import ConnectorFit, fit_connector
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
-from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.feature_rows import FeatureRows
-from eval.measures.dictionaries.step_options import StepOptions
-from eval.result_json import to_json
+from eval.pieces import Arrays, Pieces
 from vision_codes.configs.unwrap import UnwrapConfig
-from vision_codes.data import ImageSet, load_images
+from vision_codes.lenses.unwrap.connecting import MOST_WRITTEN, as_read, rows_of, starts
+from vision_codes.lenses.unwrap.dictionaries import quality, train_dictionary
+from vision_codes.lenses.unwrap.digits import Digits
+from vision_codes.lenses.unwrap.network import Network, accuracy, train_network
 from vision_codes.lenses.unwrap.refit import RefitOptions, refit_through
-from vision_codes.lenses.unwrap.results import Substitution
+from vision_codes.lenses.unwrap.results import SeedResult, Starts, Substitution
 
-SHIFTS = (-2, -1, 0, 1, 2)
-MOST_WRITTEN = 128  # features of one image that a connector hands on, largest first
-
-
-@dataclass
-class Digits:
-    """Standardised images [image pixel] and labels, training and test; `side` in pixels."""
-
-    train: Float[Tensor, "image pixel"]
-    train_labels: Int[Tensor, " image"]
-    test: Float[Tensor, "image pixel"]
-    test_labels: Int[Tensor, " image"]
-    side: int
-
-    def shifted(self) -> Float[Tensor, "image pixel"]:
-        """Every training image at 25 offsets: more inputs for the dictionaries, no new label."""
-        square = self.train.view(-1, self.side, self.side)
-        return torch.cat([torch.roll(square, (i, j), (1, 2)).flatten(1) for i in SHIFTS for j in SHIFTS])
-
-
-def load_digits(dataset: str, seed: int) -> tuple[Digits, dict[str, Any]]:
-    """The training and test images of MNIST; where only the test images are at hand, 80% and 20% of those by seed."""
-    try:
-        train, test = (load_images(dataset, split, seed=seed, own_size=True) for split in ("train", "test"))
-        return _digits(train, train.images, train.labels, test.images, test.labels), train.provenance
-    except UserError:
-        found = load_images(dataset, "all", own_size=True)
-    order = np.random.default_rng(seed).permutation(len(found))
-    cut = round(0.8 * len(found))
-    first, last = order[:cut], order[cut:]
-    pictures, labels = found.images, found.labels
-    return _digits(found, pictures[first], labels[first], pictures[last], labels[last]), found.provenance
-
-
-def _digits(found: ImageSet, train: Any, train_labels: Any, test: Any, test_labels: Any) -> Digits:
-    if found.channels != 1 or len(set(found.size)) != 1:
-        raise UserError(f"expected square grey images; got {found.images.shape[1:]}; use --dataset mnist")
-    x, z = (torch.from_numpy(np.ascontiguousarray(part)).float().flatten(1) for part in (train, test))
-    mean, scale = x.mean(), x.std().clamp_min(1e-6)
-    y, w = (torch.from_numpy(np.ascontiguousarray(part)).long() for part in (train_labels, test_labels))
-    return Digits((x - mean) / scale, y, (z - mean) / scale, w, found.size[0])
-
-
-class Network(torch.nn.Module):
-    """Four linear layers, ReLU between them."""
-
-    def __init__(self, n_pixels: int, hidden: int, n_classes: int = 10) -> None:
-        super().__init__()
-        sizes = [n_pixels, hidden, hidden, hidden, n_classes]
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
-
-    def hidden(self, x: Float[Tensor, "image pixel"]) -> list[Float[Tensor, "image unit"]]:
-        """h1, h2, h3."""
-        out = []
-        for layer in list(self.layers)[:-1]:
-            x = layer(x).relu()
-            out.append(x)
-        return out
-
-    def read_out(self, h3: Float[Tensor, "image unit"]) -> Float[Tensor, "image digit"]:
-        return self.layers[-1](h3)
-
-
-def train_network(digits: Digits, hidden: int, epochs: int, seed: int) -> Network:
-    """AdamW with linear decay; each batch is shifted by up to two pixels."""
-    torch.manual_seed(seed)
-    network = Network(digits.train.shape[1], hidden, int(digits.train_labels.max()) + 1)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.1)
-    generator = torch.Generator().manual_seed(seed)
-    for epoch in range(epochs):
-        optimizer.param_groups[0]["lr"] = 1e-3 * (1 - epoch / epochs)
-        for batch in torch.randperm(len(digits.train), generator=generator).split(128):
-            shift = torch.randint(-2, 3, (2,), generator=generator).tolist()
-            images = torch.roll(digits.train[batch].view(-1, digits.side, digits.side), shift, (1, 2)).flatten(1)
-            loss = functional.cross_entropy(network.read_out(network.hidden(images)[-1]), digits.train_labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return network.eval().requires_grad_(False)
-
-
-def train_dictionary(
-    hidden: Float[Tensor, "image unit"], n_features: int, k: int, steps: int, seed: int, *, tied: bool = True
-) -> TopKDictionary:
-    """A TopK SAE on one layer; activations are scaled to norm sqrt(width) while training, and back afterwards."""
-    width = hidden.shape[1]
-    scale = width**0.5 / float(hidden.norm(dim=1).mean())
-    options = StepOptions(
-        width, n_features, k, tied=tied, learning_rate=2e-3, total_steps=steps, decay_steps=steps // 2, dead_after=60,
-        seed=seed,
-    )  # fmt: skip
-    trainer = TopKTrainer(options)
-    trainer.decoder_bias.copy_(hidden.mean(0) * scale)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        trainer.step(hidden[torch.randint(0, len(hidden), (512,), generator=generator)] * scale)
-    size = trainer.decoder.norm(dim=1).clamp_min(1e-12)
-    bias = trainer.decoder_bias / scale
-    encoder, decoder = trainer.encoder * size[:, None], trainer.decoder / size[:, None]
-    return TopKDictionary(encoder, trainer.encoder_bias * size / scale, decoder, bias, bias, k)
-
-
-def quality(dictionary: TopKDictionary, hidden: Float[Tensor, "image unit"]) -> dict[str, float]:
-    """FVU, L0, mean L1 of the features and mean squared error on held-out images."""
-    rows = encode_rows(dictionary, hidden)
-    error = dictionary.decode_rows(rows) - hidden
-    spread = (hidden - hidden.mean(0)).square().sum()
-    return {
-        "fvu": float(error.square().sum() / spread),
-        "l0": float((rows.values > 0).float().sum(1).mean()),
-        "l1": float(rows.values.sum(1).mean()),
-        "mse": float(error.square().mean()),
-        "silent_share": float((rows.density() == 0).float().mean()),
-    }
-
-
-def analytic_start(
-    layer: torch.nn.Linear, first: TopKDictionary, second: TopKDictionary, h: Float[Tensor, "image unit"]
-) -> tuple[Tensor, Tensor]:
-    """``W = E_2 J D_1`` with J the layer's Jacobian averaged over images (share of images on which each unit is on)."""
-    pre = layer(h)
-    jacobian = (pre > 0).float().mean(0)[:, None] * layer.weight
-    weight = first.vectors @ jacobian.T @ second.encoder.T
-    at_mean = pre.relu().mean(0) + jacobian @ (first.offset - h.mean(0)) - second.input_bias
-    return weight, at_mean @ second.encoder.T + second.encoder_bias
-
-
-def as_read(vectors: Float[Tensor, "feature unit"], reader: torch.nn.Linear) -> Float[Tensor, "feature both"]:
-    """Feature vectors as the layer holds them, and beside them as the next layer reads them, each half of the error."""
-    read = vectors @ reader.weight.T
-    return torch.cat([vectors, read * (vectors.norm() / read.norm().clamp_min(1e-12))], dim=1)
-
-
-def rows_of(connector: Connector, features: FeatureRows, most: int = MOST_WRITTEN) -> FeatureRows:
-    """What a connector writes, in sparse form."""
-    predict = connector.predictor()
-    parts = [predict(features.rows(batch)) for batch in torch.arange(len(features)).split(4096)]
-    return FeatureRows.concatenate([FeatureRows.from_dense(part, most) for part in parts])
+STUDY = (__name__,)
+LAYERS = (0, 1, 2)
+DICTIONARY_IMAGES, CONNECTOR_IMAGES = 80_000, 60_000
+N_SNAPSHOTS, SNAPSHOT_SIDE = 8, 96
+Nothing = Mapping[str, str]
+TENSORS = {
+    TopKDictionary: ("encoder", "encoder_bias", "decoder", "decoder_bias", "input_bias"),
+    Connector: ("starts", "inputs", "weights", "bias"),
+}
 
 
 @dataclass
 class Unwrapped:
-    """One network with its dictionaries and connectors, and what was measured."""
+    """One network with its dictionaries and connectors, and what was measured.
+
+    snapshots: the first connector's weights (a corner of 96 x 96) after each eighth of its training.
+    """
 
     network: Network
     digits: Digits
     dictionaries: list[TopKDictionary]
     connectors: list[Connector]
     snapshots: list[np.ndarray]
-    measured: dict[str, Any]
+    measured: SeedResult
 
 
 @torch.no_grad()
-def unwrap(digits: Digits, config: UnwrapConfig, seed: int) -> Unwrapped:
-    """One seed, end to end."""
-    with torch.enable_grad():
-        network = train_network(digits, config.hidden, config.epochs, seed)
-    many = digits.shifted()
-    generator = torch.Generator().manual_seed(seed)
-    many = many[torch.randperm(len(many), generator=generator)[:80_000]]
-    hidden, test = network.hidden(many), network.hidden(digits.test)
-    n_features = config.expansion * config.hidden
-    dictionaries: list[TopKDictionary] = []
-    measured: dict[str, Any] = {"seed": seed, "n_features": n_features}
-    for layer, (h, k) in enumerate(zip(hidden, config.active, strict=True)):
-        dictionaries.append(train_dictionary(h, n_features, k, config.sae_steps, seed))
-        measured[f"sae_{layer + 1}"] = quality(dictionaries[-1], test[layer])
-    untied = train_dictionary(hidden[0], n_features, config.active[0], config.sae_steps, seed, tied=False)
-    measured["sae_1_untied"] = quality(untied, test[0])
-    features = [encode_rows(d, h[:60_000]) for d, h in zip(dictionaries, hidden, strict=True)]
-    snapshots: list[np.ndarray] = []
-    options = ConnectorFit(
-        l1=config.l1, edges_per_output=config.edges, steps=config.connector_steps, refit_steps=config.refit_steps,
-        fit_batch_size=512,
-    )  # fmt: skip
-    per_epoch = max(1, (options.steps + options.refit_steps) // 8)
-
-    def keep(step: int, loss: float, weight: Tensor) -> None:
-        if step % per_epoch == 0:
-            snapshots.append(weight[:96, :96].numpy().copy())
-
-    readers: Any = list(network.layers)[2:]
-    metrics = [as_read(d.vectors, reader) for d, reader in zip(dictionaries[1:], readers, strict=True)]
-    first = fit_connector(features[0], features[1], options, metric=metrics[0], seed=seed, every_step=keep)
-    written = rows_of(first, features[0])
-    second = fit_connector(written, features[2], options, metric=metrics[1], seed=seed)
-    out = Unwrapped(network, digits, dictionaries, [first, second], snapshots, measured)
-    measured["cost_points_before_joint_fit"] = substitution(out, test).cost_points
-    joint = RefitOptions(config.joint_steps, most=MOST_WRITTEN, seed=seed)
-    out.connectors = refit_through(out.connectors, dictionaries, features, hidden, network.read_out, joint)
-    measured |= to_json(substitution(out, test)) | starts(out, hidden, features, seed)
-    return out
+def unwrap(digits: Digits, config: UnwrapConfig, seed: int, pieces: Pieces | None = None) -> Unwrapped:
+    """One seed, end to end; finished pieces are kept where `pieces` says (None: nowhere)."""
+    work = _Seed(digits, config, seed, pieces or Pieces())
+    network = work.network()
+    hidden, test = network.hidden(work.shifted()), network.hidden(digits.test)
+    dictionaries = [work.dictionary(hidden[layer], layer) for layer in LAYERS]
+    untied = work.dictionary(hidden[0], 0, tied=False)
+    features = [encode_rows(d, h[:CONNECTOR_IMAGES]) for d, h in zip(dictionaries, hidden, strict=True)]
+    connectors, snapshots = work.connectors(network, dictionaries, features)
+    before = substitution(network, digits, dictionaries, connectors, test)
+    connectors = work.refitted(connectors, dictionaries, features, hidden, network)
+    layer: Any = network.layers[1]
+    compared = work.pieces.item("starts", Starts, lambda: starts(layer, dictionaries, hidden[0], features, seed))
+    qualities = {f"sae_{layer + 1}": quality(dictionaries[layer], test[layer]) for layer in LAYERS}
+    measured = SeedResult(
+        seed=seed,
+        n_features=work.n_features,
+        **qualities,
+        sae_1_untied=quality(untied, test[0]),
+        cost_points_before_joint_fit=before.cost_points,
+        substitution=substitution(network, digits, dictionaries, connectors, test),
+        starts=compared,
+    )
+    return Unwrapped(network, digits, dictionaries, connectors, snapshots, measured)
 
 
-def accuracy(network: Network, h3: Float[Tensor, "image unit"], labels: Int[Tensor, " image"]) -> float:
-    """Share of images classified right."""
-    return float((network.read_out(h3).argmax(1) == labels).float().mean())
+@dataclass
+class _Seed:
+    """The pieces of one seed, each trained once."""
+
+    digits: Digits
+    config: UnwrapConfig
+    seed: int
+    pieces: Pieces
+
+    def __post_init__(self) -> None:
+        self.n_features = self.config.expansion * self.config.hidden
+
+    def kept(self, name: str, compute: Callable[[], Arrays]) -> dict[str, Any]:
+        """The tensors of a finished piece."""
+        arrays = self.pieces.with_arrays(name, Nothing, lambda: ({}, compute()))[1]
+        return {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+    def network(self) -> Network:
+        config, digits = self.config, self.digits
+
+        def trained() -> Arrays:
+            with torch.enable_grad():
+                state = train_network(digits, config.hidden, config.epochs, self.seed).state_dict()
+            return {name: value.numpy() for name, value in state.items()}
+
+        network = Network(digits.train.shape[1], config.hidden, int(digits.train_labels.max()) + 1)
+        network.load_state_dict(self.kept("network", trained))
+        return network.eval().requires_grad_(False)
+
+    def shifted(self) -> Tensor:
+        """The images that dictionaries and connectors are trained on."""
+        many = self.digits.shifted()
+        generator = torch.Generator().manual_seed(self.seed)
+        return many[torch.randperm(len(many), generator=generator)[:DICTIONARY_IMAGES]]
+
+    def dictionary(self, hidden: Tensor, layer: int, *, tied: bool = True) -> TopKDictionary:
+        k, steps = self.config.active[layer], self.config.sae_steps
+        name = f"dictionary-{layer + 1}{'' if tied else '-untied'}"
+        tensors = self.kept(
+            name, lambda: arrays_of(train_dictionary(hidden, self.n_features, k, steps, self.seed, tied=tied))
+        )
+        return TopKDictionary(**tensors, k=k)
+
+    def connectors(
+        self, network: Network, dictionaries: list[TopKDictionary], features: list[FeatureRows]
+    ) -> tuple[list[Connector], list[np.ndarray]]:
+        """F1 -> F2 and F2 -> F3, the second fitted on what the first one writes; and the first one's snapshots."""
+        config = self.config
+        options = ConnectorFit(
+            l1=config.l1, edges_per_output=config.edges, steps=config.connector_steps, refit_steps=config.refit_steps,
+            fit_batch_size=512,
+        )  # fmt: skip
+        readers: Any = list(network.layers)[2:]
+        metrics = [as_read(d.vectors, reader) for d, reader in zip(dictionaries[1:], readers, strict=True)]
+
+        def fitted(before: FeatureRows, number: int) -> Arrays:
+            keep = _Snapshots(max(1, (options.steps + options.refit_steps) // N_SNAPSHOTS))
+            found = fit_connector(
+                before, features[number], options, metric=metrics[number - 1], seed=self.seed, every_step=keep
+            )
+            return arrays_of(found) | {"snapshots": np.stack(keep.taken)}
+
+        first = self.kept("connector-1", lambda: fitted(features[0], 1))
+        snapshots = list(first.pop("snapshots").numpy())
+        connectors = [self._connector(first)]
+        second = self.kept("connector-2", lambda: fitted(rows_of(connectors[0], features[0]), 2))
+        return [*connectors, self._connector(second)], snapshots
+
+    def refitted(
+        self,
+        connectors: list[Connector],
+        dictionaries: list[TopKDictionary],
+        features: list[FeatureRows],
+        hidden: list[Tensor],
+        network: Network,
+    ) -> list[Connector]:
+        """Both connectors with their kept weights fitted once more, together."""
+
+        def joint() -> Arrays:
+            options = RefitOptions(self.config.joint_steps, most=MOST_WRITTEN, seed=self.seed)
+            found = refit_through(connectors, dictionaries, features, hidden, network.read_out, options)
+            return {f"{i}/{name}": array for i, one in enumerate(found) for name, array in arrays_of(one).items()}
+
+        tensors = self.kept("joint-fit", joint)
+        return [self._connector({name: tensors[f"{i}/{name}"] for name in TENSORS[Connector]}) for i in (0, 1)]
+
+    def _connector(self, tensors: Mapping[str, Any]) -> Connector:
+        return Connector(**{name: tensors[name] for name in TENSORS[Connector]}, n_inputs=self.n_features)
 
 
-def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> Substitution:
-    """Accuracy of the network, of its last dictionary alone, and with layers 2 and 3 replaced."""
-    network, dictionaries, labels = unwrapped.network, unwrapped.dictionaries, unwrapped.digits.test_labels
+class _Snapshots:
+    """Keeps a corner of the weights every so many steps."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.taken: list[np.ndarray] = []
+
+    def __call__(self, step: int, loss: float, weight: Tensor) -> None:
+        if step % self.every == 0:
+            self.taken.append(weight[:SNAPSHOT_SIDE, :SNAPSHOT_SIDE].numpy().copy())
+
+
+def arrays_of(found: TopKDictionary | Connector) -> Arrays:
+    """The tensors of a dictionary or connector, by field."""
+    return {name: getattr(found, name).numpy() for name in TENSORS[type(found)]}
+
+
+def substitution(
+    network: Network,
+    digits: Digits,
+    dictionaries: list[TopKDictionary],
+    connectors: list[Connector],
+    test: list[Tensor],
+) -> Substitution:
+    """Accuracy of the network, of its last dictionary alone, and with layers 2 and 3 replaced; `test`: h1, h2, h3."""
+    labels = digits.test_labels
     last = dictionaries[2]
-    first, second = unwrapped.connectors
+    first, second = connectors
     f2 = first.predictor()(encode_rows(dictionaries[0], test[0]))
     f3 = second.predictor()(FeatureRows.from_dense(f2, MOST_WRITTEN))
     plain = accuracy(network, test[2], labels)
@@ -255,29 +221,9 @@ def substitution(unwrapped: Unwrapped, test: list[Tensor]) -> Substitution:
         accuracy_mean_ablated=mean,
         cost_points=100 * (plain - replaced),
         changed_digits=float(changed.float().mean()),
-        edges_per_output=tuple(connector.edges_per_output for connector in unwrapped.connectors),
-        most_edges=max(int(connector.starts.diff().max()) for connector in unwrapped.connectors),
+        edges_per_output=tuple(connector.edges_per_output for connector in connectors),
+        most_edges=max(int(connector.starts.diff().max()) for connector in connectors),
         connector_l0=(float((f2 > 0).float().sum(1).mean()), float((f3 > 0).float().sum(1).mean())),
         connector_mse=float((f2 - true_f2.dense()).square().mean()),
         connector_weight_l1=float(first.weights.abs().sum() / (first.n_inputs * first.n_outputs)),
     )
-
-
-def starts(unwrapped: Unwrapped, hidden: list[Tensor], features: list[FeatureRows], seed: int) -> dict[str, float]:
-    """[FC]'s comparison of starts: mean squared error plus L1, feature by feature, from analytic and random weights."""
-    layer: Any = unwrapped.network.layers[1]
-    start = analytic_start(layer, unwrapped.dictionaries[0], unwrapped.dictionaries[1], hidden[0][:4096])
-    out: dict[str, float] = {}
-    options = ConnectorFit(l1=0.001, edges_per_output=None, steps=250, refit_steps=0, fit_batch_size=512)
-    for name, initial in (("analytic", start), ("random", None)):
-        losses: list[float] = []
-        fit_connector(
-            features[0],
-            features[1],
-            options,
-            initial=initial,
-            seed=seed,
-            every_step=lambda s, loss, w, to=losses: to.append(loss),
-        )
-        out |= {f"{name}_first_loss": float(np.mean(losses[:3])), f"{name}_last_loss": float(np.mean(losses[-20:]))}
-    return out

@@ -7,12 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
+from eval.commands import parse
 from eval.measures.connectors.connector import Connector
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
-from vision_codes.__main__ import main
+from vision_codes.__main__ import COMMANDS, main
 from vision_codes.lenses.unwrap.claims import claims_of, over_seeds
+from vision_codes.lenses.unwrap.connecting import analytic_start
+from vision_codes.lenses.unwrap.dictionaries import train_dictionary
+from vision_codes.lenses.unwrap.digits import load_digits
+from vision_codes.lenses.unwrap.network import Network
 from vision_codes.lenses.unwrap.refit import RefitOptions, largest, refit_through, substituted
-from vision_codes.lenses.unwrap.study import Network, analytic_start, load_digits, train_dictionary
+from vision_codes.lenses.unwrap.study import arrays_of
 
 
 def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02):
@@ -163,3 +168,22 @@ def test_a_folder_of_grey_digits_is_read_at_its_own_size(tmp_path):
     digits, provenance = load_digits(str(tmp_path), 0)
     assert digits.side == 28 and digits.train.shape == (24, 784) and digits.test.shape == (6, 784)
     assert provenance["source"] == f"folder {tmp_path.name}, 80% of it by seed"
+
+
+def test_the_data_may_be_named_as_before(capsys):
+    invocation = parse("vision_codes", "", COMMANDS, ["unwrap", "--out", "a", "--dataset", "digits"])
+    assert invocation is not None and invocation.config.data == "digits"
+    assert "--dataset is called --data now; the old name works in this version" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_used_is_refused(capsys, tmp_path):
+    assert main(["unwrap", "--out", str(tmp_path / "a"), "--device", "cuda"]) == 2
+    assert "expected --device cpu: this verb computes" in capsys.readouterr().err
+
+
+def test_tensors_of_a_piece_come_back_as_they_were():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(5, 4, generator=generator)
+    connector = Connector.from_dense(weights * (weights > 0), torch.ones(4), "relu")
+    again = Connector(**{name: torch.from_numpy(array) for name, array in arrays_of(connector).items()}, n_inputs=5)
+    assert torch.equal(again.dense(), connector.dense()) and torch.equal(again.bias, connector.bias)
