@@ -15,12 +15,11 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.errors import UserError
 from eval.explanation.explainers import Chat, Explanation, active_tokens, mark
 from eval.explanation.prompts import Message, load_prompt
 from eval.explanation.records import Book, Record
+from eval.explanation.rules.printing import read_rule
 from eval.explanation.servers.answers import without_thinking, yes_or_no
-from eval.explanation.simulators import lookup
 from eval.explanation.tokens import visible
 from eval.scores import Score
 
@@ -76,24 +75,22 @@ def questions(book: Book, unit: int, explanation: Explanation, task: str, count:
     return out
 
 
-class TokenLookupJudge:
-    """Judges by token lookup's predicted levels: the largest of the window, or the mean of the marked tokens."""
+class RuleJudge:
+    """Judges by a printed rule alone. Detection: does it predict more than half of its own largest value somewhere?
+    Fuzzing: does it predict more on the marked tokens than on the others?"""
 
-    name = "token-lookup"
+    name = "rules"
 
     def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]:
         return np.array([self._probability(question) for question in questions])
 
     def _probability(self, question: Question) -> float:
-        if question.explanation.table is None:
-            raise UserError(
-                "the judge token-lookup needs explanations by token-lookup; use a language model as --simulator"
-            )
-        predicted = lookup(question.explanation, np.array(question.record.tokens))
-        detection, fuzzing = question.explanation.thresholds
+        rule = read_rule(question.explanation.text)
+        (predicted,) = rule.predict([question.record.strings])
         if question.task == "detection":
-            return _logistic(predicted.max() - detection)
-        return _logistic(predicted[np.array(question.marked)].mean() - fuzzing)
+            return _logistic(predicted.max() - rule.largest / 2)
+        marked = np.array(question.marked)
+        return _logistic(predicted[marked].mean() - predicted[~marked].mean())
 
 
 def _logistic(x: float) -> float:

@@ -20,11 +20,21 @@ import numpy as np
 
 from eval.explanation.classification import TASKS, Judge, classification_scores, questions
 from eval.explanation.drafts import Draft, joined, shown_windows, shuffled_explanations
-from eval.explanation.explainers import Explainer, Explanation, TokenLookupExplainer
+from eval.explanation.explainers import Explainer, Explanation
+from eval.explanation.lengths import length_scores, rival_score, table_prediction
 from eval.explanation.records import LEVELS, Book, Record
-from eval.explanation.results import CONSTANT, DocumentSums, PooledScores, TaskScores, UnitResult
-from eval.explanation.scorers import CONSTANT_PREDICTION, SCORES, document_sums, score_all
-from eval.explanation.simulators import Simulation, Simulator, Task, TokenLookupSimulator, lookup
+from eval.explanation.results import (
+    WHOLE_TABLE,
+    DocumentSums,
+    LengthScore,
+    PooledScores,
+    TaskScores,
+    UnitResult,
+)
+from eval.explanation.rules.bits import ladder
+from eval.explanation.rules.explainers import RuleExplainer
+from eval.explanation.scorers import CONSTANT, CONSTANT_PREDICTION, SCORES, document_sums, score_all
+from eval.explanation.simulators import RuleSimulator, Simulation, Simulator, Task
 from eval.scores import Score
 
 MIXES = ("random", "top", "top_and_random")
@@ -34,7 +44,8 @@ MIXES = ("random", "top", "top_and_random")
 class Settings:
     """How units are scored. top_windows: per unit. calibration: a member of ``CALIBRATIONS``. tasks: of ``TASKS``.
 
-    questions: per class and task. n_resamples: bootstrap draws behind every interval.
+    questions: per class and task. n_resamples: bootstrap draws behind every interval. lengths: score printed rules at
+    every length of the ladder too (not in the shuffled control). against: other printed rules at the same budget.
     """
 
     top_windows: int = 10
@@ -43,6 +54,8 @@ class Settings:
     questions: int = 10
     n_resamples: int = 1000
     seed: int = 0
+    lengths: bool = True
+    against: tuple[str, ...] = ()
 
 
 def explain_and_score(
@@ -75,12 +88,26 @@ def explain_and_score(
     tasks = _judged(drafts, chosen, book, judge, settings)
     nulls = shuffled_explanations(drafts)
     # Phase 3: scores
-    is_lookup = isinstance(simulator, TokenLookupSimulator)
     waiting = list(zip(chosen, drafts, tasks, nulls, strict=True))
+    rivals = [RuleExplainer(name, getattr(explainer, "bits", 0.0)) for name in settings.against]
     return [
-        _finished(draft, book, unit, settings, found, null, is_lookup=is_lookup)
+        replace(
+            _finished(draft, book, unit, settings, found, null),
+            lengths=_lengths(draft, book, unit, explainer, settings),
+            rivals={rival.name: rival_score(draft, rival.explain(book, [unit])[0]) for rival in rivals},
+        )
         for unit, draft, found, null in show(waiting, f"scores ({condition})")
     ]
+
+
+def _lengths(draft: Draft, book: Book, unit: int, explainer: Explainer, settings: Settings) -> tuple[LengthScore, ...]:
+    """Scores at every length, where the explainer prints rules."""
+    if not (settings.lengths and isinstance(explainer, RuleExplainer)) or draft.condition == "shuffled":
+        return ()
+    steps = ladder(book.windows.vocabulary_size)
+    told = explainer.at_lengths(book, unit, list(steps.values()))
+    pairs = {name: (bits, words) for (name, bits), words in zip(steps.items(), told, strict=True)}
+    return length_scores(draft, book, unit, pairs, RuleSimulator())
 
 
 def _draft(book: Book, unit: int, explanation: Explanation, condition: str, settings: Settings) -> Draft:
@@ -121,9 +148,8 @@ def _records(book: Book, unit: int, settings: Settings) -> dict[str, list[Record
 
 
 def _finished(
-    draft: Draft, book: Book, unit: int, settings: Settings, tasks: dict[str, TaskScores], null: Score,
-    *, is_lookup: bool,
-) -> UnitResult:  # fmt: skip
+    draft: Draft, book: Book, unit: int, settings: Settings, tasks: dict[str, TaskScores], null: Score
+) -> UnitResult:
     """Scores, baselines and bookkeeping of one unit."""
     sums = {mix: document_sums(draft.truth[mix], draft.predicted[mix], draft.document[mix]) for mix in MIXES}
     scores = {mix: _pooled(*sums[mix], settings, draft.undefined, constant=True) for mix in MIXES}
@@ -137,12 +163,12 @@ def _finished(
     return UnitResult(
         unit=draft.unit,
         condition=draft.condition,
-        explanation=replace(draft.explanation, table=None),
+        explanation=draft.explanation,
         scale=draft.scale,
         sign=draft.sign,
         scores=scores,
         sums={mix: DocumentSums(*found) for mix, found in sums.items()},
-        baselines=_baselines(draft, book, unit, settings, is_lookup=is_lookup),
+        baselines=_baselines(draft, book, unit, settings),
         tasks=tasks,
         null=null if scores["random"].correlation.is_defined else Score.undefined(_reason(scores["random"])),
         shown=tuple(shown_windows(draft)),
@@ -152,6 +178,7 @@ def _finished(
         unpredicted=int(np.isnan(draft.predicted["random"]).sum()) if wanted else 0,
         missing=sum(simulation.missing for simulation in every) + draft.unanswered if wanted else 0,
         notes=draft.notes,
+        bits=draft.explanation.bits,
     )
 
 
@@ -171,19 +198,15 @@ def _pooled(
     return PooledScores(**found)
 
 
-def _baselines(
-    draft: Draft, book: Book, unit: int, settings: Settings, *, is_lookup: bool
-) -> dict[str, dict[str, PooledScores]]:
-    """What needs no language model, on the same windows: the mean of the explain documents, and token lookup."""
-    scale, table = max(draft.scale, 1e-300), book.table(unit)
-    constant = LEVELS * table.prior / scale
-    predictions = {"constant": {mix: np.full(len(draft.truth[mix]), constant) for mix in MIXES}}
-    if not is_lookup:
-        told = Explanation("", table, scale)
-        found = {
-            mix: joined([lookup(told, np.array(r.tokens)) for r in draft.records[mix]]) for mix in ("top", "random")
-        }
-        predictions["token_lookup"] = {**found, "top_and_random": np.concatenate([found["top"], found["random"]])}
+def _baselines(draft: Draft, book: Book, unit: int, settings: Settings) -> dict[str, dict[str, PooledScores]]:
+    """What says nothing, and what nobody reads, on the same windows: the mean of the explain documents, and the whole
+    table of token means (an upper bound for token lists)."""
+    constant = LEVELS * book.table(unit).prior / max(draft.scale, 1e-300)
+    whole = {mix: joined([table_prediction(book, unit, r.tokens) for r in draft.records[mix]]) for mix in MIXES[:2]}
+    predictions = {
+        "constant": {mix: np.full(len(draft.truth[mix]), constant) for mix in MIXES},
+        WHOLE_TABLE: {**whole, "top_and_random": np.concatenate([whole["top"], whole["random"]])},
+    }
     return {
         name: {
             mix: _pooled(*document_sums(draft.truth[mix], by_mix[mix], draft.document[mix]), settings, draft.problem)
@@ -222,8 +245,8 @@ def _judged(
     return out
 
 
-def baseline_only(book: Book, settings: Settings = Settings(), condition: str = "trained") -> list[UnitResult]:  # noqa: B008
-    """Token lookup as explainer and simulator: the run that needs no language model."""
-    return explain_and_score(
-        book, TokenLookupExplainer(), TokenLookupSimulator(), condition=condition, settings=settings
-    )
+def rules_only(
+    book: Book, settings: Settings = Settings(), condition: str = "trained", form: str = "token-lookup"  # noqa: B008
+) -> list[UnitResult]:  # fmt: skip
+    """Printed rules, read back: the run that needs no language model."""
+    return explain_and_score(book, RuleExplainer(form), RuleSimulator(), condition=condition, settings=settings)

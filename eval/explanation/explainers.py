@@ -1,20 +1,20 @@
 """From records to words. An explainer sees a unit's explain records and says when it fires.
 
-``TokenLookupExplainer`` needs no language model: its explanation is the list of tokens ranked by mean activation. A
-``ChatExplainer`` writes a prompt and leaves the asking to a ``Chat``: a local model or a server.
+A ``ChatExplainer`` writes a prompt and leaves the asking to a ``Chat``: a local model or a server. The explainers that
+need no language model print a rule (`rules.explainers`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from eval.explanation.prompts import Message, load_prompt
-from eval.explanation.records import Book, Record, TokenTable, levels
+from eval.explanation.records import Book, Record, levels
 from eval.explanation.servers.answers import ONLY_REASONING, phrase_of
 from eval.explanation.tokens import visible
 
@@ -24,17 +24,14 @@ MARKED_LEVEL = 4  # of 10: what is marked as active in a prompt
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was said about a unit, or why nothing was.
+    """What was said about a unit, or why nothing was. The text is all of it: a simulator and a judge get nothing else.
 
-    table, scale, thresholds: only where the words are a token list: its token means, the unit's largest activation, and
-    where the detection and fuzzing judges draw the line (fitted on the explain documents).
+    bits: its description length (`rules.bits`); ``None`` where it is not known.
     """
 
     text: str
-    table: TokenTable | None = None
-    scale: float = 1.0
-    thresholds: tuple[float, float] = (0.0, 0.0)
     reason: str | None = None
+    bits: float | None = None
 
     @property
     def is_defined(self) -> bool:
@@ -66,61 +63,10 @@ class Explainer(Protocol):
     def explain(self, book: Book, units: Sequence[int]) -> list[Explanation]: ...
 
 
-class TokenLookupExplainer:
-    """The tokens with the largest mean activation on the explain documents, in order, with that mean on 0..10.
-
-    A token seen once proves little: the ranking uses the mean shrunk to the prior (``TokenTable.predict``).
-    """
-
-    name = "token-lookup"
-
-    def __init__(self, count: int = 12) -> None:
-        self.count = count
-
-    def explain(self, book: Book, units: Sequence[int]) -> list[Explanation]:
-        return [self._explain(book, unit) for unit in units]
-
-    def _explain(self, book: Book, unit: int) -> Explanation:
-        problem = book.problem(unit)
-        if problem:
-            return Explanation("", reason=problem)
-        table, scale = book.table(unit), float(book.scale[unit])
-        text = describe_table(table, scale, book, self.count)
-        return Explanation(text, table, scale, lookup_thresholds(book, unit, table, scale))
-
-
-def lookup_thresholds(book: Book, unit: int, table: TokenTable, scale: float) -> tuple[float, float]:
-    """(detection, fuzzing) thresholds on 0..10, halfway between what fires and what does not on the explain documents.
-
-    Detection: medians of the largest predicted level of top windows and of random ones. Fuzzing: mean predicted level
-    of the marked tokens of top windows and of their other tokens.
-    """
-    top, other = book.top(unit, "explain"), book.random(unit, "explain")
-
-    def predicted(record: Record) -> np.ndarray:
-        return 10 * table.predict(np.array(record.tokens)) / scale
-
-    def middle(a: list[float], b: list[float], average: Callable[..., Any]) -> float:
-        return float((average(a) + average(b)) / 2) if a and b else 0.0
-
-    detection = middle([predicted(r).max() for r in top], [predicted(r).max() for r in other], np.median)
-    marked = [value for r in top for value in predicted(r)[active_tokens(r, scale)]]
-    silent = [value for r in top for value in predicted(r)[~active_tokens(r, scale)]]
-    return detection, middle(marked, silent, np.mean)
-
-
 def active_tokens(record: Record, scale: float) -> np.ndarray:
     """Which tokens count as active [position]: level 4 or more, or the record's highest where that is less."""
     level = levels(record.values, scale)
     return (level >= min(MARKED_LEVEL, int(level.max()))) & (level > 0)
-
-
-def describe_table(table: TokenTable, scale: float, book: Book, count: int) -> str:
-    """The ranked token list as text: `` war`` 7.2, `` wars`` 6.5, ..."""
-    shrunk = table.predict(table.tokens)
-    best = np.argsort(-shrunk, kind="stable")[:count]
-    strings = book.windows.strings
-    return ", ".join(f"`{visible(strings[int(table.tokens[i])])}` {10 * shrunk[i] / scale:.1f}" for i in best)
 
 
 class ChatExplainer:

@@ -70,16 +70,27 @@ class Recorder:
     """Accumulates records of many columns over batches of windows; ``finish`` turns columns into units.
 
     shared: the random windows of each split on which every unit is recorded. top: how many top windows per split.
+    fit: windows of the explain documents of which every value is kept (in half precision), for rules to be fitted on.
     """
 
-    def __init__(self, windows: Windows, n_columns: int, shared: dict[str, np.ndarray], top: int = 10) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        n_columns: int,
+        shared: dict[str, np.ndarray],
+        top: int = 10,
+        fit: Int[np.ndarray, " window"] | None = None,
+    ) -> None:
         self.windows = windows
+        self.fit = np.zeros(0, dtype=np.int64) if fit is None else np.asarray(fit, dtype=np.int64)
         self.shared = {split: np.asarray(shared.get(split, []), dtype=np.int64) for split in SPLITS}
         self.top = top
         length = int(windows.keep[0].sum())
         if not (windows.keep.sum(1) == length).all():
             raise ValueError("expected equally many kept tokens in every window; drop the padded ones first")
         self._row = {int(window): (split, row) for split in SPLITS for row, window in enumerate(self.shared[split])}
+        self._fit_row = {int(window): row for row, window in enumerate(self.fit)}
+        self.fit_values = np.zeros((len(self.fit), length, n_columns), np.float16)
         self.values = {s: np.zeros((len(self.shared[s]), length, n_columns), np.float32) for s in SPLITS}
         self.top_values = {s: np.full((top, length, n_columns), -1.0, np.float32) for s in SPLITS}
         self.top_windows = {s: np.full((top, n_columns), -1, np.int64) for s in SPLITS}
@@ -101,6 +112,8 @@ class Recorder:
             if int(window) in self._row:
                 split, place = self._row[int(window)]
                 self.values[split][place] = values[row]
+            if int(window) in self._fit_row:
+                self.fit_values[self._fit_row[int(window)]] = values[row]
         split_of = self.windows.split[numbers]
         fresh = np.array([int(window) not in self._row for window in numbers])
         for code, split in enumerate(SPLITS):
@@ -156,6 +169,7 @@ class Book:
         self.windows = recorder.windows
         self.shared = recorder.shared
         self.signs = signs
+        self.fitted_on = recorder.fit
         self.scale = recorder.maxima[columns]
         self._recorder = recorder
         self._columns = columns
@@ -172,6 +186,10 @@ class Book:
     def shared_values(self, split: str) -> Float[np.ndarray, "window position unit"]:
         """Activations on the shared random windows of a split."""
         return self._recorder.values[split][:, :, self._columns]
+
+    def fit_values(self, unit: int) -> Float[np.ndarray, "window position"]:
+        """One unit on the windows ``fitted_on`` of the explain documents."""
+        return self._recorder.fit_values[:, :, self._columns[unit]]
 
     def table(self, unit: int) -> TokenTable:
         """Token means over all windows of the explain documents."""

@@ -7,19 +7,22 @@ Axes: ``unit``, ``document``, ``statistic`` (the sums of `scorers`). The JSON ke
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from eval.claims import Claim
 from eval.explanation.explainers import Explanation
+from eval.explanation.scorers import CONSTANT
 from eval.explanation.units import Unit
 from eval.result_json import measured, noted
 from eval.results import Result, result
 from eval.scores import Score
 
 PRIMARY = ("random", "correlation")
-CONSTANT = "the explanation predicts a constant: counted as 0"
+WHOLE_TABLE = "whole_token_table"
+"""The baseline that is an upper bound for token lists."""
 
 
 def is_constant(score: Score) -> bool:
@@ -71,6 +74,26 @@ class DocumentSums(Result):
 
 
 @result
+class RivalScore(Result):
+    """Another explainer's explanation of a unit at the same budget, and its primary score."""
+
+    explanation: Explanation
+    score: Score
+
+
+@result
+class LengthScore(Result):
+    """The primary score of an explanation of one length. length: its name; budget: what it may cost in bits; bits: what
+    it costs."""
+
+    length: str
+    budget: float
+    bits: float | None
+    score: Score
+    sums: DocumentSums
+
+
+@result
 class UnitResult(Result):
     """Everything about one unit in one condition.
 
@@ -78,6 +101,8 @@ class UnitResult(Result):
     units' predictions. asked: tokens on the primary windows for which a prediction was wanted (0 for a unit that is
     silent on the explain documents); missing: predictions wanted and not there, on all windows, and unanswered
     questions. unpredicted: those of them on the primary windows. notes: survived faults and how often.
+    bits: description length of the explanation. lengths: scores at the lengths of `rules.bits.ladder`. rivals: other
+    explainers at the same budget, by name.
     outside: mean probability on answers that are no number 0..10.
     """
 
@@ -98,6 +123,15 @@ class UnitResult(Result):
     unpredicted: int
     missing: int
     notes: Mapping[str, int]
+    bits: float | None = None
+    lengths: tuple[LengthScore, ...] = ()
+    rivals: Mapping[str, RivalScore] = field(default_factory=dict)
+
+    @property
+    def upper_bound(self) -> Score:
+        """The primary score of the whole token table: an upper bound for token lists, not an explanation."""
+        found = self.baselines.get(WHOLE_TABLE)
+        return Score.undefined("not computed") if found is None else found[PRIMARY[0]][PRIMARY[1]]
 
     @property
     def primary(self) -> Score:
@@ -137,6 +171,10 @@ class UnitResult(Result):
             coverage=self.coverage,
             missing_predictions=self.missing,
             notes=self.notes,
+            bits=self.bits,
+            upper_bound=self.upper_bound,
+            lengths={one.length: one.score for one in self.lengths},
+            rivals=self.rivals,
         )
 
 
@@ -164,6 +202,10 @@ class UnitRow(Result):
     coverage: float | None
     missing_predictions: int
     notes: Mapping[str, int]
+    bits: float | None
+    upper_bound: Score
+    lengths: Mapping[str, Score]
+    rivals: Mapping[str, RivalScore]
 
 
 @result
@@ -172,6 +214,7 @@ class LayerMean(Result):
 
     undefined: units without one. constant: explanations that predict one value everywhere, counted as 0;
     mean_of_others: the mean without them. coverage: mean share of the wanted predictions that are there.
+    bits: mean description length. upper_bound: mean primary score of the whole token table of the same units.
     """
 
     kind: str
@@ -181,6 +224,8 @@ class LayerMean(Result):
     coverage: float | None = None
     constant: int = 0
     mean_of_others: float | None = noted(default=None, when_set=True)
+    bits: float | None = noted(default=None, when_set=True)
+    upper_bound: float | None = noted(default=None, when_set=True)
 
 
 @result
@@ -205,6 +250,45 @@ class KindDifference(Result):
     p_uncorrected: float | None = None
     coverage_a: float | None = None
     coverage_b: float | None = None
+
+
+@result
+class LengthMean(Result):
+    """`LayerMean` at one length. budget: in bits."""
+
+    length: str
+    budget: float
+    by_layer: LayerMean = noted(inline=True)
+
+
+@result
+class LengthDifference(Result):
+    """`KindDifference` at one length."""
+
+    length: str
+    difference: KindDifference = noted(inline=True)
+
+
+@result
+class LengthClaim(Result):
+    """A statement judged at one length."""
+
+    length: str
+    claim: Claim = noted(inline=True)
+
+
+@result
+class RivalMean(Result):
+    """Mean of the explainer's score minus a rival's, unit for unit, at the same budget; interval over units, p from
+    flipping signs, Holm over the layers of a kind and rival. mean, rival: the two means."""
+
+    rival: str
+    kind: str
+    layer: int
+    mean: float | None
+    rival_mean: float | None
+    difference: Score = measured(ci="ci", reason="reason", n="n")
+    p: float | None = None
 
 
 @result
@@ -241,5 +325,10 @@ class Explained(Result):
     skipped_controls: Mapping[str, str]
     readouts: tuple[UnitSource, ...]
 
+    by_length: tuple[LengthMean, ...] = ()
+    paired_by_length: tuple[LengthDifference, ...] = ()
+    claims_by_length: tuple[LengthClaim, ...] = ()
+    rivals: tuple[RivalMean, ...] = ()
+
     table = "by_layer"
-    columns = ("kind", "layer", "n", "undefined", "coverage", "mean", "ci")
+    columns = ("kind", "layer", "n", "undefined", "coverage", "bits", "mean", "ci", "upper_bound")

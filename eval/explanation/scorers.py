@@ -29,6 +29,7 @@ SCORES = ("correlation", "r_squared_uncentred", "r_squared", "absolute_deviation
 N_STATISTICS = 11
 _N, _A, _P, _AA, _PP, _AP, _SQUARED, _ABSOLUTE, _RAW_A, _RAW_AA, _RAW_PP = range(N_STATISTICS)
 _RELATIVE_ZERO = 1e-12
+CONSTANT = "the explanation predicts a constant: counted as 0"
 CONSTANT_PREDICTION = "the prediction is constant on the scored tokens"
 
 
@@ -126,6 +127,18 @@ def score_all(
         low, high = np.quantile(draws[np.isfinite(draws)], [0.025, 0.975])
         out[name] = Score(value, float(low), float(high), n)
     return out
+
+
+def primary_score(sums: Float[np.ndarray, "document statistic"]) -> Score:
+    """The correlation without an interval; 0 for a constant prediction of a truth that varies."""
+    reason = why_undefined("correlation", sums)
+    if reason == CONSTANT_PREDICTION:
+        return Score(0.0, n=len(sums), interval_reason=CONSTANT)
+    if reason:
+        return Score.undefined(reason, len(sums))
+    return Score(
+        float(score_sums("correlation", sums.sum(0))), n=len(sums), interval_reason="no interval was asked for"
+    )
 
 
 def pooled_scores(truth: Sequence[float], predicted: Sequence[float]) -> dict[str, Score]:

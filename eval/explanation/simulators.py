@@ -1,21 +1,22 @@
 """From words back to activations. A simulator reads an explanation and predicts 0..10 for every token of a window.
 
-``TokenLookupSimulator`` here needs no language model. ``local_simulator`` reads a language model's logits, one forward
-pass per window; ``chat_simulators`` asks a server.
+``RuleSimulator`` here needs no language model: it reads printed rules. ``local_simulator`` reads a language model's
+logits, one forward pass per window; ``chat_simulators`` asks a server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
 
-from eval.errors import UserError
 from eval.explanation.explainers import Explanation
 from eval.explanation.records import LEVELS
+from eval.explanation.rules.printing import read_rule
 
 REFERENCE = np.arange(LEVELS + 1)
 
@@ -62,31 +63,19 @@ class Simulator(Protocol):
     def simulate(self, tasks: Sequence[Task]) -> list[Simulation]: ...
 
 
-class TokenLookupSimulator:
-    """Predicts the token's mean activation over the explain documents, shrunk to the unit's prior mean.
+class RuleSimulator:
+    """Reads a printed rule and does what it says; knows the text of the explanation and the text of the tokens.
 
-    Works from the explanation alone, so it needs one that holds a token table (from ``token-lookup``).
+    Raises `UserError` for an explanation that is no printed rule.
     """
 
-    name = "token-lookup"
+    name = "rules"
 
     def simulate(self, tasks: Sequence[Task]) -> list[Simulation]:
-        return [self._simulate(task) for task in tasks]
-
-    def _simulate(self, task: Task) -> Simulation:
-        explanation = task.explanation
-        if explanation.table is None:
-            raise UserError(
-                "the simulator token-lookup needs explanations by token-lookup, got words; "
-                "use --explainer token-lookup, or a language model as --simulator"
-            )
-        return Simulation(lookup(explanation, np.array(task.tokens)))
-
-
-def lookup(explanation: Explanation, tokens: np.ndarray) -> np.ndarray:
-    """Token lookup's prediction on 0..10 for token ids of any shape."""
-    assert explanation.table is not None
-    return LEVELS * explanation.table.predict(tokens) / explanation.scale
+        out = []
+        for text, group in groupby(tasks, key=lambda task: task.explanation.text):
+            out += [Simulation(values) for values in read_rule(text).predict([task.strings for task in group])]
+        return out
 
 
 def expected_value(

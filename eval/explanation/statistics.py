@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from eval.explanation.evaluate import MIXES
-from eval.explanation.results import PRIMARY, KindDifference, LayerMean, ScoreMean, UnitResult, is_constant
+from eval.explanation.results import PRIMARY, KindDifference, LayerMean, RivalMean, ScoreMean, UnitResult, is_constant
 from eval.explanation.scorers import N_STATISTICS, SCORES, score_sums
 from eval.measures.statistics.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
 from eval.scores import Score
@@ -51,8 +51,7 @@ def mean_over_units(scores: Sequence[Score], *, n_resamples: int = 2000, seed: i
 
 def mean_coverage(results: Sequence[UnitResult]) -> float | None:
     """Share of the wanted predictions that are there, mean over units; ``None`` where none was wanted."""
-    known = [result.coverage for result in results if result.coverage is not None]
-    return float(np.mean(known)) if known else None
+    return _mean([result.coverage for result in results])
 
 
 def by_layer(results: Sequence[UnitResult], pick: Callable[[UnitResult], Score], seed: int = 0) -> list[LayerMean]:
@@ -75,7 +74,14 @@ def _layer_mean(kind: str, layer: int, members: list[UnitResult], scores: list[S
         coverage=mean_coverage(members),
         constant=constant,
         mean_of_others=float(np.mean(others)) if constant and others else None,
+        bits=_mean([result.bits for result in members]),
+        upper_bound=_mean([result.upper_bound.value for result in members]),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def every_score(results: Sequence[UnitResult], seed: int = 0) -> list[ScoreMean]:
@@ -185,6 +191,39 @@ def differences(
 
 def _finite(p: float) -> float | None:
     return float(p) if np.isfinite(p) else None
+
+
+def against_rivals(results: Sequence[UnitResult], seed: int = 0) -> list[RivalMean]:
+    """Does the explainer do better than others at the same budget? Paired by unit, by kind and layer."""
+    out: list[RivalMean] = []
+    groups = grouped(results)
+    for rival in dict.fromkeys(name for result in results for name in result.rivals):
+        for kind in dict.fromkeys(kind for kind, _ in groups):
+            found = [(layer, _paired(groups[kind, layer], rival)) for own, layer in groups if own == kind]
+            found = [(layer, pairs) for layer, pairs in found if len(pairs)]
+            p = [sign_flip_p(pairs[:, 0] - pairs[:, 1], seed=seed) for _, pairs in found]
+            for (layer, pairs), adjusted in zip(found, holm(np.array(p)) if p else [], strict=True):
+                gains = [Score(float(gain)) for gain in pairs[:, 0] - pairs[:, 1]]
+                own, other = pairs.mean(0).tolist()
+                out.append(
+                    RivalMean(rival, kind, layer, own, other, mean_over_units(gains, seed=seed), _finite(adjusted))
+                )
+    return out
+
+
+def _paired(members: Sequence[UnitResult], rival: str) -> np.ndarray:
+    """[unit, 2]: own and rival's primary score, where both are there."""
+    pairs = [(r.primary.value, r.rivals[rival].score.value) for r in members if rival in r.rivals]
+    return np.array([pair for pair in pairs if None not in pair], dtype=float).reshape(-1, 2)
+
+
+def sign_flip_p(differences: np.ndarray, *, n_resamples: int = 5000, seed: int = 0) -> float:
+    """Is the mean of paired differences other than 0? Two-sided p of flipping signs; NaN without a difference."""
+    if not len(differences):
+        return float("nan")
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (n_resamples, len(differences)))
+    drawn = np.abs(signs @ differences)
+    return float((1 + np.sum(drawn >= abs(differences.sum()) - 1e-12)) / (n_resamples + 1))
 
 
 def against_null(results: Sequence[UnitResult], seed: int = 0) -> list[LayerMean]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -29,6 +30,7 @@ class Windows:
 
     tokens: [window, position] token ids. keep: [window, position], false where an activation is not to be read (BOS,
     padding). document: [window]. split: [window], an index into ``SPLITS``. strings: each token id as text.
+    vocabulary: size of the model's vocabulary (0: the tokens of ``strings``). memory: what was derived from them.
     """
 
     tokens: Int[np.ndarray, "window position"]
@@ -36,10 +38,17 @@ class Windows:
     document: Int[np.ndarray, " window"]
     split: Int[np.ndarray, " window"]
     strings: Mapping[int, str]
+    vocabulary: int = 0
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False)
     _words: dict[int, tuple[tuple[int, ...], tuple[str, ...]]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """|V|, which says what a token costs in bits."""
+        return self.vocabulary or len(self.strings)
 
     def of(self, split: str) -> Int[np.ndarray, " window"]:
         """The windows of one split, by number."""

@@ -8,7 +8,10 @@ from eval.errors import UserError
 from eval.options import Options, RunConfig, nested, option
 from llm_codes.configs.inputs import InputsOptions
 
-TOKEN_LOOKUP = "token-lookup"
+RULES = ("token-lookup", "back-off", "decision-list", "token-graph", "lag-weights")
+"""Explainers that need no language model: they print a rule."""
+READS_RULES = "rules"
+"""The simulator that reads printed rules."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +70,21 @@ class ExplainOptions(Options):
         choices=("skewness", "drawn"),
     )
     controls: tuple[str, ...] = option(("shuffled", "untrained"), "control conditions: shuffled, untrained", empty=True)
-    explainer: str = option(TOKEN_LOOKUP, "token-lookup, local:<model>, openai:<model>")
-    simulator: str = option(TOKEN_LOOKUP, "token-lookup, local:<model>, openai:<model>")
+    explainer: str = option(
+        "decision-list",
+        "decision-list, token-lookup, back-off, token-graph, lag-weights, local:<model>, openai:<model>",
+    )
+    simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>")
+    bits: float = option(0.0, "longest printed rule in bits (0: as long as 12 words with a level)", at_least=0)
+    against: tuple[str, ...] = option(
+        ("token-lookup",), "other printed rules on the same units at the same budget, paired", empty=True
+    )
+    lengths: bool = option(True, "score printed rules at every length, from one word to the whole token table")
     random_windows: int = option(
-        0, "shared random windows that are scored (0: 120 for token-lookup, else 20)", at_least=0
+        0, "shared random windows that are scored (0: 120 for printed rules, else 20)", at_least=0
     )
     top_windows: int = option(
-        -1, "top windows of each unit that are scored (-1: 10 for token-lookup, else 5)", at_least=-1
+        -1, "top windows of each unit that are scored (-1: 10 for printed rules, else 5)", at_least=-1
     )
     calibration: str = option("none", "calibration of predictions", choices=("none", "linear", "percentile"))
     scorers: tuple[str, ...] = option(
@@ -85,7 +96,17 @@ class ExplainOptions(Options):
 
     @property
     def needs_no_language_model(self) -> bool:
-        return self.explainer == self.simulator == TOKEN_LOOKUP
+        return self.explainer in RULES and self.simulator == READS_RULES
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """The other explainers, less the run's own; none where a language model explains."""
+        return tuple(name for name in self.against if name != self.explainer) if self.explainer in RULES else ()
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether documents are set aside to choose rules, or to fit a calibration."""
+        return self.calibration != "none" or self.explainer in RULES
 
     @property
     def n_random_windows(self) -> int:

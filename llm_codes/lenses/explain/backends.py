@@ -1,4 +1,4 @@
-"""Who explains and who simulates: token lookup, a local language model, or an OpenAI-compatible server.
+"""Who explains and who simulates: printed rules, a local language model, or an OpenAI-compatible server.
 
 `open_parts` reads `--explainer` and `--simulator`; everything that costs time or money goes through one journal, so a
 killed run continues where it stopped.
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
 from eval.explanation.chat_simulators import ServerChat, ServerSimulator
-from eval.explanation.classification import ChatJudge, Judge, TokenLookupJudge
+from eval.explanation.classification import ChatJudge, Judge, RuleJudge
 from eval.explanation.client import Client, ClientSettings
-from eval.explanation.explainers import ChatExplainer, Explainer, TokenLookupExplainer
+from eval.explanation.explainers import ChatExplainer, Explainer
 from eval.explanation.journal import Journal, JournaledChat, JournaledSimulator
 from eval.explanation.local_simulator import LocalSimulator
-from eval.explanation.simulators import Simulator, TokenLookupSimulator
+from eval.explanation.rules.explainers import RuleExplainer
+from eval.explanation.simulators import RuleSimulator, Simulator
+from llm_codes.configs.explain import READS_RULES, RULES
 from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
 from llm_codes.models import load_model
 
@@ -28,13 +30,13 @@ if TYPE_CHECKING:
     from eval.explanation.client import Client
     from eval.explanation.journal import Journal
     from eval.runs import Run
-    from llm_codes.configs.explain import ExplainOptions, ServerOptions
+    from llm_codes.configs.explain import ExplainOptions
     from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
     from llm_codes.models import Model
 
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-BACKENDS = ("token-lookup", "local", "openai")
+LANGUAGE_MODELS = ("local", "openai")
 
 
 @dataclass(eq=False)
@@ -65,17 +67,18 @@ class Parts:
 
 
 def parse_backend(text: str, flag: str) -> tuple[str, str]:
-    """``token-lookup``, ``local:<model>`` or ``openai:<model>`` as (backend, model).
+    """A printed rule (``rules`` for the simulator), ``local:<model>`` or ``openai:<model>`` as (backend, model).
 
     Raises `UserError` for anything else, with the nearest name.
     """
+    plain = RULES if flag == "--explainer" else (READS_RULES,)
     backend, _, model = text.partition(":")
-    if backend not in BACKENDS:
+    if backend not in (*plain, *LANGUAGE_MODELS):
         raise UserError(
-            f"unknown {flag} {text!r}: {nearest(backend, BACKENDS)}; "
-            "expected token-lookup, local:<model> or openai:<model>"
+            f"unknown {flag} {text!r}: {nearest(backend, (*plain, *LANGUAGE_MODELS))}; "
+            f"expected {', '.join(plain)}, local:<model> or openai:<model>"
         )
-    if backend != "token-lookup" and not model:
+    if backend in LANGUAGE_MODELS and not model:
         raise UserError(f"expected a model after {backend}:, got {text!r}; write {flag} {backend}:<model>")
     return backend, model
 
@@ -90,13 +93,13 @@ def open_parts(
     """
     explains = parse_backend(options.explainer, "--explainer")
     simulates = parse_backend(options.simulator, "--simulator")
-    if simulates[0] == "token-lookup" and explains[0] != "token-lookup":
+    if simulates[0] == READS_RULES and explains[0] not in RULES:
         raise UserError(
-            f"the simulator token-lookup cannot read the words of {options.explainer}; "
-            "use --simulator local:<model> or openai:<model>, or --explainer token-lookup"
+            f"the simulator {READS_RULES} cannot read the words of {options.explainer}; "
+            "use --simulator local:<model> or openai:<model>, or --explainer decision-list"
         )
     with ExitStack() as stack:
-        builder = _Builder(options.server, run, subject, stack, dry_run=dry_run)
+        builder = _Builder(options, run, subject, stack, dry_run=dry_run)
         simulator, judge = builder.simulator(*simulates)
         parts = Parts(builder.explainer(*explains), simulator, judge if options.scorers else None, builder.client)
         parts.local = builder.models
@@ -107,24 +110,25 @@ class _Builder:
     """Opens the journal, the client and local models once, however many parts use them."""
 
     def __init__(
-        self, server: ServerOptions, run: Run | None, subject: Model, stack: ExitStack, *, dry_run: bool
+        self, options: ExplainOptions, run: Run | None, subject: Model, stack: ExitStack, *, dry_run: bool
     ) -> None:
-        self.server, self.run, self.subject, self.stack, self.dry_run = server, run, subject, stack, dry_run
+        self.server, self.bits = options.server, options.bits
+        self.run, self.subject, self.stack, self.dry_run = run, subject, stack, dry_run
         self.client: Client | None = None
         self.models: dict[str, LocalLanguageModel] = {}
         self._journal: Journal | None = None
 
     def explainer(self, backend: str, model: str) -> Explainer:
-        if backend == "token-lookup":
-            return TokenLookupExplainer()
+        if backend in RULES:
+            return RuleExplainer(backend, self.bits)
         if backend == "openai":
             return ChatExplainer(ServerChat(self.open_client(), model))
 
         return ChatExplainer(JournaledChat(self.local(model), self.open_journal(), self.local(model).identity))
 
     def simulator(self, backend: str, model: str) -> tuple[Simulator, Judge]:
-        if backend == "token-lookup":
-            return TokenLookupSimulator(), TokenLookupJudge()
+        if backend == READS_RULES:
+            return RuleSimulator(), RuleJudge()
         if backend == "openai":
             client = self.open_client()
             return ServerSimulator(client, model, self.server.mode), ChatJudge(ServerChat(client, model, logprobs=True))

@@ -43,7 +43,7 @@ def describe(parts: Parts, books: Mapping[str, Book], settings: Settings) -> str
     """The plan as a table: requests, estimated tokens and dollars by kind of request, then the first request."""
     client = parts.client
     if client is None:
-        return "dry run: token-lookup and local models send no requests"
+        return "dry run: printed rules and local models send no requests"
     rows = []
     for condition, book in books.items():
         before = len(client.planned)

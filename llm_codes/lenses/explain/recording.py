@@ -16,7 +16,7 @@ from eval.errors import UserError, known_name
 from eval.explanation.records import Book, Recorder
 from eval.explanation.units import parse_kinds
 from eval.explanation.windows import SPLITS, Windows, leakage, linked_documents, remove_near_duplicates, split_documents
-from llm_codes.configs.explain import ExplainOptions
+from llm_codes.configs.explain import RULES, ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import harvest
@@ -35,6 +35,8 @@ from llm_codes.models import Model, load_model, untrained_like
 from llm_codes.sites import Site, resolve_sites
 
 CONTROLS = ("shuffled", "untrained")
+FIT_WINDOWS = 1000
+"""Windows of the explain documents, at most, on which printed rules are fitted (their values are all kept)."""
 READING = HarvestOptions(batch_size=16)
 """How the text is walked where nothing else is said: as the command does."""
 
@@ -77,7 +79,7 @@ def choose_windows(
     strings = {int(t): text for t, text in _strings(model, np.unique(corpus.tokens))}
     linked = linked_documents(corpus.tokens, keep, corpus.document)
     split = split_documents(corpus.document, calibrate=calibrate, seed=seed, linked=linked)
-    windows = Windows(corpus.tokens.astype(np.int64), keep, corpus.document, split, strings)
+    windows = Windows(corpus.tokens.astype(np.int64), keep, corpus.document, split, strings, model.vocabulary_size)
     return corpus, windows, {int(number): row for row, number in enumerate(corpus.window)}
 
 
@@ -155,7 +157,7 @@ def record(
         model,
         corpus,
         exclude_positions=reading.exclude_positions,
-        calibrate=options.calibration != "none",
+        calibrate=options.calibrates,
         seed=seed,
     )
     explain_part = corpus.select(windows.of("explain"))
@@ -166,10 +168,11 @@ def record(
     units, columns = columns_of(readouts)
     most = options.n_random_windows
     shared = {split: windows.sample(split, min(most, len(windows.of(split)) // 2), seed) for split in SPLITS}
+    fit = windows.sample("explain", FIT_WINDOWS, seed) if options.explainer in RULES else None
     recorded = Recorded({}, windows, readouts)
 
     def recorder() -> Recorder:
-        return Recorder(windows, sum(map(len, columns)), shared, max(options.n_top_windows, 5))
+        return Recorder(windows, sum(map(len, columns)), shared, max(options.n_top_windows, 5), fit)
 
     trained, control = recorder(), recorder() if "shuffled" in options.controls else None
     shuffled = _shuffle_within_splits(windows, seed) if control is not None else None

@@ -9,7 +9,11 @@ import numpy as np
 
 from eval.explanation import statistics
 from eval.explanation.claims import depth_claims
+from eval.explanation.length_rows import length_claims, length_differences, length_rows
 from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
+
+LENGTH_DRAWS = 1000
+"""Bootstrap draws behind an interval at each length."""
 
 
 def pairs_of(results: Sequence[UnitResult]) -> list[tuple[str, str]]:
@@ -46,6 +50,10 @@ def summarise(
         baselines={name: tuple(statistics.against_baseline(results, name, seed)) for name in baselines},
         by_score=tuple(statistics.every_score(results, seed)),
         claims=tuple(depth_claims(results, n_layers, seed=seed)),
+        by_length=tuple(length_rows(results, seed)),
+        paired_by_length=tuple(length_differences(results, pairs_of(results), n_resamples=LENGTH_DRAWS, seed=seed)),
+        claims_by_length=tuple(length_claims(results, n_layers, n_resamples=LENGTH_DRAWS, seed=seed)),
+        rivals=tuple(statistics.against_rivals(results, seed)),
         undefined=dict(reasons),
         notes=dict(notes),
         missing_predictions=sum(result.missing for result in results),

@@ -24,7 +24,7 @@ from eval.explanation.results import Explained, UnitResult, UnitSource
 from eval.progress import progress
 from eval.results import Result, result
 from eval.runs import Run
-from llm_codes.configs.explain import TOKEN_LOOKUP, ExplainOptions
+from llm_codes.configs.explain import ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.explain.backends import Parts, open_parts
@@ -36,9 +36,9 @@ from llm_codes.models import Model, load_model
 __all__ = ["Plan", "Study", "explain", "explain_units", "record", "settings_of"]
 
 
-WHOLE_TABLE = (
-    " Token lookup simulates from the whole table of token means; the words shown are its first twelve, so its "
-    "scores are an upper bound for those words."
+PRINTED = (
+    " An explanation is its printed rule, which is all that is read: fitted on the explain documents, its length "
+    "chosen on documents of their own. The upper bound is the whole table of token means, which nobody reads."
 )
 
 
@@ -166,6 +166,8 @@ def settings_of(options: ExplainOptions, seed: int) -> Settings:
         questions=options.questions,
         n_resamples=options.resamples,
         seed=seed,
+        lengths=options.lengths,
+        against=options.rivals,
     )
 
 
@@ -209,5 +211,5 @@ def describe_setting(model: Model, options: ExplainOptions, plan: Plan, text: st
         f"windows of {options.window} tokens ({plan.score_documents} documents) that all units share. Neurons and "
         f"directions are read at {options.site}; neurons {options.neurons}. A unit's activation is relu(x); directions "
         f"are centred on the explain set, sign policy {options.sign}. Explain and score sets share no document."
-        + (WHOLE_TABLE if options.simulator == TOKEN_LOOKUP else "")
+        + (PRINTED if options.needs_no_language_model else "")
     )

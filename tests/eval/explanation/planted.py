@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from eval.explanation.explainers import Explanation
-from eval.explanation.records import Book, Recorder, TokenTable
+from eval.explanation.records import Book, Recorder
 from eval.explanation.units import Unit
 from eval.explanation.windows import SPLITS, Windows, split_documents
 
@@ -39,7 +39,7 @@ def make_book(
     for unit in units:
         pairs.append((columns, columns + 1) if unit.is_signed else (columns,))
         columns += len(pairs[-1])
-    recorder = Recorder(windows, columns, shared, top=5)
+    recorder = Recorder(windows, columns, shared, top=5, fit=windows.of("explain"))
     kept = windows.tokens[:, 1:]
     generator = np.random.default_rng(seed + 1)
     values = []
@@ -64,9 +64,7 @@ def fires_on(*tokens: int, noise: float = 0.05) -> Callable[[np.ndarray, np.rand
 
 def says(*tokens: int) -> Explanation:
     """An explanation that names exactly these tokens: 10 on them, 0 elsewhere."""
-    every = np.arange(VOCABULARY)
-    table = TokenTable(every, np.isin(every, tokens) * 1.0, np.full(VOCABULARY, 10**9), 0.0)
-    return Explanation("fires on " + ", ".join(WORDS[token] for token in tokens), table, 1.0)
+    return Explanation(", ".join(f"`{WORDS[token]}`" for token in tokens))
 
 
 class Saying:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eval.explanation.claims import depth_claims
-from eval.explanation.evaluate import Settings, baseline_only
+from eval.explanation.evaluate import Settings, rules_only
 from eval.explanation.units import Unit
 from tests.eval.explanation.planted import fires_on, make_book, make_windows
 
@@ -23,7 +23,7 @@ def falling():
         for layer, spread in noise.items()
         for index in range(9)
     }
-    return baseline_only(make_book(make_windows(), units), SETTINGS)
+    return rules_only(make_book(make_windows(), units), SETTINGS)
 
 
 def flat(results):

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.explanation.classification import TokenLookupJudge
-from eval.explanation.evaluate import Settings, baseline_only, explain_and_score
-from eval.explanation.explainers import TokenLookupExplainer
-from eval.explanation.simulators import Simulation, TokenLookupSimulator
+from eval.explanation.classification import RuleJudge
+from eval.explanation.evaluate import Settings, explain_and_score, rules_only
+from eval.explanation.explainers import Explanation
+from eval.explanation.rules.explainers import RuleExplainer
+from eval.explanation.simulators import RuleSimulator, Simulation
 from eval.explanation.statistics import by_layer, differences
 from eval.explanation.units import Unit
 from eval.results import load_result
-from tests.eval.explanation.planted import Saying, fires_on, make_book, make_windows, says
+from tests.eval.explanation.planted import WORDS, Saying, fires_on, make_book, make_windows, says
 
 X, Y, Z = 5, 11, 23
 FAST = Settings(n_resamples=100)
@@ -23,7 +24,7 @@ FAST = Settings(n_resamples=100)
 def planted(*explanations):
     units = {Unit("neuron", 0, i): fires_on(X, Y) for i in range(len(explanations))}
     book = make_book(make_windows(), units)
-    return explain_and_score(book, Saying(*explanations), TokenLookupSimulator(), settings=FAST)
+    return explain_and_score(book, Saying(*explanations), RuleSimulator(), settings=FAST)
 
 
 def test_true_half_right_and_wrong_explanations_score_in_that_order() -> None:
@@ -38,9 +39,7 @@ def test_token_lookup_recovers_a_planted_unit_and_scores_zero_on_shuffled_truth(
     units = {Unit("neuron", 0, i): fires_on(i, noise=0.02) for i in range(10)}
     units |= {Unit("random", 0, i): lambda kept, g: g.standard_normal(kept.shape) for i in range(10)}
     book = make_book(make_windows(), units)
-    results = explain_and_score(
-        book, TokenLookupExplainer(), TokenLookupSimulator(), judge=TokenLookupJudge(), settings=FAST
-    )
+    results = explain_and_score(book, RuleExplainer("token-lookup"), RuleSimulator(), judge=RuleJudge(), settings=FAST)
     neurons, noise = results[:10], results[10:]
     assert min(result.primary.value for result in neurons) > 0.9
     assert max(abs(result.primary.value) for result in noise) < 0.1
@@ -58,7 +57,7 @@ def test_token_lookup_recovers_a_planted_unit_and_scores_zero_on_shuffled_truth(
 
 def test_the_constant_baseline_has_no_correlation_and_about_zero_r_squared() -> None:
     book = make_book(make_windows(), {Unit("neuron", 0, 0): fires_on(X)})
-    (result,) = baseline_only(book, FAST)
+    (result,) = rules_only(book, FAST)
     constant = result.baselines["constant"]["random"]
     assert constant["correlation"].reason == "the prediction is constant on the scored tokens"
     assert abs(constant["r_squared"].value) < 0.05
@@ -69,7 +68,7 @@ def test_a_silent_unit_is_undefined_counted_and_not_dropped() -> None:
         make_windows(),
         {Unit("neuron", 0, 0): fires_on(X), Unit("neuron", 0, 1): lambda kept, g: np.zeros(kept.shape)},
     )
-    results = baseline_only(book, FAST)
+    results = rules_only(book, FAST)
     assert results[1].primary.reason == "the unit is zero on every token of the explain documents"
     (row,) = by_layer(results, lambda result: result.primary)
     assert (row.mean.n, row.undefined) == (1, 1)
@@ -80,12 +79,11 @@ def test_a_silent_unit_is_undefined_counted_and_not_dropped() -> None:
 @pytest.mark.parametrize("calibration", ["linear", "percentile"])
 def test_calibration_is_fitted_on_its_own_split_and_mends_the_scale(calibration: str) -> None:
     units = {Unit("neuron", 0, 0): fires_on(X)}
-    faint = says(X)
-    faint = type(faint)(faint.text, faint.table, 20.0)  # predicts a twentieth of the level
+    faint = Explanation(f"`{WORDS[X]}` 0.5")  # predicts a twentieth of the level
     book = make_book(make_windows(), units)
     settings = Settings(n_resamples=50, calibration=calibration)
-    (raw,) = explain_and_score(book, Saying(faint), TokenLookupSimulator(), settings=FAST)
-    (mended,) = explain_and_score(book, Saying(faint), TokenLookupSimulator(), settings=settings)
+    (raw,) = explain_and_score(book, Saying(faint), RuleSimulator(), settings=FAST)
+    (mended,) = explain_and_score(book, Saying(faint), RuleSimulator(), settings=settings)
     assert raw.scores["random"]["r_squared"].value < 0.2
     assert mended.scores["random"]["r_squared"].value > 0.8
 
@@ -96,7 +94,7 @@ class Failing:
     name = "failing"
 
     def simulate(self, tasks):
-        lookup = TokenLookupSimulator()
+        lookup = RuleSimulator()
         return [
             Simulation.failed(len(task.strings), "gave up")
             if "w23" in task.explanation.text
@@ -134,7 +132,7 @@ def test_the_null_counts_a_constant_prediction_as_the_units_own_score_does() -> 
 
 def test_two_dictionaries_at_one_layer_are_two_rows() -> None:
     units = {Unit("sae", 3, 16, "hook", source, content): fires_on(X) for source, content in (("A", "1"), ("B", "2"))}
-    results = baseline_only(make_book(make_windows(), units), FAST)
+    results = rules_only(make_book(make_windows(), units), FAST)
     assert [row.kind for row in by_layer(results, lambda result: result.primary)] == ["sae:A", "sae:B"]
     assert [result.unit.name for result in results] == ["sae:A/L3/16", "sae:B/L3/16"]
     assert [result.row().to_json()["content"] for result in results] == ["1", "2"]
@@ -142,9 +140,7 @@ def test_two_dictionaries_at_one_layer_are_two_rows() -> None:
 
 def test_a_units_result_survives_the_way_through_a_file(tmp_path: Path) -> None:
     book = make_book(make_windows(), {Unit("neuron", 0, i): fires_on(X, X + i) for i in range(9)})
-    results = explain_and_score(
-        book, TokenLookupExplainer(), TokenLookupSimulator(), judge=TokenLookupJudge(), settings=FAST
-    )
+    results = explain_and_score(book, RuleExplainer("token-lookup"), RuleSimulator(), judge=RuleJudge(), settings=FAST)
     again = [load_result(result.save(tmp_path / f"{i}.json")) for i, result in enumerate(results)]
     assert again == results and again[0].row().to_json() == results[0].row().to_json()
     assert differences(again, [("neuron", "neuron")], n_resamples=50) == differences(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.explanation.evaluate import Settings, baseline_only
+from eval.explanation.evaluate import Settings, rules_only
 from eval.explanation.neuron_record import read_neuron_record, write_neuron_records
 from eval.explanation.page import add_units, depth_figure, level_string
 from eval.explanation.statistics import by_layer
@@ -30,7 +30,7 @@ def hostile_results():
     strings = {**plain.strings, 5: HOSTILE, 6: "\t\n"}
     windows = Windows(plain.tokens, plain.keep, plain.document, plain.split, strings)
     book = make_book(windows, {Unit("neuron", 0, 0): fires_on(5, 6), Unit("neuron", 1, 1): fires_on(5)}, n_random=9)
-    return book, baseline_only(book, Settings(n_resamples=20))
+    return book, rules_only(book, Settings(n_resamples=20))
 
 
 def test_level_strings_mark_missing_predictions() -> None:

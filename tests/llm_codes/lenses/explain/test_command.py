@@ -119,11 +119,11 @@ def test_unknown_explainers_are_named(text: str, message: str) -> None:
         parse_backend(text, "--explainer")
 
 
-def test_words_cannot_be_read_by_token_lookup(tiny_model_folder: Path, tmp_path: Path, capsys) -> None:
+def test_words_cannot_be_read_as_a_rule(tiny_model_folder: Path, tmp_path: Path, capsys) -> None:
     out = str(tmp_path / "x")
     arguments = ["explain", "--model", str(tiny_model_folder), "--explainer", "openai:m", "--out", out]
     assert main([*arguments, "--window", "32"]) == 2
-    assert "token-lookup cannot read the words of openai:m" in capsys.readouterr().err
+    assert "the simulator rules cannot read the words of openai:m" in capsys.readouterr().err
 
 
 def test_a_missing_sae_folder_is_named(recorded) -> None:
