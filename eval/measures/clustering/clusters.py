@@ -12,7 +12,7 @@ Axis glossary: ``item`` coded inputs, ``cluster`` selected clusters, numbered by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,7 +22,8 @@ from eval.measures.clustering.approximate_neighbours import ApproximateMetric
 from eval.measures.clustering.euclidean_neighbours import EuclideanMetric
 from eval.measures.clustering.hamming_neighbours import HammingMetric
 from eval.measures.clustering.hamming_tiles import TILE
-from eval.measures.clustering.hierarchy import assign, condense, select_clusters
+from eval.measures.clustering.hierarchy import Condensed, condense
+from eval.measures.clustering.selection import assign, select_clusters
 from eval.measures.clustering.spanning_tree import MAXIMUM_COMPONENTS, SpanningTree, spanning_tree
 from eval.measures.codes.polytope import SplineCodes
 
@@ -42,6 +43,7 @@ class Clusters:
     approximate: whether neighbours were approximate, so that the tree may not be minimal.
     method, metric, min_cluster_size, min_samples: how it was found.
     reason: why there is no cluster, `None` where there is one.
+    condensed, nodes: the condensed tree and each cluster's place in it, for `membership`; `None` without a hierarchy.
     """
 
     labels: Int[np.ndarray, " item"]
@@ -55,6 +57,8 @@ class Clusters:
     min_cluster_size: int
     min_samples: int
     reason: str | None = None
+    condensed: Condensed | None = None
+    nodes: Int[np.ndarray, " cluster"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def n_clusters(self) -> int:
@@ -78,6 +82,7 @@ def cluster_codes(
     min_samples: int | None = None,
     method: str = "eom",
     allow_single_cluster: bool = False,
+    epsilon: float = 0.0,
     exact_up_to: int = EXACT_UP_TO,
     max_memory_gb: float | None = None,
     seed: int = 0,
@@ -91,6 +96,7 @@ def cluster_codes(
             convention); `None`: `min_cluster_size`. Larger is more conservative.
         method: `eom` (excess of mass) or `leaf` (finest clusters).
         allow_single_cluster: whether one cluster, and noise around it, may be the answer.
+        epsilon: clusters that come apart at a distance below it are one; 0: as fine as `method` says.
         exact_up_to: above this many items neighbours are approximate (pynndescent) and the result says so.
         max_memory_gb: refuse, before starting, what would need more.
         seed: of the approximate route; the exact one draws nothing.
@@ -110,11 +116,12 @@ def cluster_codes(
             min_samples=min_samples,
             method=method,
             allow_single_cluster=allow_single_cluster,
+            epsilon=epsilon,
             exact_up_to=exact_up_to,
             max_memory_gb=max_memory_gb,
             seed=seed,
         )
-    options = _Options(min_cluster_size, min_samples, method, allow_single_cluster)
+    options = _Options(min_cluster_size, min_samples, method, allow_single_cluster, epsilon)
     options.check_memory(len(codes), 2 * codes.words.nbytes, 4 * (len(codes) // TILE + 1) ** 2, max_memory_gb)
     approximate = len(codes) > exact_up_to
     build = ApproximateMetric.of_codes if approximate else HammingMetric
@@ -129,6 +136,7 @@ def cluster_points(
     min_samples: int | None = None,
     method: str = "eom",
     allow_single_cluster: bool = False,
+    epsilon: float = 0.0,
     exact_up_to: int = EXACT_UP_TO,
     max_memory_gb: float | None = None,
     seed: int = 0,
@@ -143,7 +151,7 @@ def cluster_points(
         raise UserError(f"expected points as [item, width]; got shape {points.shape}; flatten the other axes")
     if not np.isfinite(points).all():
         raise UserError(f"{int((~np.isfinite(points)).any(1).sum())} points hold NaN or infinity; leave them out first")
-    options = _Options(min_cluster_size, min_samples, method, allow_single_cluster)
+    options = _Options(min_cluster_size, min_samples, method, allow_single_cluster, epsilon)
     options.check_memory(len(points), 3 * points.nbytes, 24 * min(len(points), MAXIMUM_COMPONENTS) ** 2, max_memory_gb)
     approximate = len(points) > exact_up_to
     metric = ApproximateMetric.of_points(points, seed=seed) if approximate else EuclideanMetric(points)
@@ -156,6 +164,7 @@ class _Options:
     min_samples: int | None
     method: str
     allow_single_cluster: bool
+    epsilon: float
 
     def __post_init__(self) -> None:
         if self.min_cluster_size < 2:
@@ -164,6 +173,8 @@ class _Options:
             raise UserError(f"expected min_samples of at least 1 (the item itself); got {self.min_samples}")
         if self.method not in METHODS:
             raise UserError(f"expected method 'eom' or 'leaf'; got {self.method!r}; choose one of them")
+        if not (np.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise UserError(f"expected an epsilon (a distance) of at least 0; got {self.epsilon}")
 
     @property
     def samples(self) -> int:
@@ -198,21 +209,32 @@ def _cluster(
         sizes = np.array([n])
         return Clusters(np.zeros(n, dtype=np.int64), np.ones(n), sizes, np.array([float(n)]), tree, *common)
     condensed = condense(tree.ends, tree.weights, n, options.min_cluster_size)
-    selected = select_clusters(condensed, method=options.method, allow_single_cluster=options.allow_single_cluster)
-    labels, strength = assign(condensed, selected)
-    if not selected.any():
-        return _nothing(n, tree, common, "no part of the data is denser than the whole")
+    selected = select_clusters(
+        condensed, method=options.method, allow_single_cluster=options.allow_single_cluster, epsilon=options.epsilon
+    )
+    labels, strength = assign(condensed, selected, options.epsilon)
+    if (labels < 0).all():
+        words = (
+            "no part of the data is denser than the whole" if not selected.any() else "nothing is as dense as epsilon"
+        )
+        return _nothing(n, tree, common, words, condensed)
     order = _canonical_order(labels, np.flatnonzero(selected), rows)
     renumber = np.full(len(condensed.parent) + 1, -1, dtype=np.int64)
     renumber[order] = np.arange(len(order))
     labels = renumber[labels]
     sizes = np.bincount(labels[labels >= 0], minlength=len(order))
-    return Clusters(labels, strength, sizes, condensed.stability[order], tree, *common)
+    return Clusters(labels, strength, sizes, condensed.stability[order], tree, *common, None, condensed, order)
 
 
-def _nothing(n: int, tree: SpanningTree | None, common: tuple[bool, str, str, int, int], reason: str) -> Clusters:
+def _nothing(
+    n: int,
+    tree: SpanningTree | None,
+    common: tuple[bool, str, str, int, int],
+    reason: str,
+    condensed: Condensed | None = None,
+) -> Clusters:
     empty = np.zeros(0, dtype=np.int64)
-    return Clusters(np.full(n, -1), np.zeros(n), empty, np.zeros(0), tree, *common, reason)
+    return Clusters(np.full(n, -1), np.zeros(n), empty, np.zeros(0), tree, *common, reason, condensed)
 
 
 def _canonical_order(labels: np.ndarray, clusters: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From a spanning tree to clusters: the single-linkage hierarchy with ties merged at once, condensed, and selected.
+"""From a spanning tree to a condensed tree: the single-linkage hierarchy with ties merged at once (`selection`: then).
 
 The hierarchy of a data set is unique once merges of equal weight are *one* event with many children; a binary tree
 breaks such ties by row order, and integer distances tie massively. Everything below depends only on that unique
@@ -6,8 +6,7 @@ hierarchy, so it does not depend on row order.
 
 Condensing and excess of mass [Campello, Moulavi & Sander 2013, sections 3-5]: lambda = 1 / distance; an event keeps a
 cluster going, or splits it where at least two children hold `min_cluster_size` items; stability of a cluster =
-sum over items of (lambda at which the item leaves - lambda at which the cluster was born). A cluster is selected where
-its stability is at least that of the best selection below it.
+sum over items of (lambda at which the item leaves - lambda at which the cluster was born).
 
 Deviation: merges at distance zero (duplicates) count at half the smallest positive distance rather than at infinite
 lambda, where `min_cluster_size` duplicates would beat every larger cluster around them.
@@ -37,6 +36,14 @@ class Condensed:
     stability: Float[np.ndarray, " cluster"]
     last_cluster: Int[np.ndarray, " item"]
     leave: Float[np.ndarray, " item"]
+
+    @property
+    def ends(self) -> Float[np.ndarray, " cluster"]:
+        """The largest lambda at which something leaves a cluster itself: an item, or what it splits into."""
+        out = np.zeros(len(self.parent))
+        np.maximum.at(out, self.last_cluster, self.leave)
+        np.maximum.at(out, self.parent[1:], self.birth[1:])
+        return out
 
 
 @compiled()
@@ -145,67 +152,3 @@ def condense(
     positive = weights[weights > 0]
     zero_lambda = 2.0 / positive[0] if len(positive) else 1.0
     return Condensed(*_condense(parent, height, size, alias, n, min_cluster_size, zero_lambda))
-
-
-def select_clusters(tree: Condensed, *, method: str = "eom", allow_single_cluster: bool = False) -> np.ndarray:
-    """Which condensed clusters are the answer: boolean `[cluster]`, no one above another.
-
-    `eom` maximises the total stability (a tie keeps the larger cluster); `leaf` takes the smallest ones. The root is
-    selected only where `allow_single_cluster`.
-    """
-    count = len(tree.parent)
-    has_child = np.zeros(count, dtype=bool)
-    has_child[tree.parent[tree.parent >= 0]] = True
-    if method == "leaf":
-        selected = ~has_child
-    else:
-        selected = np.ones(count, dtype=bool)
-        below = np.zeros(count)
-        for cluster in range(count - 1, -1, -1):  # children have larger numbers than their parents
-            own = tree.stability[cluster]
-            better = has_child[cluster] and below[cluster] > own * (1 + 1e-12)
-            selected[cluster] = not better and (cluster > 0 or allow_single_cluster)
-            if cluster:
-                below[tree.parent[cluster]] += below[cluster] if better else own
-    for cluster in range(1, count):  # from the top: what lies under a selected cluster is part of it
-        selected[cluster] &= not _covered(selected, tree.parent, int(tree.parent[cluster]))
-    if not allow_single_cluster:
-        selected[0] = False
-    return selected
-
-
-def _covered(selected: np.ndarray, parent: np.ndarray, cluster: int) -> bool:
-    """Is a cluster or one above it selected?"""
-    while cluster >= 0:
-        if selected[cluster]:
-            return True
-        cluster = int(parent[cluster])
-    return False
-
-
-def assign(tree: Condensed, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Selected cluster of each item (-1 noise) and its membership strength in [0, 1].
-
-    Where the root is the answer its members are what is left of it at its last event, when it splits or dissolves;
-    items that left before are noise (as in `hdbscan` and scikit-learn: else one cluster would be everything).
-    strength = min(leave, last) / last, `last` the largest lambda at which an item of the cluster leaves.
-    """
-    owner = np.full(len(tree.parent), -1, dtype=np.int64)
-    for cluster in range(len(tree.parent)):
-        if selected[cluster]:
-            owner[cluster] = cluster
-        elif tree.parent[cluster] >= 0:
-            owner[cluster] = owner[tree.parent[cluster]]
-    labels = owner[tree.last_cluster]
-    if selected[0]:
-        own = tree.last_cluster == 0
-        ends = max(tree.leave[own].max(initial=0.0), tree.birth[tree.parent == 0].max(initial=0.0))
-        labels = np.where(own & (tree.leave < ends), -1, labels)
-    last = np.zeros(len(tree.parent))
-    np.maximum.at(last, labels[labels >= 0], tree.leave[labels >= 0])
-    strength = np.zeros(len(labels))
-    inside = labels >= 0
-    strength[inside] = np.divide(
-        tree.leave[inside], last[labels[inside]], out=np.ones(inside.sum()), where=last[labels[inside]] > 0
-    )
-    return labels, strength
