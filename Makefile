@@ -65,11 +65,11 @@ $(VENV)/.created:
 # torch first and pinned: left to itself, pip may pick another build and gigabytes of it.
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt torch
-	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,approximate]'
+	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,approximate,test]'
+	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,test]'
 	touch $@
 
 clean:

@@ -19,9 +19,6 @@ class PolytopesOptions(Options):
     cluster_method: str = option(
         "leaf", "HDBSCAN selection: leaf (finest clusters) or eom (excess of mass)", choices=("leaf", "eom")
     )
-    exact_up_to: int = option(
-        100_000, "above this many sampled tokens neighbours are approximate, and labelled so", at_least=0
-    )
     directions: int = option(64, "NMF and PCA components of the MLP's hidden activations", at_least=1)
     negative: str = option("clip", "what NMF does with negative activations", choices=("clip", "shift", "split"))
     features: int = option(128, "elements of the NMF dictionaries on codes and on activations", at_least=1)

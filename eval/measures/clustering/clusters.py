@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.errors import UserError
-from eval.measures.clustering.approximate_neighbours import ApproximateMetric
 from eval.measures.clustering.euclidean_neighbours import EuclideanMetric
 from eval.measures.clustering.hamming_neighbours import HammingMetric
 from eval.measures.clustering.hamming_tiles import TILE
@@ -28,7 +27,6 @@ from eval.measures.clustering.spanning_tree import MAXIMUM_COMPONENTS, SpanningT
 from eval.measures.codes.polytope import SplineCodes
 
 NEIGHBOURS = 16
-EXACT_UP_TO = 100_000
 METHODS = ("eom", "leaf")
 
 
@@ -40,7 +38,6 @@ class Clusters:
     strength: membership strength in [0, 1], 0 for noise `[item]`.
     sizes, stability: per cluster; stability is excess of mass in units of items / distance.
     tree: the minimum spanning tree, `None` where n < 2.
-    approximate: whether neighbours were approximate, so that the tree may not be minimal.
     method, metric, min_cluster_size, min_samples: how it was found.
     reason: why there is no cluster, `None` where there is one.
     condensed, nodes: the condensed tree and each cluster's place in it, for `membership`; `None` without a hierarchy.
@@ -51,7 +48,6 @@ class Clusters:
     sizes: Int[np.ndarray, " cluster"]
     stability: Float[np.ndarray, " cluster"]
     tree: SpanningTree | None
-    approximate: bool
     method: str
     metric: str
     min_cluster_size: int
@@ -83,9 +79,7 @@ def cluster_codes(
     method: str = "eom",
     allow_single_cluster: bool = False,
     epsilon: float = 0.0,
-    exact_up_to: int = EXACT_UP_TO,
     max_memory_gb: float | None = None,
-    seed: int = 0,
 ) -> Clusters:
     """HDBSCAN of hard or categorical codes under the Hamming distance (soft codes: Euclidean on the gates).
 
@@ -97,9 +91,7 @@ def cluster_codes(
         method: `eom` (excess of mass) or `leaf` (finest clusters).
         allow_single_cluster: whether one cluster, and noise around it, may be the answer.
         epsilon: clusters that come apart at a distance below it are one; 0: as fine as `method` says.
-        exact_up_to: above this many items neighbours are approximate (pynndescent) and the result says so.
         max_memory_gb: refuse, before starting, what would need more.
-        seed: of the approximate route; the exact one draws nothing.
 
     Returns:
         Labels that depend on the codes only, not on their order. n = 0, n < min_cluster_size: no cluster, all noise,
@@ -117,16 +109,11 @@ def cluster_codes(
             method=method,
             allow_single_cluster=allow_single_cluster,
             epsilon=epsilon,
-            exact_up_to=exact_up_to,
             max_memory_gb=max_memory_gb,
-            seed=seed,
         )
     options = _Options(min_cluster_size, min_samples, method, allow_single_cluster, epsilon)
     options.check_memory(len(codes), 2 * codes.words.nbytes, 4 * (len(codes) // TILE + 1) ** 2, max_memory_gb)
-    approximate = len(codes) > exact_up_to
-    build = ApproximateMetric.of_codes if approximate else HammingMetric
-    metric = build(codes.words, codes.map.symbol_word, **({"seed": seed} if approximate else {}))
-    return _cluster(metric, codes.words, "hamming", approximate, options)
+    return _cluster(HammingMetric(codes.words, codes.map.symbol_word), codes.words, "hamming", options)
 
 
 def cluster_points(
@@ -137,9 +124,7 @@ def cluster_points(
     method: str = "eom",
     allow_single_cluster: bool = False,
     epsilon: float = 0.0,
-    exact_up_to: int = EXACT_UP_TO,
     max_memory_gb: float | None = None,
-    seed: int = 0,
 ) -> Clusters:
     """HDBSCAN of points (activations) under the Euclidean distance; arguments and result as `cluster_codes`.
 
@@ -153,9 +138,7 @@ def cluster_points(
         raise UserError(f"{int((~np.isfinite(points)).any(1).sum())} points hold NaN or infinity; leave them out first")
     options = _Options(min_cluster_size, min_samples, method, allow_single_cluster, epsilon)
     options.check_memory(len(points), 3 * points.nbytes, 24 * min(len(points), MAXIMUM_COMPONENTS) ** 2, max_memory_gb)
-    approximate = len(points) > exact_up_to
-    metric = ApproximateMetric.of_points(points, seed=seed) if approximate else EuclideanMetric(points)
-    return _cluster(metric, points, "euclidean", approximate, options)
+    return _cluster(EuclideanMetric(points), points, "euclidean", options)
 
 
 @dataclass(frozen=True)
@@ -192,14 +175,13 @@ class _Options:
 
 
 def _cluster(
-    metric: HammingMetric | EuclideanMetric | ApproximateMetric,
+    metric: HammingMetric | EuclideanMetric,
     rows: np.ndarray,
     name: str,
-    approximate: bool,
     options: _Options,
 ) -> Clusters:
     n = len(rows)
-    common = (approximate, options.method, name, options.min_cluster_size, options.samples)
+    common = (options.method, name, options.min_cluster_size, options.samples)
     if n < options.min_cluster_size or n < 2:
         reason = f"{n} items; a cluster needs at least {options.min_cluster_size}"
         return _nothing(n, None, common, reason)
@@ -229,7 +211,7 @@ def _cluster(
 def _nothing(
     n: int,
     tree: SpanningTree | None,
-    common: tuple[bool, str, str, int, int],
+    common: tuple[str, str, int, int],
     reason: str,
     condensed: Condensed | None = None,
 ) -> Clusters:

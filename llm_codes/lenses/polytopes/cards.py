@@ -100,7 +100,7 @@ def summary(found: Clusters, cards: list[ClusterCard], tests: dict[str, Monosema
     return ClusterSummary(
         metric=found.metric,
         method=found.method,
-        approximate=found.approximate,
+        approximate=False,
         n_items=len(found.labels),
         n_clusters=found.n_clusters,
         noise_share=found.noise_share,

@@ -99,9 +99,8 @@ def add_chapter(page: Page, results: Polytopes, figures: Mapping[str, SavedFigur
 
 def _add_clusters(section: Section, kind: str, block: ClusterSummary) -> None:
     pure, count = block.n_monosemantic_token_or_next, block.n_clusters
-    label = "approximate" if block.approximate else "exact"
     section.text(
-        f"Clusters of {kind} ({block.metric}, {label}): {count}, noise {100 * block.noise_share:.0f}%; "
+        f"Clusters of {kind} ({block.metric}, exact): {count}, noise {100 * block.noise_share:.0f}%; "
         f"{pure} of {count} are less mixed in token or next token than chance."
     )
     if block.reason:

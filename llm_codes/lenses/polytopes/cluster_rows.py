@@ -75,7 +75,7 @@ class ClusterCard(Result):
 
 @result
 class ClusterSummary(Result):
-    """The clusters of codes or of activations."""
+    """The clusters of codes or of activations; `approximate`: never, the key is kept for older readers."""
 
     metric: str
     method: str

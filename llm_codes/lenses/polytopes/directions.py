@@ -81,7 +81,7 @@ def _known(test: Monosemanticity, name: str, number: int) -> float | None:
 
 def _projection_clusters(projection: np.ndarray, sample: TokenSample, size: int, seed: int) -> tuple[int, int]:
     """Clusters of one direction's scalar projection, and how many hold one meaning (as for the clusters of codes)."""
-    found = cluster_points(projection[:, None], min_cluster_size=size, min_samples=5, method="leaf", seed=seed)
+    found = cluster_points(projection[:, None], min_cluster_size=size, min_samples=5, method="leaf")
     members = [found.members(cluster) for cluster in range(found.n_clusters)]
     pure = np.zeros(len(members), dtype=bool)
     for labels in (sample.token, sample.next_token):

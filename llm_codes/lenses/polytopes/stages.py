@@ -84,8 +84,7 @@ class Stages:
     def _clustering(self) -> dict[str, Any]:
         options = self.options
         size = options.min_cluster_size or max(5, len(self.sample) // 200)
-        shared: dict[str, Any] = {"min_cluster_size": size, "min_samples": 5, "method": options.cluster_method}
-        return shared | {"exact_up_to": options.exact_up_to, "seed": self.seed}
+        return {"min_cluster_size": size, "min_samples": 5, "method": options.cluster_method}
 
     @cached_property
     def of_codes(self) -> Clusters:

@@ -13,7 +13,6 @@ from sklearn.metrics import adjusted_rand_score
 
 from eval.errors import UserError
 from eval.measures.clustering import spanning_tree as trees
-from eval.measures.clustering.approximate_neighbours import ApproximateMetric
 from eval.measures.clustering.clusters import cluster_codes, cluster_points
 from eval.measures.clustering.euclidean_neighbours import EuclideanMetric
 from eval.measures.clustering.hamming_neighbours import HammingMetric, tournament
@@ -365,16 +364,6 @@ def test_core_distances_are_exact_at_any_offset(offset):
     np.testing.assert_allclose(EuclideanMetric(points).nearest(5)[0], expected, rtol=1e-9)
 
 
-@pytest.mark.slow  # compiles pynndescent
-def test_approximate_core_distances_do_not_depend_on_the_offset():
-    """float32 at an offset of 1e9 has nothing left of a spread of 1: core distances were up to 7 times too large."""
-    points = np.random.default_rng(0).normal(size=(700, 5)) + 1e9
-    spread = points - points[0]
-    expected = np.sort(cdist(spread, spread), axis=1)[:, 1:6]
-    near = ApproximateMetric.of_points(points).nearest(5)[0]
-    assert (near >= expected * (1 - 1e-6)).all() and np.isclose(near, expected, rtol=1e-6).mean() > 0.95
-
-
 def test_duplicates_do_not_beat_the_cluster_around_them():
     """Six copies in one planted cluster of 50: an infinite lambda would make them a cluster."""
     bits, truth = planted_bits(150, 400, 3, 0.15)
@@ -388,15 +377,6 @@ def test_soft_codes_cluster_by_their_gates():
     code_map = CodeMap((CodePart("a", "gelu", (60,)),), "x", "tiny")
     found = cluster_codes(SplineCodes.soft(code_map, {"a": 0.2 + 0.6 * bits}), min_cluster_size=10)
     assert found.metric == "euclidean" and adjusted_rand_score(truth, found.labels) > 0.9
-
-
-@pytest.mark.slow
-def test_approximate_route_is_labelled_and_finds_planted_clusters():
-    bits, truth = planted_bits(2000, 256, 5, 0.15)
-    found = cluster_codes(codes_of(bits), min_cluster_size=50, exact_up_to=1000)
-    assert found.approximate and adjusted_rand_score(truth, found.labels) > 0.95
-    points = cluster_points(bits.astype(float), min_cluster_size=50, exact_up_to=1000)
-    assert points.approximate and adjusted_rand_score(truth, points.labels) > 0.95
 
 
 def test_bad_input_is_named():
