@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from llm_codes.configs.spectra import SpectraOptions
     from llm_codes.configs.trajectories import TrajectoriesOptions
     from llm_codes.corpus import Corpus, load_corpus
-    from llm_codes.hooked import Model
     from llm_codes.inputs import Inputs, open_inputs
     from llm_codes.lenses.connectors.files import open_chain
     from llm_codes.lenses.connectors.study import train_connector
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from llm_codes.lenses.trajectories.study import trajectories
     from llm_codes.models import load_model, untrained_like
     from llm_codes.sites import Site, resolve_site, resolve_sites
+    from llm_codes.steering import Model
 
     __version__: str
 
@@ -44,7 +44,7 @@ _PLACES = {
     "HarvestOptions": "llm_codes.configs.inputs:HarvestOptions",
     "Inputs": "llm_codes.inputs:Inputs",
     "InputsOptions": "llm_codes.configs.inputs:InputsOptions",
-    "Model": "llm_codes.hooked:Model",
+    "Model": "llm_codes.steering:Model",
     "Site": "llm_codes.sites:Site",
     "Spectra": "llm_codes.lenses.spectra.rows:Spectra",
     "SpectraOptions": "llm_codes.configs.spectra:SpectraOptions",

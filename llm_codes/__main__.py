@@ -16,7 +16,9 @@ COMMANDS = (
         "llm_codes.report:command",
         "every chapter on one model, one page",
     ),
-    Command("sites", "llm_codes.configs.spectra:SitesConfig", "llm_codes.sites:command", "list the sites of a model"),
+    Command(
+        "sites", "llm_codes.configs.spectra:SitesConfig", "llm_codes.sites_command:command", "list the sites of a model"
+    ),
     Command(
         "spectra",
         "llm_codes.configs.spectra:SpectraConfig",

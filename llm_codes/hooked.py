@@ -26,12 +26,13 @@ class _EnoughError(Exception):
 
 
 @dataclass(eq=False, repr=False)
-class Model:
+class HookedModel:
     """A hooked language model: what the suite needs of it and nothing more.
 
     bridge: the TransformerBridge (or HookedTransformer) itself, for scripts that want everything.
     name: what the user asked for; source: where the weights came from. logits_error: the relative error of its logits
     beside those of transformers on a probe text, where it was hooked here.
+    processing: what was done to the weights (`llm_codes.weight_processing`).
     """
 
     bridge: Any
@@ -44,6 +45,7 @@ class Model:
     seed: int = 0
     n_parameters: int = 0
     logits_error: float | None = None
+    processing: tuple[str, ...] = ()
     _weights_hashed: tuple[Any, str] | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -219,7 +221,7 @@ class Model:
             "n_parameters": self.n_parameters,
             "activation_function": self.activation,
             "gated_mlp": self.is_gated,
-            "weight_processing": "none",
+            "weight_processing": ",".join(self.processing) or "none",
             "weights_sha256": self.weights_sha256,
             "tokenizer_sha256": self.tokenizer_sha256,
         }

@@ -73,9 +73,13 @@ class Inputs:
         return (
             f"{model['name']}: {model['n_parameters']:,} parameters, {model['n_layers']} layers, width "
             f"{model['d_model']}, MLP width {model['d_mlp']} ({model['activation_function']}), dtype {model['dtype']}, "
-            f"weights as published. Text: {documents} of {read['source']} (split: {read['split']}), "
+            f"weights {self._weights()}. Text: {documents} of {read['source']} (split: {read['split']}), "
             f"sha256 {read['sha256'][:12]}. {self.positions()}"
         )
+
+    def _weights(self) -> str:
+        steps = ", ".join(self.model.processing)
+        return f"processed ({steps})" if steps else "as published"
 
     def hashes(self) -> dict[str, str]:
         """Content by name: what a run folder's items are made from."""
@@ -124,7 +128,15 @@ def open_inputs(
         UserError: see `load_model` and `llm_codes.documents.open_source`.
     """
     options = chosen(InputsOptions, options, changes)
-    model = load_model(options.model, device=device, dtype=options.dtype)
+    model = load_model(
+        options.model,
+        device=device,
+        dtype=options.dtype,
+        tokenizer=options.tokenizer,
+        processing=options.processing,
+        revision=options.revision,
+        trust_remote_code=options.trust_remote_code,
+    )
     inputs = Inputs(options, model, _documents(options, model, seed), seed)
     if run is not None:
         run.inputs(**inputs.hashes())

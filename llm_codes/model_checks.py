@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from eval.errors import UserError
-from llm_codes.hooked import Model
+from llm_codes.hooked import HookedModel
 from llm_codes.site_checks import PROBE_TOKENS, probe_tokens, relative_error, tolerance
 
 
@@ -39,10 +39,20 @@ def probe_logits(network: Any, name: str) -> torch.Tensor:
 
 
 @torch.no_grad()
-def check_logits(model: Model, plain: torch.Tensor) -> float:
-    """The relative error of a hooked model's logits; one that computes something else is refused with the size."""
+def check_logits(model: HookedModel, plain: torch.Tensor) -> float:
+    """The relative error of a hooked model's logits; one that computes something else is refused with the size.
+
+    With processed weights logits may differ by a constant over the vocabulary: then their log-probabilities count.
+    """
     hooked = model.logits(probe_tokens(plain.shape[-1], plain.shape[1]))
+    if model.processing:
+        hooked, plain = hooked.log_softmax(-1), plain.log_softmax(-1)
     error = relative_error(hooked, plain)
+    if error > tolerance(model.dtype) and model.processing:
+        raise UserError(
+            f"expected {model.name} to compute the same with processed weights ({', '.join(model.processing)}); got "
+            f"log-probabilities {error:.2%} off; use processing='raw'"
+        )
     if error > tolerance(model.dtype):
         raise UserError(
             f"expected {model.name} to compute the same with hooks as without; got logits {error:.2%} off: its "

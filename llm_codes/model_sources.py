@@ -6,8 +6,10 @@ import contextlib
 import copy
 import importlib.util
 import io
+import itertools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,28 @@ def fresh_weights(make: Callable[..., Any], config: Any, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make(copy.deepcopy(config))
+
+
+def float32_config(config: Any) -> Any:
+    """The configuration, asking for float32: the control is drawn there and converted afterwards."""
+    config = copy.deepcopy(config)
+    config.dtype = torch.float32
+    return config
+
+
+def shared_copy(network: Any, device: str, dtype: torch.dtype, *, share: bool = True) -> Any:
+    """The modules of a network once more, in evaluation mode, over the same weights.
+
+    Hooking renames and wraps modules; on this copy it leaves the caller's alone. Weights are shared, not copied, but
+    where another device or dtype is asked for, or `share` is off.
+    """
+    memo: dict[int, Any] = {}
+    for tensor in itertools.chain(network.parameters(), network.buffers()):
+        is_weight = isinstance(tensor, torch.nn.Parameter)
+        other = dtype if is_weight and tensor.is_floating_point() else tensor.dtype
+        values = tensor.detach().to(device=device, dtype=other, copy=not share)
+        memo[id(tensor)] = torch.nn.Parameter(values, tensor.requires_grad) if is_weight else values
+    return copy.deepcopy(network, memo)
 
 
 def refuse_encoders(config: Any, name: str) -> None:
@@ -67,38 +91,73 @@ def resolve(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def load_named(
-    name: str, dtype: torch.dtype, *, tokenizer: Any = None, untrained: bool = False, seed: int = 0
-) -> tuple[Any, Any, str]:
-    """The transformers model, its tokenizer (the given one, where one is given) and the source behind a name.
+@dataclass(frozen=True)
+class Asked:
+    """How a named model is read, beside its name.
 
-    untrained: only the configuration is read; the weights are drawn under `seed`.
+    untrained: only the configuration is read; the weights are drawn under `seed`. revision: of a Hub repository.
+    trust_remote_code: run Python that the repository holds. device_map: transformers' placement over devices.
     """
+
+    dtype: torch.dtype
+    untrained: bool = False
+    seed: int = 0
+    revision: str | None = None
+    trust_remote_code: bool = False
+    device_map: Any = None
+
+    @property
+    def repository(self) -> dict[str, Any]:
+        revision = {"revision": self.revision} if self.revision else {}
+        return revision | ({"trust_remote_code": True} if self.trust_remote_code else {})
+
+
+def load_named(name: str, asked: Asked, tokenizer: Any = None) -> tuple[Any, Any, str]:
+    """The transformers model, its tokenizer (the given one, an object or a name, where one is given) and the source."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     source, gguf = resolve(name)
     if gguf is not None and importlib.util.find_spec("gguf") is None:
         raise UserError("expected the package gguf to read a GGUF file, it is not installed; run `pip install gguf`")
-    extra: Mapping[str, Any] = {"gguf_file": gguf} if gguf else {}
+    extra: dict[str, Any] = asked.repository | ({"gguf_file": gguf} if gguf else {})
     quiet = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
     try:
         with quiet, quiet_loggers("transformers", "huggingface_hub"):
             config = AutoConfig.from_pretrained(source, **extra)
             refuse_encoders(config, name)
-            tokenizer = AutoTokenizer.from_pretrained(source, **extra) if tokenizer is None else tokenizer
-            if untrained:
+            if tokenizer is None or isinstance(tokenizer, (str, Path)):
+                from_own = tokenizer is None
+                tokenizer = AutoTokenizer.from_pretrained(
+                    source if from_own else tokenizer, **(extra if from_own else {})
+                )
+                if from_own and len(tokenizer) <= len(set(tokenizer.all_special_tokens)):  # transformers makes one up
+                    raise UserError(f"expected a tokenizer with {name}; it brings none; pass tokenizer=")
+            if asked.untrained:
                 model = fresh_weights(
-                    lambda own: AutoModelForCausalLM.from_config(own, dtype=torch.float32), config, seed
+                    lambda own: AutoModelForCausalLM.from_config(
+                        own, dtype=torch.float32, trust_remote_code=asked.trust_remote_code
+                    ),
+                    config,
+                    asked.seed,
                 )
             else:
-                model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **extra)
+                placed = {} if asked.device_map is None else {"device_map": asked.device_map}
+                model = AutoModelForCausalLM.from_pretrained(source, dtype=asked.dtype, **extra, **placed)
     except UserError:
         raise
     except (OSError, ValueError) as error:
-        first = str(error).strip().split("\n")[0]
-        hint = nearest(name, KNOWN)
-        raise UserError(
-            f"cannot load model {name!r} ({first[:160]}): "
-            f"expected a Hub name (needs a network), a folder, a .gguf file; {hint}"
-        ) from error
+        raise UserError(_cannot_load(name, error)) from error
     return model, tokenizer, str(Path(source) / gguf) if gguf else source
+
+
+def _cannot_load(name: str, error: Exception) -> str:
+    first = str(error).strip().split("\n")[0]
+    if "trust_remote_code" in str(error):
+        first = "it holds Python of its own, which is not run unless trust_remote_code is set"
+    elif "tokenizer" in first.lower():
+        first = f"{first[:100]}: pass tokenizer="
+    hint = nearest(name, KNOWN)
+    return (
+        f"cannot load model {name!r} ({first[:160]}): "
+        f"expected a Hub name (needs a network), a folder, a .gguf file; {hint}"
+    )

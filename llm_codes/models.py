@@ -8,14 +8,13 @@
     load_model(m, tokenizer=t)        a transformers model
     load_model(bridge)                an existing TransformerBridge or HookedTransformer
 
-The weights are used as they are: nothing is folded or centred (`TransformerBridge` leaves them raw). An object that the
-caller passes is never changed: the suite hooks its own modules over the same weights.
+The weights are used as they are, nothing is folded or centred, unless `processing` says so. An object that the caller
+passes is never changed: the suite hooks its own modules over the same weights (over a copy, where they are processed).
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,19 @@ import torch
 
 from eval.errors import UserError, nearest
 from eval.progress import quiet_loggers
-from llm_codes.hooked import Hook, Model
+from llm_codes.hooked import Hook
 from llm_codes.model_checks import check_logits, check_tokenizer, probe_logits
-from llm_codes.model_sources import fresh_weights, load_named, public_source, refuse_encoders
+from llm_codes.model_sources import (
+    Asked,
+    float32_config,
+    fresh_weights,
+    load_named,
+    public_source,
+    refuse_encoders,
+    shared_copy,
+)
+from llm_codes.steering import Model
+from llm_codes.weight_processing import STEPS, processing_steps
 
 __all__ = ["DTYPES", "Hook", "Model", "check_device", "load_model", "untrained_like"]
 
@@ -54,39 +63,61 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     untrained: bool = False,
     seed: int = 0,
+    processing: Any = "raw",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    device_map: Any = None,
 ) -> Model:
     """A hooked model from a name, a folder, a GGUF file, a `transformers` model, an existing bridge or a `Model`.
 
     Args:
         model, hf_model: what to load (one of them).
-        tokenizer: needed beside a `transformers` model; elsewhere in place of the model's own.
+        tokenizer: needed beside a `transformers` model; elsewhere in place of the model's own. An object, and for a
+            model loaded by name also a folder or Hub name.
         device, dtype: default `cpu` and `float32` for what is loaded by name, the object's own for an object.
         untrained: same architecture, freshly initialised with `seed` (the control for every trained-model result).
+        processing: `raw`, `sae`, steps such as `"fold_ln,center_writing_weights"`, or an SAE: what its metadata asks
+            for (`llm_codes.weight_processing`).
+        revision, trust_remote_code, device_map: of a Hub repository or folder, as in transformers. Python that a
+            repository holds is not run unless told to.
 
     Raises:
         UserError: an unknown name (with the nearest ones), a missing package, a device that is not there, a tokenizer
-            with more tokens than the model has rows, `device=` or `dtype=` beside an open model of another.
+            with more tokens than the model has rows, an encoder, logits that hooking changes, `device=`, `dtype=` or
+            `processing=` beside an open model of another.
     """
-    model = _the_one(model, hf_model)
+    model, steps = _the_one(model, hf_model), processing_steps(processing)
     if device is not None:
         check_device(device)
     kind = _dtype(dtype)
     if isinstance(model, Model) or hasattr(model, "hook_dict"):
         opened = model if isinstance(model, Model) else _wrap_existing(model)
-        return _as_asked(opened, tokenizer, device, kind, untrained=untrained, seed=seed)
+        same = steps == opened.processing or processing == "raw"
+        return _as_asked(opened, tokenizer, device, kind, steps if not same else None, untrained=untrained, seed=seed)
     if isinstance(model, (str, Path)):
-        name, kind = str(model), kind or torch.float32
-        network, tokenizer, source = load_named(name, kind, tokenizer=tokenizer, untrained=untrained, seed=seed)
-        network, source = network.to(device=device or "cpu", dtype=kind), public_source(name, source)
+        if device_map is not None and (device is not None or untrained):
+            raise UserError("expected device_map by itself; got device= or untrained= beside it; leave one out")
+        name = str(model)
+        asked = Asked(kind or torch.float32, untrained, seed, revision, trust_remote_code, device_map)
+        network, tokenizer, source = load_named(name, asked, tokenizer)
+        if device_map is None:
+            network = network.to(device=device or "cpu", dtype=asked.dtype)
+        source = public_source(name, source)
     else:
-        if tokenizer is None:
-            raise UserError("expected tokenizer= beside a transformers model, got none; pass the model's tokenizer")
-        name = str(getattr(model, "name_or_path", "") or "hf_model")
-        own = next(model.parameters())
-        device, kind, source = device or str(own.device), kind or own.dtype, name
-        network = fresh_weights(type(model)._from_config, _float32(model.config), seed) if untrained else model
-        network = shared_copy(network, device, kind)
-    return _booted(network, tokenizer, name, source, untrained=untrained, seed=seed)
+        name = source = str(getattr(model, "name_or_path", "") or "hf_model")
+        network = _of_object(model, tokenizer, device, kind, steps, fresh=seed if untrained else None)
+    return _booted(network, tokenizer, name, source, steps, untrained=untrained, seed=seed)
+
+
+def _of_object(
+    model: Any, tokenizer: Any, device: str | None, dtype: torch.dtype | None, steps: Any, *, fresh: int | None
+) -> Any:
+    """A caller's transformers model as one that is ours to hook: weights shared, or drawn under `fresh`."""
+    if tokenizer is None:
+        raise UserError("expected tokenizer= beside a transformers model, got none; pass the model's tokenizer")
+    own = next(model.parameters())
+    network = model if fresh is None else fresh_weights(type(model)._from_config, float32_config(model.config), fresh)
+    return shared_copy(network, device or str(own.device), dtype or own.dtype, share=not steps)
 
 
 def untrained_like(model: Model, seed: int = 0) -> Model:
@@ -98,21 +129,14 @@ def untrained_like(model: Model, seed: int = 0) -> Model:
     name = model.name if model.untrained else f"{model.name} untrained"
     network = getattr(model.bridge, "original_model", None)
     if network is not None:
-        fresh = fresh_weights(type(network)._from_config, _float32(network.config), seed)
+        fresh = fresh_weights(type(network)._from_config, float32_config(network.config), seed)
         fresh = fresh.to(device=model.device, dtype=model.dtype)
-        return _booted(fresh, model.tokenizer, name, model.source, untrained=True, seed=seed)
+        return _booted(fresh, model.tokenizer, name, model.source, model.processing, untrained=True, seed=seed)
     config = copy.deepcopy(model.bridge.cfg)
     config.init_weights = True
     bridge = fresh_weights(type(model.bridge), config, seed).eval()
     torch.nn.Module.to(bridge, device=model.device, dtype=model.dtype)  # HookedTransformer's own `to` prints
     return replace(model, bridge=bridge, name=name, untrained=True, seed=seed)
-
-
-def _float32(config: Any) -> Any:
-    """The configuration, asking for float32: the control is drawn there and converted afterwards."""
-    config = copy.deepcopy(config)
-    config.dtype = torch.float32
-    return config
 
 
 def _the_one(model: Any, hf_model: Any) -> Any:
@@ -140,7 +164,14 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
 
 
 def _as_asked(
-    model: Model, tokenizer: Any, device: str | None, dtype: torch.dtype | None, *, untrained: bool, seed: int
+    model: Model,
+    tokenizer: Any,
+    device: str | None,
+    dtype: torch.dtype | None,
+    steps: tuple[str, ...] | None,
+    *,
+    untrained: bool,
+    seed: int,
 ) -> Model:
     """An open model under the arguments of the call: nothing asked for is dropped in silence."""
     for what, asked, has in (("device", device, model.device), ("dtype", dtype, model.dtype)):
@@ -148,28 +179,20 @@ def _as_asked(
             raise UserError(
                 f"expected an open model's own {what}, {has}; got {what}={asked}; move the model before load_model()"
             )
+    if steps is not None:
+        raise UserError(
+            f"expected an open model's own weight processing, {','.join(model.processing) or 'raw'}; got "
+            f"processing={','.join(steps) or 'raw'}; load the model by its name or as a transformers model"
+        )
     if tokenizer is not None and tokenizer is not model.tokenizer:
         check_tokenizer(tokenizer, model.vocabulary_size, model.name)
         model = replace(model, tokenizer=tokenizer)
     return untrained_like(model, seed) if untrained else model
 
 
-def shared_copy(network: Any, device: str, dtype: torch.dtype) -> Any:
-    """The modules of a network once more, in evaluation mode, over the same weights.
-
-    Hooking renames and wraps modules; on this copy it leaves the caller's alone. Weights are shared, not copied, but
-    where another device or dtype is asked for.
-    """
-    memo: dict[int, Any] = {}
-    for tensor in itertools.chain(network.parameters(), network.buffers()):
-        is_weight = isinstance(tensor, torch.nn.Parameter)
-        other = dtype if is_weight and tensor.is_floating_point() else tensor.dtype
-        values = tensor.detach().to(device=device, dtype=other)
-        memo[id(tensor)] = torch.nn.Parameter(values, tensor.requires_grad) if is_weight else values
-    return copy.deepcopy(network, memo)
-
-
-def _booted(network: Any, tokenizer: Any, name: str, source: str, *, untrained: bool, seed: int) -> Model:
+def _booted(
+    network: Any, tokenizer: Any, name: str, source: str, steps: tuple[str, ...], *, untrained: bool, seed: int
+) -> Model:
     """A transformers model, ours to change, behind a bridge."""
     first = next(network.parameters())
     device, dtype = str(first.device), first.dtype
@@ -182,7 +205,11 @@ def _booted(network: Any, tokenizer: Any, name: str, source: str, *, untrained: 
     refuse_encoders(network.config, name)
     plain = probe_logits(network.eval(), name)
     bridge = _boot_bridge(source, network, tokenizer, device, dtype)
+    if steps:
+        with quiet_loggers("root"):
+            bridge.process_weights(**{step: step in steps for step in STEPS})
     model = Model(bridge, tokenizer, name, source, device, dtype, untrained, seed if untrained else 0, n_parameters)
+    model.processing = steps
     model.logits_error = check_logits(model, plain)
     return model
 

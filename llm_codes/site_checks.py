@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from llm_codes.hooked import Model
+    from llm_codes.hooked import HookedModel
 
 PROBE_TOKENS = 12
 EXACT, HALF = 1e-3, 5e-2
@@ -49,7 +49,7 @@ class SiteChecks:
     forms: frozenset[str] = frozenset()
 
 
-_known: weakref.WeakKeyDictionary[Model, SiteChecks] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[HookedModel, SiteChecks] = weakref.WeakKeyDictionary()
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -76,7 +76,7 @@ def sum_error(before: Tensor, added: Tensor, after: Tensor) -> tuple[float, bool
     return error, error < tolerance(after.dtype) + rounding
 
 
-def checks(model: Model, hooks: Mapping[Place, str], widths: Mapping[str, int]) -> SiteChecks:
+def checks(model: HookedModel, hooks: Mapping[Place, str], widths: Mapping[str, int]) -> SiteChecks:
     """Every check of the module's head, once per model.
 
     hooks: the hook name of every kind and layer that the model lists. widths: what each kind's width must be.

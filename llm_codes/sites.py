@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
-from eval.report.tables import text_table
 from eval.results import Result, result
-from llm_codes.models import load_model
 from llm_codes.site_checks import SiteChecks, checks
 
 if TYPE_CHECKING:
-    from llm_codes.configs.spectra import SitesConfig
-    from llm_codes.models import Model
+    from llm_codes.hooked import HookedModel
 
 
 # kind: (meaning, the model's attribute for its width, hook names by preference: TransformerBridge, HookedTransformer).
@@ -55,7 +52,7 @@ class Site:
         return f"{self.kind}@{self.layer}" if self.layer >= 0 else self.kind
 
 
-def kinds(model: Model) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+def kinds(model: HookedModel) -> dict[str, tuple[str, str, tuple[str, ...]]]:
     """The kinds of site this model's blocks have, in the order of the computation."""
     table = dict(KINDS)
     if model.is_gated:
@@ -93,7 +90,7 @@ def parse_layers(text: str, n_layers: int) -> list[int]:
     return sorted(set(resolved))
 
 
-def resolve_site(model: Model, kind: str, layer: int | None = None) -> Site:
+def resolve_site(model: HookedModel, kind: str, layer: int | None = None) -> Site:
     """The site of a short name and a layer (`resolve_site(m, "mlp_out", 2)` or `"mlp_out@2"`), or of a hook name.
 
     Raises `UserError` with the nearest names for a typo, and where the model lacks that place.
@@ -119,12 +116,12 @@ def resolve_site(model: Model, kind: str, layer: int | None = None) -> Site:
     return Site(hook, kind, layer, int(getattr(model, width)), meaning)
 
 
-def not_offered(model: Model) -> dict[tuple[str, int], str]:
+def not_offered(model: HookedModel) -> dict[tuple[str, int], str]:
     """Sites that the model lists and that do not hold what their name says, by (kind, layer), with the reason."""
     return site_checks(model).reasons
 
 
-def site_checks(model: Model) -> SiteChecks:
+def site_checks(model: HookedModel) -> SiteChecks:
     """What came of the checks of every kind in every layer (`llm_codes.site_checks`); measured once per model."""
     table = kinds(model)
     named = {
@@ -136,13 +133,13 @@ def site_checks(model: Model) -> SiteChecks:
     return checks(model, hooks, {kind: int(getattr(model, width)) for kind, (_, width, _) in table.items()})
 
 
-def _hook_of_kind(model: Model, suffixes: Sequence[str], layer: int) -> str | None:
+def _hook_of_kind(model: HookedModel, suffixes: Sequence[str], layer: int) -> str | None:
     """The canonical hook name of a kind in a layer, `None` where the model has none."""
     names = (f"blocks.{layer}.{suffix}" for suffix in suffixes)
     return next((model.canonical_hooks[name] for name in names if name in model.canonical_hooks), None)
 
 
-def _site_of_hook(model: Model, hook: str) -> Site:
+def _site_of_hook(model: HookedModel, hook: str) -> Site:
     """A site for a hook name; one that reaches a short kind's hook point gets it, any other is probed for its width."""
     parts = hook.split(".")
     layer = int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else -1
@@ -166,7 +163,7 @@ def _site_of_hook(model: Model, hook: str) -> Site:
 
 
 def resolve_sites(
-    model: Model, names: str | Sequence[str], layers: str | int | Sequence[int] | None = None
+    model: HookedModel, names: str | Sequence[str], layers: str | int | Sequence[int] | None = None
 ) -> list[Site]:
     """Every named kind at every layer (`layers=None`: all); `kind@layer` and hook names stand for themselves.
 
@@ -198,7 +195,7 @@ class ListedSite(Result):
     meaning: str
 
 
-def list_sites(model: Model) -> list[ListedSite]:
+def list_sites(model: HookedModel) -> list[ListedSite]:
     """Rows for the `sites` command: every kind in every layer with its hook; what is not offered with the reason."""
     reasons = not_offered(model)
     rows = []
@@ -211,10 +208,3 @@ def list_sites(model: Model) -> list[ListedSite]:
                 found = (hook, int(getattr(model, width)), meaning)
             rows.append(ListedSite(f"{kind}@{layer}", *found))
     return rows
-
-
-def command(config: SitesConfig) -> str:
-    """`python -m llm_codes sites --model M`."""
-
-    model = load_model(config.model, device=config.device)
-    return text_table([site.to_json() for site in list_sites(model)])

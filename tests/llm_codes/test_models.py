@@ -256,3 +256,36 @@ def test_the_listing_has_every_kind_in_every_layer(tiny):
     rows = list_sites(tiny)
     assert len(rows) == 2 * len(kinds(tiny))
     assert {row.hook for row in rows} <= tiny.hook_names
+
+
+def test_a_folder_without_a_tokenizer_takes_another(tiny_model_folder, tmp_path):
+    import shutil
+
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_model_folder, bare, ignore=shutil.ignore_patterns("tokenizer*"))
+    expected = load_model(str(tiny_model_folder))
+    for tokenizer in (str(tiny_model_folder), expected.tokenizer):
+        found = load_model(str(bare), tokenizer=tokenizer)
+        assert found.tokenizer_sha256 == expected.tokenizer_sha256 and found.weights_sha256 == expected.weights_sha256
+    with pytest.raises(UserError, match="expected a tokenizer with .*bare; it brings none; pass tokenizer="):
+        load_model(str(bare))
+
+
+def test_code_of_a_repository_is_not_run(tiny_model_folder, tmp_path):
+    import json
+    import shutil
+
+    own = tmp_path / "own"
+    shutil.copytree(tiny_model_folder, own)
+    config = json.loads((own / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "code.Own", "AutoModelForCausalLM": "code.Own"}}
+    (own / "config.json").write_text(json.dumps(config))
+    (own / "code.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(UserError, match="it holds Python of its own, which is not run unless trust_remote_code is set"):
+        load_model(str(own))
+
+
+def test_a_placement_over_devices(tiny_model_folder):
+    assert load_model(str(tiny_model_folder), device_map="cpu").device == "cpu"
+    with pytest.raises(UserError, match="expected device_map by itself; got device= or untrained= beside it"):
+        load_model(str(tiny_model_folder), device_map="cpu", device="cpu")

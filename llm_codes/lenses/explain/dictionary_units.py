@@ -23,6 +23,7 @@ from eval.explanation.units import Unit
 from llm_codes.lenses.explain.units import Readout
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
+from llm_codes.weight_processing import steps_of_metadata
 
 CONTENT_DIGITS = 16
 
@@ -53,7 +54,7 @@ def dictionary_readouts(model: Model, source: str, count: int, seed: int) -> lis
     """Features of every dictionary of a source: a random sample of ``count`` of each, dead ones included.
 
     Raises ``UserError`` for a folder without one, an SAE of another width, an unknown hook, or one that expects
-    processed weights.
+    weights processed otherwise.
     """
     found = [open_dictionary(model, folder) for folder in sae_folders(source)]
     names = source_names(source, found)
@@ -72,9 +73,12 @@ def open_dictionary(model: Model, folder: Path) -> Found:
             f"sae.d_in={sae.cfg.d_in} but activations at {site.hook} are {site.width} wide; "
             "was this SAE trained on another model?"
         )
-    processed = {k: v for k, v in (getattr(metadata, "model_from_pretrained_kwargs", None) or {}).items() if v}
-    if processed.keys() & {"center_writing_weights", "center_unembed", "fold_ln"}:
-        raise UserError(f"the SAE in {folder} expects processed weights ({processed}); this suite reads raw ones")
+    expected = steps_of_metadata(metadata.to_dict())
+    if expected != model.processing:
+        raise UserError(
+            f"the SAE in {folder} expects weights processed as {','.join(expected) or 'raw'}; {model.name} has "
+            f"{','.join(model.processing) or 'raw'}; set --processing {','.join(expected) or 'raw'}"
+        )
     return Found(folder, sae, site)
 
 

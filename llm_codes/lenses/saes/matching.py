@@ -15,8 +15,7 @@ from eval.errors import UserError
 from eval.progress import say
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.sites import resolve_site
-
-GOOD_WEIGHT_PROCESSING = ("center_writing_weights", "center_unembed", "fold_ln", "fold_value_biases")
+from llm_codes.weight_processing import steps_of_metadata
 
 
 def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
@@ -29,12 +28,11 @@ def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
     Raises:
         UserError: any of those differs.
     """
-    kwargs = sae.metadata.get("model_from_pretrained_kwargs") or {}
-    processed = [name for name in GOOD_WEIGHT_PROCESSING if kwargs.get(name)]
-    if processed:
+    expected = steps_of_metadata(sae.metadata)
+    if expected != model.processing:
         raise UserError(
-            f"SAE {sae.name} expects processed weights ({', '.join(processed)}); {model.name} is loaded raw; "
-            "pass a bridge prepared that way to load_model()"
+            f"expected weights processed as SAE {sae.name} was trained on, {','.join(expected) or 'raw'}; {model.name} "
+            f"has {','.join(model.processing) or 'raw'}; load it with processing={','.join(expected) or 'raw'}"
         )
     if not sae.hook:
         raise UserError(f"expected a hook name in the metadata of {sae.name}; got none; add metadata.hook_name")
@@ -130,15 +128,16 @@ def model_hash(model: Any) -> str:
 
 
 def _possible_hashes(model: Any) -> Container[str]:
-    """What these weights hash to in each precision of training; weights in half precision cannot be compared."""
-    if model.dtype not in (torch.float32, torch.float64):
+    """What these weights hash to in each precision of training; weights in half precision, or processed, cannot be
+    compared."""
+    if model.dtype not in (torch.float32, torch.float64) or model.processing:
         return _Anything()
     sample = _weight_sample(model)
     return {_hash(sample), *(_hash(sample.to(dtype).float()) for dtype in (torch.bfloat16, torch.float16))}
 
 
 class _Anything:
-    """Contains everything: weights rounded to half precision cannot be compared with what they were."""
+    """Contains everything: weights that were rounded or processed cannot be compared with what they were."""
 
     def __contains__(self, item: object) -> bool:
         return True
@@ -155,7 +154,8 @@ def _hash(sample: Tensor) -> str:
 
 def provenance_of(model: Any) -> dict[str, Any]:
     """What the metadata of a dictionary says about its model."""
-    return {
+    processed = {"model_from_pretrained_kwargs": dict.fromkeys(model.processing, True)} if model.processing else {}
+    return processed | {
         "model_name": model.name,
         "tokenizer_hash": tokenizer_hash(model.tokenizer),
         "model_hash": model_hash(model),

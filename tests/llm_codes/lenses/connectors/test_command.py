@@ -260,7 +260,10 @@ def test_bad_folders_and_pairs(model, folder, chain, tmp_path):
     with pytest.raises(UserError, match="was trained with another tokenizer"):
         check_fits(replace(first, metadata={**first.metadata, "tokenizer_hash": "x"}), model)
     processed = {**first.metadata, "model_from_pretrained_kwargs": {"center_writing_weights": True}}
-    with pytest.raises(UserError, match="expects processed weights"):
+    with pytest.raises(
+        UserError,
+        match="expected weights processed as SAE .* was trained on, center_writing_weights; .* has raw; load it with",
+    ):
         check_fits(replace(first, metadata=processed), model)
     small = Connector.from_dense(torch.eye(3), torch.zeros(3), "relu")
     with pytest.raises(UserError, match="expected dictionaries of 3 and 3 features; got 128 and 128"):
