@@ -43,7 +43,8 @@ def import_heavy(models: bool) -> None:
 
 def kernels(path: Path) -> bool:
     """Whether a file holds compiled functions, which a mutant must run as Python."""
-    return "@compiled" in path.read_text(encoding="utf-8")
+    source = path.read_text(encoding="utf-8")
+    return "@compiled" in source or "@numba.njit" in source
 
 
 @functools.cache

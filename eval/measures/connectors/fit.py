@@ -117,7 +117,7 @@ def _initial_state(initial: Any, scale_in: Tensor, scale_out: Tensor, generator:
         weight = torch.randn(len(scale_in), len(scale_out), generator=generator).mul_(0.01)
         bias = torch.zeros(len(scale_out))
     else:
-        weight = (initial[0] * scale_in[:, None]).float().div_(scale_out)
+        weight = (initial[0] * scale_in[:, None]).float().div_(scale_out).contiguous()  # a transpose has no flat view
         bias = initial[1].float() / scale_out
     return _State(weight, bias)
 

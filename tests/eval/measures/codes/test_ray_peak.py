@@ -42,3 +42,45 @@ def test_degenerate_rays_have_defined_answers():
     assert not none.location.is_defined and not none.fall.is_defined
     with pytest.raises(UserError, match=r"at least 9 bins, and their edges; got \(3, 5\), 6"):
         ray_peak(np.ones((3, 5)), np.linspace(0, 1, 6))
+
+
+def test_the_numbers_are_those_of_the_other_half_written_out():
+    """Two kinds of rays, alternating: each half finds its own highest place, the other half says how high that is."""
+    even, odd = np.full(12, 4.0), np.full(12, 2.0)
+    even[[4, 5, 6]] = 32.0  # highest at bins 4..6
+    odd[[7, 8, 9]] = 16.0
+    counts = np.tile(np.stack([even, odd]), (8, 1))
+    s = np.linspace(0, 2.4, 13)
+    found = ray_peak(counts, s, n_resamples=100)
+    window = [float(np.mean((even + odd)[i : i + 3])) for i in range(10)]
+    assert found.location.value == pytest.approx(0.2 * np.argmax(window) + 0.3) and found.location.n == 16
+    first, second = np.log2(np.mean(odd[4:7]) / 2), np.log2(np.mean(even[7:10]) / 4)
+    assert found.rise.value == pytest.approx((first + second) / 2)
+    end = np.log2(np.mean(odd[4:7]) / np.mean(odd[9:])), np.log2(np.mean(even[7:10]) / np.mean(even[9:]))
+    assert found.fall.value == pytest.approx(np.mean(end))
+    ends = max(odd[:3].mean(), odd[9:].mean()), max(even[:3].mean(), even[9:].mean())
+    assert found.prominence.value == pytest.approx(
+        np.mean([np.log2(np.mean(odd[4:7]) / ends[0]), np.log2(np.mean(even[7:10]) / ends[1])])
+    )
+
+
+def test_rays_of_one_document_are_one_ray():
+    counts = rays(20 + 80 * np.exp(-(((MIDDLE - 0.6) / 0.2) ** 2)), n=40)
+    together = np.stack([counts[i::10].sum(0) for i in range(10)])
+    assert ray_peak(counts, S, groups=np.arange(40) % 10, seed=3) == ray_peak(together, S, seed=3)
+
+
+def test_eight_rays_are_enough_and_wider_confidence_is_wider():
+    density = 20 + 80 * np.exp(-(((MIDDLE - 0.6) / 0.2) ** 2))
+    assert ray_peak(rays(density, n=8), S).shape == "peak" and ray_peak(rays(density, n=7), S).shape == "undecided"
+    usual, wide = ray_peak(rays(density), S).rise, ray_peak(rays(density), S, confidence=0.999).rise
+    assert wide.low < usual.low < usual.high < wide.high
+
+
+def test_nine_bins_are_the_least_and_edges_are_one_more():
+    assert ray_peak(np.ones((9, 9)), np.linspace(0, 1, 10)).shape == "flat"
+    for shape, edges in (((9, 8), 9), ((9, 9), 9), ((9, 9), 11)):
+        with pytest.raises(
+            UserError, match=rf"expected \[ray, bin\] with at least 9 bins, and their edges; got .*{edges}"
+        ):
+            ray_peak(np.ones(shape), np.linspace(0, 1, edges))

@@ -197,3 +197,106 @@ def test_errors_say_what_to_do():
 def test_settings_that_mean_nothing_are_refused(options, text):
     with pytest.raises(UserError, match=text):
         ConnectorFit(**options)
+
+
+def test_rows_of_few_features_keep_the_largest_and_pad_with_nothing():
+    dense = torch.tensor([[0.0, 2.0, -5.0, 1.0], [0.0, 0.0, 3.0, 0.0]])
+    assert FeatureRows.from_dense(dense).indices.shape == (2, 3)
+    kept = FeatureRows.from_dense(dense, most=2)
+    assert torch.equal(kept.dense(), torch.tensor([[0.0, 2.0, -5.0, 0.0], [0.0, 0.0, 3.0, 0.0]]))
+    assert FeatureRows.from_dense(dense, most=9).indices.shape == (2, 3)
+    assert FeatureRows.from_dense(torch.zeros(3, 4)).indices.shape == (3, 1)
+    empty = FeatureRows.from_dense(torch.zeros(0, 4))
+    assert len(empty) == 0 and empty.mean().tolist() == [0] * 4 == empty.density().tolist()
+    rows = FeatureRows.from_dense(dense)
+    assert rows.root_mean_square().tolist() == pytest.approx(dense.square().mean(0).sqrt().tolist())
+    assert rows.mean().tolist() == pytest.approx(dense.mean(0).tolist())
+    assert rows.columns([0, 2]).tolist() == dense[:, [0, 2]].tolist() and rows.column(0).tolist() == [0, 0]
+    both = FeatureRows.concatenate([rows, kept])
+    assert both.width == 4 and torch.equal(both.dense(), torch.cat([rows.dense(), kept.dense()]))
+
+
+def test_a_connector_reads_back_with_other_weights_and_without_a_relu():
+    weight = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.0, -2.0]])
+    connector = Connector.from_dense(weight, torch.tensor([0.0, 1.0, 0.5]), "linear", source="x")
+    assert connector.starts.tolist() == [0, 1, 1, 2] and connector.outputs.tolist() == [0, 2]
+    assert connector.description == {"source": "x"} and connector.n_outputs == 3 and connector.n_inputs == 2
+    features = FeatureRows.from_dense(torch.tensor([[1.0, 1.0]]))
+    assert connector.predictor()(features).tolist() == [[0.5, 1.0, -1.5]]
+    halved = connector.with_weights(connector.weights / 2, kind="y")
+    assert halved.dense().tolist() == (weight / 2).tolist() and halved.description == {"source": "x", "kind": "y"}
+    assert connector.with_weights(torch.tensor([0.0, 1.0])).starts.tolist() == [0, 0, 0, 1]
+    assert connector.edges(1) == [] and connector.edges_per_output == pytest.approx(2 / 3)
+    with pytest.raises(UserError, match=r"expected an output feature in 0\.\.2; got -1"):
+        connector.edges(-1)
+    with pytest.raises(UserError, match="unknown connector activation 'rely': did you mean relu"):
+        Connector.from_dense(weight, torch.zeros(3), "rely")
+
+
+def test_edges_are_chosen_by_their_size_in_units_of_rms():
+    from eval.measures.connectors.fit import _choose_edges
+
+    weight = torch.tensor([[0.5, 0.1], [-0.6, 0.0], [0.2, -0.3], [0.0, 0.3]])
+    every = torch.ones(4, 2, dtype=torch.bool)
+
+    def chosen(allowed: torch.Tensor = every, **words) -> list[list[int]]:
+        return _choose_edges(weight, ConnectorFit(**words), allowed).int().T.tolist()
+
+    assert chosen(edges_per_output=None) == [[1, 1, 1, 0], [1, 0, 1, 1]]
+    assert chosen(edges_per_output=1) == [[0, 1, 0, 0], [0, 0, 1, 1]]  # a tie keeps both
+    assert chosen(edges_per_output=4) == chosen(edges_per_output=9) == chosen(edges_per_output=None)
+    assert chosen(edges_per_output=None, minimum_share=0.3) == [[1, 1, 0, 0], [0, 0, 1, 1]]
+    assert chosen(torch.tensor([[0, 1]] * 4).bool(), edges_per_output=None)[0] == [0] * 4
+
+
+def test_a_step_is_torchs_adam_and_then_a_soft_threshold():
+    from eval.measures.connectors.fit import _adam
+
+    generator = torch.Generator().manual_seed(0)
+    value, gradients = torch.randn(6, 4, generator=generator), torch.randn(5, 6, 4, generator=generator)
+    moments, theirs = (torch.zeros_like(value), torch.zeros_like(value)), torch.nn.Parameter(value.clone())
+    adam = torch.optim.Adam([theirs], lr=0.03, betas=(0.9, 0.99))
+    for step, gradient in enumerate(gradients):
+        _adam(value, gradient, *moments, 0.03, step + 1)
+        theirs.grad = gradient
+        adam.step()
+        assert torch.allclose(value, theirs, atol=1e-6)
+    shrunk = value.clone()
+    _adam(shrunk, torch.zeros_like(value), *(torch.zeros_like(value) for _ in range(2)), 0.03, 1, shrink=0.2)
+    assert torch.allclose(shrunk, value.sign() * (value.abs() - 0.2).relu(), atol=1e-6)
+
+
+def test_the_penalty_has_no_part_in_the_refit():
+    """From the least squares solution a refit stays there, however large the penalty of the first steps was."""
+    inputs, outputs, _ = planted(11, n_inputs=8, n_outputs=3, n_tokens=2000)
+    x, y = inputs.dense(), outputs.dense()
+    solution = torch.linalg.lstsq(torch.cat([x, torch.ones(2000, 1)], 1), y).solution
+    options = ConnectorFit(activation="linear", l1=5.0, edges_per_output=None, steps=0, refit_steps=60)
+    found = fit_connector(inputs, outputs, options, initial=(solution[:-1], solution[-1])).dense()
+    assert torch.allclose(found, solution[:-1], atol=0.03) and (found != 0).all()
+    shrunk = fit_connector(inputs, outputs, ConnectorFit(activation="linear", l1=5.0, steps=60, refit_steps=0))
+    assert shrunk.n_edges < 24
+
+
+def test_the_schedule_is_a_cosine_and_every_step_is_reported():
+    inputs, outputs, _ = planted(9, n_inputs=10, n_outputs=4, n_tokens=300)
+    options = ConnectorFit(steps=4, refit_steps=3, l1=0.0, fit_batch_size=300)
+    seen: list[tuple[int, float]] = []
+    fit_connector(inputs, outputs, options, every_step=lambda step, loss, weight: seen.append((step, loss)))
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 1, 2, 3] and all(loss > 0 for _, loss in seen)
+    moved: list[torch.Tensor] = [torch.zeros(10, 4)]
+    start = torch.zeros(10, 4), torch.zeros(4)
+    constant = ConnectorFit(activation="linear", steps=4, refit_steps=0, l1=0.0, fit_batch_size=300, learning_rate=0.01)
+    fit_connector(
+        inputs, outputs, constant, initial=start, every_step=lambda step, loss, weight: moved.append(weight.clone())
+    )
+    lengths = [float((b - a).abs().max()) for a, b in zip(moved[:-1], moved[1:], strict=True)]
+    assert lengths[0] == pytest.approx(0.01, rel=1e-3)  # Adam's first step is the rate itself
+    assert lengths[3] < 0.2 * lengths[0]  # (1 + cos(3 pi / 4)) / 2 = .146
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step():
+    inputs, outputs, _ = planted(9, n_inputs=10, n_outputs=4, n_tokens=300)
+    start = torch.full((10, 4), 1e30), torch.zeros(4)
+    with pytest.raises(UserError, match="the connector's loss became inf at step 0; lower --learning-rate"):
+        fit_connector(inputs, outputs, ConnectorFit(steps=2), initial=start)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.connectors.faithfulness import edge_agreement, recovered, scorecard, share_of_gap
-from eval.measures.dictionaries.dictionary_quality import DictionaryQuality
+from eval.measures.connectors.faithfulness import _null, edge_agreement, recovered, scorecard, share_of_gap
+from eval.measures.dictionaries.dictionary_quality import DENSITY_EDGES, DictionaryQuality
 
 
 def documents(n=40, seed=0):
@@ -70,3 +70,78 @@ def test_dictionary_quality_in_closed_form():
     assert found["cosine"].value == pytest.approx(1) and found["l0"].value == 2
     assert found["dead_share"].value == pytest.approx(4 / 6)
     assert quality.density_histogram()[0].features == 4 and quality.density_histogram()[-1].features == 2
+
+
+def test_agreement_is_numpys_on_every_edge_and_its_null_over_every_pairing():
+    random = np.random.default_rng(2)
+    actual = random.normal(size=30)
+    predicted = 0.5 * actual + 0.7 * random.normal(size=30)
+    actual[:3] = 0
+    found = edge_agreement(predicted, actual, n_shuffles=4000)
+    signs = np.sign(predicted[:, None]) == np.sign(actual[None])
+    assert found["sign_agreement"].value == pytest.approx(np.diag(signs)[3:].mean()) and found["r2"].n == 30
+    assert found["r2"].value == pytest.approx(1 - ((actual - predicted) ** 2).sum() / (actual**2).sum())
+    assert found["correlation"].value == pytest.approx(np.corrcoef(predicted, actual)[0, 1])
+    assert found["sign_agreement_null"].value == pytest.approx(signs[:, 3:].mean(), abs=0.01)
+    errors = 30 * np.mean((actual[None] - predicted[:, None]) ** 2)
+    assert found["r2_null"].value == pytest.approx(1 - errors / (actual**2).sum(), abs=0.02)
+    null = found["r2_null"]
+    assert null.n == 4000 and null.low < null.value - 0.1 and null.high > null.value + 0.1
+    assert edge_agreement(predicted, actual)["r2_null"].n == 200
+    draws = _null([*map(float, range(101)), float("nan")])
+    assert (draws.value, draws.low, draws.high, draws.n) == (50, 2.5, 97.5, 101)
+
+
+def test_nothing_that_moved_is_undefined_with_its_reason():
+    still = edge_agreement(np.ones(30), np.zeros(30))
+    assert still["r2_null"].reason == still["sign_agreement_null"].reason == "no output feature changed"
+    nothing = edge_agreement(np.zeros(0), np.zeros(0))
+    assert set(nothing) == set(edge_agreement(np.ones(30), np.ones(30))) and nothing["r2"].n == 0
+    assert nothing["r2"].reason == "no edge could be tested"
+    one_moved = np.eye(1, 30)[0]
+    assert edge_agreement(one_moved, one_moved)["sign_agreement"].value == 1
+
+
+def test_a_gap_of_nothing_has_a_reason():
+    original, counts = documents()
+    assert recovered(original, original, original).reason == (
+        "ablating this part costs nothing, so there is nothing to recover"
+    )
+    assert recovered(original, original, original).n == share_of_gap(original, original, original).n == 40
+    assert share_of_gap(original, original, original).reason == "the ablation is no worse than the reference"
+    assert recovered(original, original, original + 1e-6 * counts).is_defined
+    assert share_of_gap(original, original, original + 1e-6 * counts).value == 0
+
+
+def test_quality_is_numpys_with_both_conventions_of_unexplained_variance():
+    generator = torch.Generator().manual_seed(0)
+    target, guess = torch.randn(2, 300, 8, generator=generator, dtype=torch.float64).float()
+    guess, center = target + 0.3 * guess, torch.full((8,), 0.5)
+    features = (torch.rand(300, 6, generator=generator) - 0.7).relu()
+    features[:, 5] = 0
+    document = torch.arange(300) % 30 + 2  # documents 0 and 1 have no token
+    quality = DictionaryQuality(32, 6, center)
+    quality.update(target, guess, features, document)
+    found = quality.results()
+    x, y = target.double().numpy(), guess.double().numpy()
+    error, spread = ((y - x) ** 2).sum(1), ((x - 0.5) ** 2).sum(1)
+    assert found["fvu"].value == pytest.approx(error.sum() / spread.sum(), rel=1e-5)
+    assert found["fvu_per_token"].value == pytest.approx((error / spread).mean(), rel=1e-5)
+    cosine = (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+    assert found["cosine"].value == pytest.approx(cosine.mean(), rel=1e-5) and found["cosine"].n == 30
+    assert found["l0"].value == pytest.approx(float((features > 0).sum(1).double().mean()))
+    assert found["dead_share"].value == pytest.approx(1 / 6) and found["dead_share"].n == 300
+    assert found["dead_share"].interval_reason == "features silent on these 300 tokens"
+    bins = quality.density_histogram()
+    assert (bins[0].low, bins[0].high, bins[0].features) == (0, 0, 1) and len(bins) == 1 + len(DENSITY_EDGES)
+    assert bins[1].low == 0 and bins[-1].high == pytest.approx(1) and sum(one.features for one in bins) == 6
+    holding = [one for one in bins[1:] if one.features]
+    share = (features > 0).double().mean(0)[:5]
+    assert all(sum(one.low <= s <= one.high for one in holding) >= 1 for s in share.tolist())
+
+
+def test_no_token_is_no_quality():
+    found = DictionaryQuality(3, 2, torch.zeros(4)).results()
+    assert {score.reason for score in found.values()} == {"no tokens"} and len(found) == 5
+    assert DictionaryQuality(3, 2, torch.zeros(4)).density_histogram()[0].features == 2
+    assert DENSITY_EDGES[0] == 1e-6 and DENSITY_EDGES[-1] == 1 and len(DENSITY_EDGES) == 13
