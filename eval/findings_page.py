@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
-from eval.findings import Cell, Code, Finding, Measured, Table, Topic, is_current, read_topics
+from eval.findings import Code, Finding, Table, Topic, is_current, read_topics
+from eval.findings_headlines import headline_lines, read_headlines, relative_link, with_headlines
+from eval.findings_text import anchor, cell_text
 from eval.options import option
 from eval.report.tables import text_table
 from eval.runs import atomic_path
@@ -39,6 +40,9 @@ def command(config: FindingsConfig) -> str:
     for name, text in pages(topics).items():
         with atomic_path(folder / name) as path:
             path.write_text(text, encoding="utf-8")
+    for name, text in front_pages(folder, topics).items():
+        with atomic_path(_root(folder) / name) as path:
+            path.write_text(text, encoding="utf-8")
     rows = [
         {"topic": topic.name, "finding": finding.name, "state": state(finding.code).split(":")[0].strip("*")}
         for topic in topics
@@ -51,6 +55,25 @@ def pages(topics: Iterable[Topic]) -> dict[str, str]:
     """The text of every page by its file name."""
     listed = list(topics)
     return {"index.md": index_page(listed), **{f"{topic.name}.md": topic_page(topic) for topic in listed}}
+
+
+def front_pages(folder: Path, topics: Iterable[Topic]) -> dict[str, str]:
+    """The text of every page that `headlines.json` names, by its path from the project's folder, with today's lines.
+
+    A folder of findings that stands by itself, outside a project, has no such pages.
+    """
+    front, listed = read_headlines(folder), list(topics)
+    there = [name for name in front.pages if (_root(folder) / name).exists()]
+    texts = {name: (_root(folder) / name).read_text(encoding="utf-8") for name in there}
+    return {
+        name: with_headlines(text, headline_lines(front.headlines, listed, relative_link(name)), name)
+        for name, text in texts.items()
+    }
+
+
+def _root(folder: Path) -> Path:
+    """The project's folder: findings stand in docs/findings of it."""
+    return folder.resolve().parents[1]
 
 
 def state(code: Code) -> str:
@@ -117,30 +140,6 @@ def table_lines(table: Table) -> list[str]:
     rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
     lines = ["| " + " | ".join(cell_text(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     return [f"**{table.title}**", "", *lines, ""]
-
-
-def cell_text(cell: Cell) -> str:
-    """A cell as it is read: `-0.833 [-0.847, -0.820]`, `(n 103)` and `(p 0.003)` behind it; nothing for null."""
-    if cell is None or isinstance(cell, str):
-        return cell or ""
-    if not isinstance(cell, Measured):
-        return _digits(cell)
-    text = _digits(cell.value)
-    if cell.low is not None and cell.high is not None:
-        text += f" [{_digits(cell.low)}, {_digits(cell.high)}]"
-    behind = [f"n {cell.n}"] if cell.n is not None else []
-    behind += [f"p {_digits(cell.p)}"] if cell.p is not None else []
-    return f"{text} ({', '.join(behind)})" if behind else text
-
-
-def anchor(title: str) -> str:
-    """The fragment that GitHub gives a heading."""
-    kept = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -_")
-    return kept.replace(" ", "-")
-
-
-def _digits(number: int | Decimal) -> str:
-    return f"{number:,}" if isinstance(number, int) and abs(number) >= 1000 else f"{number:g}".replace("e+0", "e+")
 
 
 def _bullets(head: str, texts: Iterable[str]) -> list[str]:

@@ -1,7 +1,12 @@
-"""Every script in the README runs as printed (those behind a `<!-- not run: reason -->` line say why not)."""
+"""The README and the pages of docs: scripts run as printed and print what is printed, links lead somewhere.
+
+A script behind a `<!-- not run: reason -->` line says why it is not run. A `text` block right behind a script is what
+the script prints.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,24 +14,67 @@ from pathlib import Path
 
 import pytest
 
+from eval.findings_headlines import BEGIN, END
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCRIPTS = re.findall(r"(<!-- not run: [^\n]+ -->\n)?```python\n(.*?)```", README, re.DOTALL)
-RUN = [script for skipped, script in SCRIPTS if not skipped]
+PAGES = {"README.md": README} | {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+    if "findings" not in path.parts
+}
+SCRIPT = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", re.DOTALL)
+SCRIPTS = [
+    pytest.param(script, printed, id=f"{page}-{number}")
+    for page, text in PAGES.items()
+    for number, (skipped, script, printed) in enumerate(SCRIPT.findall(text))
+    if not skipped
+]
+LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 
 def test_the_readme_names_the_two_commands():
     assert "make report" in README and "make test" in README
-    assert len(RUN) >= 3
+    assert len(SCRIPTS) >= 9
 
 
-@pytest.mark.parametrize("number", range(len(RUN)))
-def test_script_runs_as_printed(number, tmp_path):
-    out = subprocess.run([sys.executable, "-c", RUN[number]], cwd=ROOT, capture_output=True, text=True)
-    assert out.returncode == 0, RUN[number] + out.stderr[-2000:]
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize(("script", "printed"), SCRIPTS)
+def test_script_runs_as_printed(script, printed, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    out = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert out.returncode == 0, script + out.stderr[-2000:]
     assert out.stdout.strip()
+    if printed:
+        assert [line.split() for line in out.stdout.splitlines()] == [line.split() for line in printed.splitlines()]
 
 
-def test_figures_named_in_the_readme_exist():
-    missing = [name for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README) if not (ROOT / name).exists()]
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_and_figures_lead_somewhere(page):
+    text = PAGES.get(page) or (ROOT / page).read_text(encoding="utf-8")
+    folder = (ROOT / page).parent
+    missing = []
+    for target, fragment in LINK.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        assert not target.startswith("http"), f"{page} links outside: {target}"
+        path = folder / target if target else ROOT / page
+        if not path.exists():
+            missing.append(target)
+        elif fragment and path.suffix == ".md" and fragment[1:] not in anchors(path):
+            missing.append(target + fragment)
     assert missing == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_holds_no_result_of_its_own():
+    """Numbers with decimals: those written from the findings, those a script prints, and versions."""
+    before, _, rest = README.partition(BEGIN)
+    own = re.sub(r"```.*?```", "", before + rest.partition(END)[2], flags=re.DOTALL)
+    assert re.findall(r"-?\d*\.\d+", re.sub(r"Python 3\.11", "", own)) == []
