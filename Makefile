@@ -51,6 +51,15 @@ architectures: $(VENV)/.installed-test
 flags: $(VENV)/.installed-test
 	$(BIN)/python -m tests.flags_page
 
+.PHONY: docs reference
+reference: $(VENV)/.installed-test
+	$(BIN)/python -m tests.reference_pages
+
+# the site: strict, opens from disk; the test looks for links that lead nowhere and for anything loaded from outside
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n 0 -m site tests/test_site.py
+
 schemas: $(VENV)/.installed-test
 	$(BIN)/python -m tests.schemas
 
@@ -72,5 +81,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,test]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed-test
+	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,approximate,test,docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@
     D = sum_t (A_{t+1} - A_t)^T (A_{t+1} - A_t)        C = sum_t (A_t - mean)^T (A_t - mean)
 
 are enough: the closed form is a trace, a thousand projections are one matrix product, and the smoothest directions are
-a generalised eigenproblem [MK eq. 4, corrected: SCIENCE of `projection`].
+a generalised eigenproblem [MK eq. 4, corrected: see `projection`].
 
 Axis glossary: ``width`` units of the site, ``dimension`` axes of the projection, ``draw`` projections.
 """

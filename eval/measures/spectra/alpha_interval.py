@@ -1,6 +1,6 @@
 """What would the power-law exponent be with endless data? Bias-corrected alpha with a calibrated 95% interval.
 
-The measured alpha is biased: towards 0 for few independent tokens, away from 0 for few documents (SCIENCE: parametric
+The measured alpha is biased: towards 0 for few independent tokens, away from 0 for few documents (parametric
 indirect inference covers where standard errors and percentile bootstraps do not). So we simulate what the same number
 of documents, of the same lengths and with the same share of variance in common, would have measured for a known
 spectrum, and look for the spectrum that reproduces the measurement:

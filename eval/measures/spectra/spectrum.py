@@ -141,7 +141,7 @@ def participation_ratio(eigenvalues: Float[np.ndarray, " index"], n_samples: int
     """How many directions does the code use? (sum lambda)^2 / sum lambda^2, corrected for the number of samples.
 
     With S the sample covariance, n = N - 1 and c = n^2 / ((n - 1)(n + 2)), numerator and denominator are replaced by
-    their unbiased estimates for Gaussians [SCIENCE section 1]:
+    their unbiased estimates for Gaussians:
 
         tr(Sigma^2)  <-  c (tr S^2 - (tr S)^2 / n)
         (tr Sigma)^2 <-  c ((1 + 1/n)(tr S)^2 - (2/n) tr S^2)
@@ -187,7 +187,7 @@ def split_half_eigenvalues(
 def effective_capacity(
     exponent: float, width: int, bits_per_neuron: float = 32.0, convention: str = "eigenvalue"
 ) -> float:
-    """How many bits can a layer carry whose variances fall as a power law? [MK eq. 3, Theorem 4; SCIENCE section 3]
+    """How many bits can a layer carry whose variances fall as a power law? [MK eq. 3, Theorem 4]
 
         capacity = sum_i log2(2^n i^a) = m n + a log2(m!),   m = width, n = bits per neuron
 

@@ -1,0 +1,55 @@
+"""The reference pages agree with the code, and every citation key in the code stands in the bibliography."""
+
+from __future__ import annotations
+
+import re
+
+from tests.reference_pages import ROOT, kind, pages
+
+BIBLIOGRAPHY = (ROOT / "docs" / "reference" / "bibliography.md").read_text(encoding="utf-8")
+KEYS = set(re.findall(r'<a id="([A-Z0-9]+)"></a>', BIBLIOGRAPHY))
+SOURCES = [path for wing in ("eval", "llm_codes", "vision_codes", "toy") for path in (ROOT / wing).rglob("*.py")]
+CITED = re.compile(r"[\[;] ?([A-Z]{2,5}|B23)(?=[\],;]| (?:Fig|eq|Th|Lem|sec|sup|Meth|pred|foot|phase|search))")
+AXES = {"ROWS"}  # sizes in brackets, no works
+AUTHORS = re.compile(r"([A-Z][a-z]+)(?: et al\.?| & [A-Z][a-z]+)(?:,? \(?)(\d{4})")
+
+
+def cited_keys() -> dict[str, str]:
+    """Citation keys in brackets, in the docstrings and comments of the packages, with a file that has each."""
+    found = {}
+    for path in SOURCES:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if re.search(r"=|\bfor\b.*\bin\b.*:$", line.split('"')[0]) and '"""' not in line:
+                continue  # code, where brackets index
+            found |= {key: path.name for key in CITED.findall(line)}
+    return found
+
+
+def test_every_citation_key_resolves():
+    cited = cited_keys()
+    assert {"MK", "PL", "IP", "FC", "TMS", "B23"} <= set(cited)
+    assert {key: name for key, name in cited.items() if key not in KEYS | AXES} == {}
+
+
+def test_every_author_and_year_stands_in_the_bibliography():
+    missing = set()
+    for path in SOURCES:
+        for author, year in AUTHORS.findall(path.read_text(encoding="utf-8")):
+            if not re.search(rf"{author}\b[^\n]* {year}", BIBLIOGRAPHY):
+                missing.add(f"{author} {year} ({path.name})")
+    assert missing == set()
+
+
+def test_docstrings_cite_no_document_that_readers_lack():
+    assert [path.name for path in SOURCES if "SCIENCE" in path.read_text(encoding="utf-8")] == []
+
+
+def test_written_pages_agree_with_the_code():
+    stale = [path.name for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run `make reference`"
+
+
+def test_a_schema_is_read_in_words():
+    assert kind({"type": "array", "items": {"type": "number"}}) == "list of number"
+    assert kind({"anyOf": [{"type": "integer"}, {"type": "null"}]}) == "integer or null"
+    assert kind({"type": ["number", "null"]}) == "number or null"
