@@ -51,10 +51,7 @@ architectures: $(VENV)/.installed-test
 flags: $(VENV)/.installed-test
 	$(BIN)/python -m tests.flags_page
 
-.PHONY: docs reference
-reference: $(VENV)/.installed-test
-	$(BIN)/python -m tests.reference_pages
-
+.PHONY: docs
 # the site: strict, opens from disk; the test looks for links that lead nowhere and for anything loaded from outside
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

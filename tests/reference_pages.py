@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT / "docs" / "reference"
 FACES = ("eval", "llm_codes", "vision_codes", "toy")
 RESULTS_HEAD = """# Results files
 
-What the `results.json` of each verb holds, written from its type by `make reference`. The whole schema is in the
+What the `results.json` of each verb holds, written from its type. The whole schema is in the
 package, `eval/schemas/<wing>-<verb>.json`. `null` is an undefined value; its reason stands beside it. `?` marks keys
 that may be absent.
 """
@@ -108,13 +107,16 @@ def _escaped(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 
 
-def pages() -> dict[Path, str]:
-    """The text of every page by its path."""
-    api = {REFERENCE / "api" / f"{package}.md": api_page(package) for package in FACES}
-    return {**api, REFERENCE / "api" / "measures.md": measures_page(), REFERENCE / "results.md": results_page()}
+def pages() -> dict[str, str]:
+    """The text of every page by its path in docs."""
+    api = {f"reference/api/{package}.md": api_page(package) for package in FACES}
+    return {**api, "reference/api/measures.md": measures_page(), "reference/results.md": results_page()}
 
 
-if __name__ == "__main__":
-    for path, text in pages().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+def on_files(files: Any, config: Any) -> Any:
+    """Called by mkdocs with the files of the site: adds the pages."""
+    from mkdocs.structure.files import File
+
+    for name, text in pages().items():
+        files.append(File.generated(config, name, content=text))
+    return files
