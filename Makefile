@@ -79,7 +79,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-test
-	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,approximate,test,docs]'
+	$(PIP) install --quiet -c constraints.txt -e '.[gguf,vision,test,docs]'
 	touch $@
 
 clean:
