@@ -73,9 +73,10 @@ def _object(kind: Any, variables: Mapping[Any, Any] | None = None) -> dict[str, 
                 properties[field.metadata.get("n") or f"{key}_n"] = {"type": "integer"}
             properties[field.metadata.get("reason") or f"{key}_reason"] = {"type": "string"}
         elif field.metadata.get("inline"):
-            inner = _object(declared)
+            members = [member for member in typing.get_args(declared) if member is not type(None)]
+            inner = _object(members[0] if members else declared)
             properties |= inner["properties"]
-            required += inner["required"]
+            required += [] if members else inner["required"]  # `Result | None`: its keys may be missing
             continue
         else:
             properties[key] = _of(declared)

@@ -12,9 +12,9 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 
 from eval.errors import UserError
+from eval.files import is_intact, read_seal, sealed_path, set_aside
 from eval.processes import is_main_process, world_size
 from eval.progress import say
-from eval.runs import atomic_path
 from vision_codes.resnet_vae import Architecture, ResNetVAE
 
 FILE_NAME = "checkpoint.pt"
@@ -54,7 +54,7 @@ def save(
     *,
     final: bool = False,
 ) -> None:
-    """Write ``checkpoint.pt`` atomically: model, optimizer, scheduler, generators of every process, data position.
+    """Write ``checkpoint.pt`` atomically and sealed: model, optimizer, scheduler, generators, data position.
 
     Every process must call this (their generators are gathered); the main one writes.
 
@@ -76,33 +76,46 @@ def save(
         "position": vars(position),
         "origin": dict(origin or {}),
     }
-    with atomic_path(folder / FILE_NAME) as temporary:
+    with sealed_path(folder / FILE_NAME, origin=content["origin"]) as temporary:
         torch.save(content, temporary)
 
 
-def set_aside_other(folder: Path, origin: Mapping[str, str]) -> None:
-    """A checkpoint made from other images or by other code is kept as ``.stale`` and named; training starts again."""
-    content = read(folder)
-    before = None if content is None else content.get("origin", {})
-    differing = [] if before is None else [name for name in origin if before.get(name) != origin[name]]
-    if differing and is_main_process():
-        path = folder / FILE_NAME
-        aside = path.with_name(f"{path.name}.stale")
-        path.replace(aside)
-        say(f"warning: {path} was made from other {' and other '.join(differing)}: kept as {aside.name}, trained again")
+def to_continue(folder: Path, origin: Mapping[str, str]) -> dict[str, Any] | None:
+    """The content of the checkpoint that a training may continue from, or None where it starts again.
+
+    A damaged checkpoint is named and kept as ``.damaged``; one made from other images or by other code as ``.stale``.
+    """
+    if is_main_process():
+        _set_aside_unusable(folder / FILE_NAME, origin)
     if world_size() > 1:
         distributed.barrier()
+    return read(folder)
+
+
+def _set_aside_unusable(path: Path, origin: Mapping[str, str]) -> None:
+    try:
+        content = read(path.parent)
+    except UserError as error:
+        say(f"warning: {error}: kept as {set_aside(path, '.damaged').name}, trained again")
+        return
+    before = None if content is None else content.get("origin", {})
+    differing = [] if before is None else [name for name in origin if before.get(name) != origin[name]]
+    if differing:
+        words = f"was made from other {' and other '.join(differing)}"
+        say(f"warning: {path} {words}: kept as {set_aside(path, '.stale').name}, trained again")
 
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The content of a checkpoint (never unpickled as code), or None where there is none.
 
     Raises:
-        UserError: a damaged file.
+        UserError: a file that is not what its seal was written for, or no checkpoint (an older one has no seal).
     """
     path = folder / FILE_NAME
     if not path.exists():
         return None
+    if read_seal(path) is not None and not is_intact(path):
+        raise UserError(f"expected a checkpoint as it was written; {path} is damaged (its bytes differ from its seal)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         _ = content["architecture"], content["model"], content["position"]

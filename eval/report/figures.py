@@ -6,6 +6,7 @@ No pyplot: figures are objects without global state, so a library call never lea
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -113,7 +114,11 @@ def undrawn_figure(run: Run, name: str, caption: str, reason: str) -> SavedFigur
 
 
 def drawing(draw: Callable[Concatenate[Run, Given], SavedFigure]) -> Callable[Concatenate[Run, Given], SavedFigure]:
-    """Decorates `draw_something(run, ...)`: where it raises, the figure `something` is empty and says the reason."""
+    """Decorates `draw_something(run, ...)`: where it raises, the figure `something` is empty and says the reason.
+
+    A figure whose name is the argument `name` has that one.
+    """
+    called = inspect.signature(draw)
 
     @functools.wraps(draw)
     def safe(run: Run, *arguments: Given.args, **options: Given.kwargs) -> SavedFigure:
@@ -122,8 +127,10 @@ def drawing(draw: Callable[Concatenate[Run, Given], SavedFigure]) -> Callable[Co
         except NOT_OF_THE_FIGURE:
             raise
         except Exception as error:
-            name = draw.__name__.removeprefix("draw_").strip("_").replace("_", "-")
-            return undrawn_figure(run, name, "", reason_of(error))
+            given = called.bind(run, *arguments, **options)
+            given.apply_defaults()
+            usual = draw.__name__.removeprefix("draw_").strip("_").replace("_", "-")
+            return undrawn_figure(run, given.arguments.get("name", usual), "", reason_of(error))
 
     return safe
 

@@ -14,7 +14,7 @@ from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint
 from llm_codes.inputs import Inputs, open_inputs
 from llm_codes.lenses.trajectories.chapter import add_chapter
-from llm_codes.lenses.trajectories.figures import draw_depth, draw_paths
+from llm_codes.lenses.trajectories.figures import draw_depth, draw_trajectory
 from llm_codes.lenses.trajectories.rows import Trajectories, TrajectoriesResults
 from llm_codes.lenses.trajectories.study import trajectories
 from llm_codes.models import Model
@@ -48,7 +48,7 @@ def chapter(
     )
     tokens = drawn_window(model, corpus, drawn.text, drawn.drawn_tokens)
     sites = resolve_sites(model, options.sites, options.layers)
-    figures = {"trajectory": draw_paths(run, model, sites, tokens, found, inputs.seed)}
+    figures = {"trajectory": draw_trajectory(run, model, sites, tokens, found, inputs.seed)}
     figures["action"] = draw_depth(run, found)
     run.write_text("tables/trajectories.csv", found.to_csv())
     run.write_arrays("smoothest-directions", **found.smoothest)

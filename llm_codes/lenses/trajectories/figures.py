@@ -16,7 +16,8 @@ from llm_codes.models import Model
 from llm_codes.sites import Site
 
 
-def draw_paths(
+@drawing
+def draw_trajectory(
     run: Run, model: Model, sites: Sequence[Site], tokens: Sequence[int], found: Trajectories, seed: int
 ) -> SavedFigure:
     """The text as a curve in two dimensions of a random and of the smoothest projection, by depth; saves the NPZ."""

@@ -7,69 +7,14 @@ from typing import Any
 import numpy as np
 
 from eval.claims import Claim, claims_rows
-from eval.report.figures import SavedFigure, drawn, save_figure
+from eval.report.figures import SavedFigure
 from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run
-from vision_codes.lenses.polytopes import figures as figures
 from vision_codes.lenses.polytopes.artefacts import Artefacts
+from vision_codes.lenses.polytopes.figures import draw
 
 KEPT = ("network", "layer", "intra", "inter", "ratio", "ratio_ci", "p")
-
-
-def draw(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> dict[str, SavedFigure]:
-    """Every figure of the run, saved as PDF and PNG."""
-    n = results["network"]["n_images"]
-    out = {
-        "density": save_figure(
-            run,
-            figures.density_figure(results["density"]),
-            "density",
-            f"Boundaries per unit distance between images of two classes over those of one class, {n} images, for the "
-            "input space of each layer; bars: 95% intervals over classes. 1: boundaries know nothing of classes.",
-        ),
-        "interpolation": save_figure(
-            run,
-            figures.interpolation_figure(art.interpolations),
-            "interpolation",
-            "Boundaries crossed on straight lines between the activations of two images; band: standard error.",
-        ),
-        "scaling": save_figure(
-            run,
-            figures.scaling_figure(results["scaling"]),
-            "scaling",
-            "Where boundaries lie along an activation scaled by s. Below: how often the predicted class changes there.",
-        ),
-    }
-    if len(art.hamming):
-        value = results["affine_maps"]["rank_correlation"] or 0.0
-        out["maps"] = save_figure(
-            run,
-            figures.map_figure(art.hamming, art.frobenius, value),
-            "affine_maps",
-            "Pairs of images: how many switches differ, and how far apart their local affine maps are.",
-        )
-    cards = results["clusters"]["codes"]["cards"]
-    if art.places is not None and cards:
-        order = sorted(cards, key=lambda card: card["class_entropy_bits"] - card["shuffled_entropy_bits"])
-        out["patches"] = save_figure(
-            run,
-            figures.patches_figure(images, art.places, order, names),
-            "patches",
-            f"Clusters of channel codes at {results['clusters']['codes']['site']}, purest against chance first: the "
-            "image around each place.",
-        )
-    for name, (found, corners) in art.slices.items():
-        facts = results["slices"][name]
-        out[f"slice_{name}"] = save_figure(
-            run,
-            figures.slice_figure(found, points=corners),
-            f"slice_{name}",
-            f"An exact slice through three images from {facts['from'].strip('_')}: {facts['n_regions']} polytopes"
-            f"{'' if facts['complete'] else ', partial (cap reached)'}, in a window {facts['window_width']:.3g} wide "
-            f"({facts['window_share']:.2g} of the triangle's). Colour: the local affine map; lines: walls by layer.",
-        )
-    return out
 
 
 def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigure]) -> None:
@@ -125,7 +70,7 @@ def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigur
 
 def write_page(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> str:
     """Figures, CSV tables, page; returns the table for stdout."""
-    saved = drawn(draw, run, results, art, images, names)
+    saved = draw(run, results, art, images, names)
     run.write_text("tables/density.csv", csv_text(results["density"]))
     run.write_text("tables/interpolation.csv", csv_text(results["interpolation"]))
     run.write_text("tables/scaling.csv", csv_text(results["scaling"]))

@@ -11,11 +11,74 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from eval.measures.geometry.slices import Slice
-from eval.report.figures import COLOURS, STYLE, figure, interval_line
+from eval.report.figures import COLOURS, STYLE, SavedFigure, drawing, figure, interval_line, save_figure
+from eval.runs import Run
 from eval.scores import Score
+from vision_codes.lenses.polytopes.artefacts import Artefacts
 from vision_codes.lenses.polytopes.patches import Places, patch
 from vision_codes.lenses.polytopes.paths import Paths
 from vision_codes.lenses.polytopes.rays import SCALES
+
+
+def draw(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> dict[str, SavedFigure]:
+    """Every figure of the run, saved as PDF and PNG."""
+    out = {
+        "density": draw_density(run, results["density"], results["network"]["n_images"]),
+        "interpolation": draw_interpolation(run, art.interpolations),
+        "scaling": draw_scaling(run, results["scaling"]),
+    }
+    if len(art.hamming):
+        out["maps"] = draw_maps(run, art, results["affine_maps"]["rank_correlation"], "affine_maps")
+    codes = results["clusters"]["codes"]
+    if art.places is not None and codes["cards"]:
+        out["patches"] = draw_patches(run, images, art.places, codes, names)
+    for name, (found, corners) in art.slices.items():
+        out[f"slice_{name}"] = draw_slice(run, found, corners, results["slices"][name], f"slice_{name}")
+    return out
+
+
+@drawing
+def draw_density(run: Run, rows: Sequence[Mapping[str, Any]], n_images: int) -> SavedFigure:
+    caption = (
+        f"Boundaries per unit distance between images of two classes over those of one class, {n_images} images, for "
+        "the input space of each layer; bars: 95% intervals over classes. 1: boundaries know nothing of classes."
+    )
+    return save_figure(run, density_figure(rows), "density", caption)
+
+
+@drawing
+def draw_interpolation(run: Run, paths: Sequence[Mapping[str, Paths]]) -> SavedFigure:
+    caption = "Boundaries crossed on straight lines between the activations of two images; band: standard error."
+    return save_figure(run, interpolation_figure(paths), "interpolation", caption)
+
+
+@drawing
+def draw_scaling(run: Run, rows: Sequence[Mapping[str, Any]]) -> SavedFigure:
+    caption = "Where boundaries lie along an activation scaled by s. Below: how often the predicted class changes."
+    return save_figure(run, scaling_figure(rows), "scaling", caption)
+
+
+@drawing
+def draw_maps(run: Run, art: Artefacts, correlation: float | None, name: str) -> SavedFigure:
+    caption = "Pairs of images: how many switches differ, and how far apart their local affine maps are."
+    return save_figure(run, map_figure(art.hamming, art.frobenius, correlation or 0.0), name, caption)
+
+
+@drawing
+def draw_patches(run: Run, images: np.ndarray, places: Places, codes: Mapping[str, Any], names: Any) -> SavedFigure:
+    order = sorted(codes["cards"], key=lambda card: card["class_entropy_bits"] - card["shuffled_entropy_bits"])
+    caption = f"Clusters of channel codes at {codes['site']}, purest against chance first: the image around each place."
+    return save_figure(run, patches_figure(images, places, order, names), "patches", caption)
+
+
+@drawing
+def draw_slice(run: Run, found: Slice, corners: np.ndarray, facts: Mapping[str, Any], name: str) -> SavedFigure:
+    caption = (
+        f"An exact slice through three images from {facts['from'].strip('_')}: {facts['n_regions']} polytopes"
+        f"{'' if facts['complete'] else ', partial (cap reached)'}, in a window {facts['window_width']:.3g} wide "
+        f"({facts['window_share']:.2g} of the triangle's). Colour: the local affine map; lines: walls by layer."
+    )
+    return save_figure(run, slice_figure(found, points=corners), name, caption)
 
 
 def _score(row: Mapping[str, Any], name: str) -> Score:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.runs import Run
 from vision_codes.configs.projections import StimulusOptions
@@ -30,7 +29,7 @@ def write_page(
 ) -> None:
     """`report.html` of a projections run."""
     page = Page(f"Random projections of a moving {found.stimulus}", f"{len(found.sites)} ReLU sites of {model}")
-    figures = drawn(draw, run, found)
+    figures = draw(run, found)
     section = page.section("Trajectories by depth").text(in_words(stimulus))
     if found.drawn():
         section.figure(figures["trajectories"])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, save_figure
 from eval.runs import Run
 from vision_codes.lenses.projections.results import Projections
 
@@ -20,6 +20,7 @@ def number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
+@drawing
 def draw_trajectories(
     run: Run,
     drawn: Mapping[str, Float[np.ndarray, "draw frame dimension"]],
@@ -43,9 +44,15 @@ def draw_trajectories(
 
 def draw(run: Run, found: Projections) -> dict[str, SavedFigure]:
     """Every figure of a projections run; no trajectories where no site moves."""
-    caption = "Action, its growth with frames, and what projections explain, by depth"
-    out = {"actions": save_figure(run, actions_figure(found), "actions", caption)}
+    out = {"actions": draw_actions(run, found)}
     return out | ({"trajectories": draw_trajectories(run, found.drawn())} if found.drawn() else {})
+
+
+@drawing
+def draw_actions(run: Run, found: Projections) -> SavedFigure:
+    """Actions by depth."""
+    caption = "Action, its growth with frames, and what projections explain, by depth"
+    return save_figure(run, actions_figure(found), "actions", caption)
 
 
 def actions_figure(found: Projections) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -83,3 +83,11 @@ class Refinement(Result):
     slope: float
     frames: list[int]
     actions: list[float]
+
+
+@result
+class ProjectionsFile(Result):
+    """`results.json` of the verb `projections`; stimulus: its name and what it was made with."""
+
+    sites: tuple[SiteProjections, ...]
+    stimulus: Mapping[str, Any]

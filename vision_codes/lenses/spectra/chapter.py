@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text
 from eval.runs import Run
@@ -35,7 +34,7 @@ def write_spectra_page(
     """`report.html` of a spectra run."""
     page = Page("Eigenspectra by depth", f"{len(inputs.found)} images, {len(found.sites)} ReLU sites of {model}")
     section = page.section("Power-law exponent").text(inputs.describe())
-    section.figure(drawn(draw, run, found)["spectra"])
+    section.figure(draw(run, found)["spectra"])
     if thin:
         section.warning(f"Fewer than 4 images per unit at {len(thin)} sites: read alpha_corrected there, not alpha.")
     for line in reasons_text({row.site: row.reasons() for row in found.sites}).split("\n"):
@@ -62,5 +61,5 @@ def write_filters_page(
     for line in reasons_text({row.site: [row.reason] if row.reason else [] for row in rows}).split("\n"):
         if line:
             section.warning(line)
-    section.figure(drawn(draw_filters, run, found)["eigenfilters"]).table(plain)
+    section.figure(draw_filters(run, found)["eigenfilters"]).table(plain)
     page.write(run, provenance=dict(provenance))

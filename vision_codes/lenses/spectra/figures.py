@@ -10,7 +10,7 @@ import numpy as np
 from einops import rearrange
 from matplotlib.figure import Figure
 
-from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, save_figure
 from eval.runs import Run
 from eval.scores import Score
 from vision_codes.lenses.spectra.eigenfilters import Eigenfilters
@@ -19,9 +19,15 @@ from vision_codes.lenses.spectra.results import Spectra
 
 def draw(run: Run, found: Spectra) -> dict[str, SavedFigure]:
     """Every figure of a spectra run."""
+    return {"spectra": draw_spectra(run, found)}
+
+
+@drawing
+def draw_spectra(run: Run, found: Spectra) -> SavedFigure:
+    """Spectra of every site and alpha by depth."""
     first, last = found.index_range
     caption = f"Eigenvalues and alpha over indices {first}-{last} (shaded)"
-    return {"spectra": save_figure(run, spectra_figure(found), "spectra", caption)}
+    return save_figure(run, spectra_figure(found), "spectra", caption)
 
 
 def spectra_figure(found: Spectra) -> Figure:
@@ -56,6 +62,7 @@ def draw_filters(run: Run, found: Sequence[Eigenfilters]) -> dict[str, SavedFigu
     return {"eigenfilters": draw_eigenfilters(run, found)}
 
 
+@drawing
 def draw_eigenfilters(
     run: Run, found: Sequence[Eigenfilters], name: str = "eigenfilters", n_sites: int = 6
 ) -> SavedFigure:

@@ -96,3 +96,17 @@ class SiteFilters(Result):
     linear_r2: list[float] | None
     n_filters: int
     reason: str | None = noted(default=None, when_set=True)
+
+
+@result
+class SpectraFile(Result):
+    """`results.json` of the verb `spectra`."""
+
+    sites: tuple[SiteSpectrum, ...]
+
+
+@result
+class EigenfiltersFile(Result):
+    """`results.json` of the verb `eigenfilters`."""
+
+    sites: tuple[SiteFilters, ...]

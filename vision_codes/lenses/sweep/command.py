@@ -16,7 +16,7 @@ from vision_codes.lenses.spectra.figures import draw_eigenfilters
 from vision_codes.lenses.sweep.chapter import build_page
 from vision_codes.lenses.sweep.claims import claims
 from vision_codes.lenses.sweep.collected import Sweep, collect
-from vision_codes.lenses.sweep.results import SweepResults
+from vision_codes.lenses.sweep.results import ReportFile, SweepResults
 from vision_codes.lenses.sweep.study import (
     DRAWN_SEED,
     Images,
@@ -54,7 +54,7 @@ def dropout_sweep(config: DropoutSweepConfig, run: Run) -> SweepResults:
     found, filled = collect(run.folder), config.recipe.filled()
     return SweepResults(
         found.sites(),
-        claims=[claim.as_json() for claim in claims(found.networks)],
+        claims=tuple(claims(found.networks)),
         training=found.training_rows(),
         data=[part.provenance for part in data],
         n_spectra=len(images),
@@ -87,9 +87,10 @@ def command(config: DropoutSweepConfig, run: Run) -> str:
         for name, part in zip(("training", "validation"), sweep_inputs(config.recipe, config.seed), strict=True)
     }
     run.finish(results.to_json(), images=words)
-    run.write_text("tables/claims.csv", csv_text(results.claims))
+    rows = [claim.to_json() for claim in results.claims]
+    run.write_text("tables/claims.csv", csv_text(rows))
     write_page(config, run, collect(run.folder))
-    return text_table(results.claims, ["claim", "prediction", "measured", "interval", "verdict"])
+    return text_table(rows, ["claim", "prediction", "measured", "interval", "verdict"])
 
 
 def report_command(config: ReportConfig, run: Run) -> str:
@@ -97,6 +98,5 @@ def report_command(config: ReportConfig, run: Run) -> str:
     sweep = collect(config.sweep)
     path = build_page(run, sweep).write(run)
     found = claims(sweep.networks)
-    sites = [row.to_json() for row in sweep.sites()]
-    run.finish({"claims": [claim.as_json() for claim in found], "sites": sites}, sweep=config.sweep)
+    run.finish(ReportFile(tuple(found), sweep.sites()).to_json(), sweep=config.sweep)
     return text_table(claims_rows(found), ["claim", "prediction", "measured", "verdict"]) + f"\n\n{path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from eval.claims import Claim
 from eval.result_json import noted
 from eval.results import Result, result
 from vision_codes.lenses.projections.results import SiteProjections
@@ -82,9 +83,17 @@ class SweepResults(Result):
     table: ClassVar[str] = "training"
 
     sites: tuple[SiteOfNetwork, ...]
-    claims: list[dict[str, Any]]
+    claims: tuple[Claim, ...]
     training: tuple[TrainingRow, ...]
     data: list[Mapping[str, Any]]
     n_spectra: int
     recipe: Mapping[str, Any]
     architecture: Architecture
+
+
+@result
+class ReportFile(Result):
+    """`results.json` of the verb `report`."""
+
+    claims: tuple[Claim, ...]
+    sites: tuple[SiteOfNetwork, ...]

@@ -8,7 +8,7 @@ from eval.wandb_logging import wandb_log
 from vision_codes import checkpoints
 from vision_codes.configs.train import Recipe, TrainConfig
 from vision_codes.inputs import open_pair
-from vision_codes.lenses.training.results import COLUMNS
+from vision_codes.lenses.training.results import COLUMNS, TrainingFile
 from vision_codes.lenses.training.study import architecture_of, initial_model, train
 from vision_codes.lenses.training.throughput import throughput
 
@@ -26,16 +26,14 @@ def command(config: TrainConfig, run: Run) -> str:
             model, training.found, validation.found, recipe, run, on_epoch=lambda record: log(record.to_json())
         )
     last = history[-1]
-    run.finish(
-        {
-            "architecture": architecture.as_json(),
-            "initial_weights": origin,
-            "history": [record.to_json() for record in history],
-            "final": last.to_json(),
-            "throughput": throughput(model, recipe.batch_size, recipe.amp, last.images_per_second).to_json(),
-            "data": {"training": training.found.provenance, "validation": validation.found.provenance},
-            "skipped": [*training.found.skipped, *validation.found.skipped],
-        },
-        images={"training": training.provenance(), "validation": validation.provenance()},
+    found = TrainingFile(
+        architecture=architecture,
+        initial_weights=origin,
+        history=tuple(history),
+        final=last,
+        throughput=throughput(model, recipe.batch_size, recipe.amp, last.images_per_second),
+        data={"training": training.found.provenance, "validation": validation.found.provenance},
+        skipped=(*training.found.skipped, *validation.found.skipped),
     )
+    run.finish(found.to_json(), images={"training": training.provenance(), "validation": validation.provenance()})
     return text_table([record.to_json() for record in (history[0], last)], COLUMNS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from eval.results import Result, result
 from eval.scores import Score
+from vision_codes.resnet_vae import Architecture
 
 COLUMNS = ["epoch", "training_loss", "validation_loss", "validation_reconstruction", "validation_kl"]
 COLUMNS += ["images_per_second"]
@@ -55,3 +57,17 @@ class Throughput(Result):
     share_of_matrix_multiply_rate: float
     dtype: str
     device: str
+
+
+@result
+class TrainingFile(Result):
+    """`results.json` of the verb `train`; data: what was read, by `training` and `validation`; skipped: files that
+    could not be, each with the reason."""
+
+    architecture: Architecture
+    initial_weights: str
+    history: tuple[Epoch, ...]
+    final: Epoch
+    throughput: Throughput
+    data: Mapping[str, Mapping[str, Any]]
+    skipped: tuple[str, ...]

@@ -34,12 +34,12 @@ def train(
     """Train ``model`` in place (or continue it from ``run``'s checkpoint); returns one record per epoch.
 
     Per epoch: a checkpoint, a line of ``metrics.jsonl``, and a picture of reconstructions and samples. At the end the
-    checkpoint keeps the weights only, unless ``keep_optimizer`` (then more epochs may follow). A checkpoint made from
-    other images or by other code is set aside, said, and training starts again.
+    checkpoint keeps the weights only, unless ``keep_optimizer`` (then more epochs may follow). A checkpoint that is
+    damaged, or was made from other images or by other code, is set aside, said, and training starts again.
 
     Raises:
-        UserError: a loss that is not finite, images of other channels, a checkpoint of another architecture, no such
-            device.
+        StoppedError: a loss or weight that is not finite, a run folder that went away.
+        UserError: images of other channels, a checkpoint of another architecture, no such device.
     """
     with process_group(recipe.device):
         trainer = Trainer(model, training, validation, recipe, run.folder)

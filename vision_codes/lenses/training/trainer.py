@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from eval.errors import UserError
+from eval.errors import LostFolderError, StoppedError, UserError
 from eval.processes import rank, world_size
 from eval.progress import progress
 from eval.run_identity import code_of
@@ -53,6 +53,7 @@ class Trainer:
         self, model: ResNetVAE, training: ImageSet, validation: ImageSet, recipe: Recipe, folder: Path
     ) -> None:
         self.recipe, self.folder = recipe, folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.origin = origin_of(training, validation)
         self.device = checkpoints.resolve_device(recipe.device)
         architecture = model.architecture
@@ -74,8 +75,7 @@ class Trainer:
         return {"optimizer": self.optimizer, "scheduler": self.scheduler}
 
     def _restore(self) -> None:
-        checkpoints.set_aside_other(self.folder, self.origin)
-        content = checkpoints.read(self.folder)
+        content = checkpoints.to_continue(self.folder, self.origin)
         if content is None:
             return
         checkpoints.load_weights(self.model, content, self.model.architecture, self.folder)
@@ -101,6 +101,8 @@ class Trainer:
         """Write the checkpoint, unless a gradient that was not finite has reached the weights since the last step."""
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.model.state_dict().values()):
             self._stop_at_nan("weight")
+        if not self.folder.is_dir():
+            raise LostFolderError(f"the run folder {self.folder} was removed or renamed during the run; stopped")
         checkpoints.save(self.folder, self.model, self.parts, self.position, self.device, self.origin, final=final)
 
     def _autocast(self) -> Any:
@@ -114,7 +116,7 @@ class Trainer:
         """One update; returns the loss terms before it.
 
         Raises:
-            UserError: a loss that is not finite (the checkpoint on disk is the last good one).
+            StoppedError: a loss that is not finite (the checkpoint on disk is the last good one).
         """
         with self._autocast():
             output = self.parallel(images)
@@ -132,7 +134,7 @@ class Trainer:
         where = "none was written yet"
         if kept is not None:
             where = f"{self.folder / checkpoints.FILE_NAME}, epoch {kept['position']['epoch']}"
-        raise UserError(
+        raise StoppedError(
             f"expected a finite {what}; got NaN or infinity in epoch {self.position.epoch + 1}, "
             f"step {self.position.step + 1} (last good checkpoint: {where}); lower --learning-rate"
         )

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eval.errors import UserError
+from eval.errors import LostFolderError, StoppedError, UserError
 from eval.processes import process_group
 from eval.runs import Run
 from vision_codes import checkpoints
@@ -111,7 +112,7 @@ def test_nan_stops_and_names_the_last_good_checkpoint(tmp_path, images, monkeypa
         return step(self, batch * float("nan") if len(taken) == 7 else batch)
 
     monkeypatch.setattr(Trainer, "step", poisoned)
-    with pytest.raises(UserError, match=r"epoch 2, step 2 \(last good checkpoint: .*checkpoint.pt, epoch 1\)"):
+    with pytest.raises(StoppedError, match=r"epoch 2, step 2 \(last good checkpoint: .*checkpoint.pt, epoch 1\)"):
         trained(tmp_path, images)
     assert all(torch.isfinite(value).all() for value in checkpoints.load_model(tmp_path).state_dict().values())
 
@@ -128,11 +129,50 @@ def test_a_gradient_that_is_not_finite_never_reaches_a_checkpoint(tmp_path, imag
         return step(self, closure)
 
     monkeypatch.setattr(torch.optim.Adam, "step", poisoned)
-    with pytest.raises(UserError, match=r"expected a finite (weight|validation loss); got NaN or infinity"):
+    with pytest.raises(StoppedError, match=r"expected a finite (weight|validation loss); got NaN or infinity"):
         trained(tmp_path, images)
     content = checkpoints.read(tmp_path)
     assert (content and content["position"]["step"]) == kept
     assert content is None or all(torch.isfinite(value).all() for value in content["model"].values())
+
+
+def truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, lambda content: b"", lambda content: b"null"])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_damaged_checkpoint_is_set_aside_and_trained_again(tmp_path, images, capsys, damage, sealed):
+    whole, history = trained(tmp_path, images)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    if not sealed and damage is flipped:
+        pytest.skip("a flipped byte of a file without a seal cannot be seen")
+    if not sealed:
+        path.with_name("checkpoint.pt.seal").unlink()
+    again, second = trained(tmp_path, images)
+    said = capsys.readouterr().err
+    assert "checkpoint.pt is damaged" in said and "kept as checkpoint.pt.damaged, trained again" in said
+    assert path.with_name("checkpoint.pt.damaged").exists()
+    assert [row.validation_loss for row in second] == [row.validation_loss for row in history]
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+def test_a_folder_that_went_away_is_named_and_not_made_again(tmp_path, images, monkeypatch):
+    folder, epoch = tmp_path / "run", Trainer.epoch
+
+    def removed(self):
+        epoch(self)
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr(Trainer, "epoch", removed)
+    with pytest.raises(LostFolderError, match="was removed or renamed during the run; stopped"):
+        trained(folder, images, replace(RECIPE, checkpoint_steps=100))
+    assert not folder.exists()
 
 
 def test_checkpoint_of_another_architecture_or_damaged_is_one_line(tmp_path, images):
@@ -141,6 +181,10 @@ def test_checkpoint_of_another_architecture_or_damaged_is_one_line(tmp_path, ima
         trained(tmp_path, images, RECIPE, replace(ARCHITECTURE, latent=5))
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="its bytes differ from its seal") as raised:
+        checkpoints.load_model(tmp_path)
+    assert "\n" not in str(raised.value)
+    (tmp_path / "checkpoint.pt.seal").unlink()  # an older one, or one that was copied alone
     with pytest.raises(UserError, match="is damaged or another file") as raised:
         checkpoints.load_model(tmp_path)
     assert "\n" not in str(raised.value)
