@@ -15,7 +15,8 @@ from eval.errors import UserError
 from eval.files import is_intact, read_seal, sealed_path, set_aside
 from eval.processes import is_main_process, world_size
 from eval.progress import say
-from vision_codes.resnet_vae import Architecture, ResNetVAE
+from vision_codes.resnet_vae import ResNetVAE
+from vision_codes.vae_architecture import Architecture
 
 FILE_NAME = "checkpoint.pt"
 

@@ -24,11 +24,11 @@ from jaxtyping import Int64, UInt8
 
 from eval.errors import UserError, known_name
 from eval.torchvision_operators import declare_missing_operators
-from vision_codes.image_folders import draw, read_folder
+from vision_codes.image_folders import FolderImages, draw, read_folder
+from vision_codes.synthetic_images import SPLITS, synthetic
 
 NAMES = ("cifar10", "mnist", "synthetic")
 CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
-SPLITS = ("train", "test", "all")
 
 
 @dataclass(frozen=True)
@@ -86,43 +86,44 @@ def load_images(
     known_name(split, SPLITS, "split")
     if n is not None and n < 1:
         raise UserError(f"expected at least 1 image; got n={n}; ask for more, or for all with n=None")
-    facts: dict[str, Any] = {}
-    skipped: tuple[str, ...] = ()
     if Path(name).is_dir() and name not in NAMES:
         found = read_folder(Path(name), split, n, seed, None if own_size else size or 224)
-        images, labels, classes, skipped, facts = (
-            found.images,
-            found.labels,
-            found.class_names,
-            found.skipped,
-            found.facts,
-        )
-        source, available, keep = facts["source"], found.available, np.arange(len(found.images))
-    elif os.sep in name:
-        raise UserError(f"expected an image folder; got {name}, which does not exist; check the path")
     else:
-        known_name(name, NAMES, "data set")
-        readers: dict[str, Callable[[], tuple]] = {
-            "cifar10": lambda: _read_cifar10(split),
-            "mnist": lambda: _read_mnist(split),
-            "synthetic": lambda: _synthetic(n or 1000, size or 32, seed, split),
-        }
-        images, labels, classes, source = readers[name]()
-        available, keep = len(images), draw(len(images), n, seed)
-    images, labels = np.ascontiguousarray(images[keep]), labels[keep].astype(np.int64)
+        found = _named(name, split, n, seed, size)
+    return _image_set(found, Path(name).name, split, seed)
+
+
+def _image_set(found: FolderImages, name: str, split: str, seed: int) -> ImageSet:
+    """What was read, with where it comes from."""
+    images = np.ascontiguousarray(found.images)
     provenance = {
-        "name": Path(name).name,
+        "name": name,
         "split": split,
-        "source": source,
+        "source": found.facts["source"],
         "n": len(images),
-        "n_available": available,
+        "n_available": found.available,
         "shape": list(images.shape[1:]),
-        "skipped": len(skipped),
+        "skipped": len(found.skipped),
         "sha256": hashlib.sha256(images.tobytes()).hexdigest()[:16],
         "seed": seed,
-        **facts,
+        **found.facts,
     }
-    return ImageSet(images, labels, tuple(classes), provenance, tuple(skipped))
+    return ImageSet(images, found.labels.astype(np.int64), found.class_names, provenance, found.skipped)
+
+
+def _named(name: str, split: str, n: int | None, seed: int, size: int | None) -> FolderImages:
+    """`n` images of a data set that has a name."""
+    if os.sep in name:
+        raise UserError(f"expected an image folder; got {name}, which does not exist; check the path")
+    known_name(name, NAMES, "data set")
+    readers: dict[str, Callable[[], tuple]] = {
+        "cifar10": lambda: _read_cifar10(split),
+        "mnist": lambda: _read_mnist(split),
+        "synthetic": lambda: synthetic(n or 1000, size or 32, seed, split),
+    }
+    images, labels, classes, source = readers[name]()
+    keep = draw(len(images), n, seed)
+    return FolderImages(images[keep], labels[keep], tuple(classes), (), len(images), {"source": source})
 
 
 def data_folder() -> Path | None:
@@ -240,20 +241,3 @@ def _read_mnist(split: str) -> tuple:
             f"expected as many MNIST labels as images; got {len(labels)} and {len(images)}; fetch them again"
         )
     return images[:, None], labels, classes, "NEURAL_CODES_DATA/mnist " + "+".join(stems)
-
-
-def _synthetic(n: int, size: int, seed: int, split: str) -> tuple:
-    """Coloured discs (class 0), bars (1) and gradients (2): structured, learnable, and made of nothing."""
-    generator = np.random.default_rng([seed, SPLITS.index(split)])
-    labels = np.arange(n) % 3
-    row, column = np.mgrid[0:size, 0:size] / max(size - 1, 1)
-    images = np.empty((n, 3, size, size))
-    for i, label in enumerate(labels):
-        front, back = generator.uniform(0, 255, (2, 3, 1, 1))
-        centre, angle = generator.uniform(0.25, 0.75, 2), generator.uniform(0, np.pi)
-        along = (row - centre[0]) * np.sin(angle) + (column - centre[1]) * np.cos(angle)
-        disc = (row - centre[0]) ** 2 + (column - centre[1]) ** 2 < 0.04
-        bar, slope = np.abs(along) < 0.1, np.clip(along + 0.5, 0, 1)
-        mask = (disc, bar, slope)[label].astype(float)
-        images[i] = back + (front - back) * mask
-    return images.astype(np.uint8), labels, ("disc", "bar", "gradient"), "synthetic"

@@ -26,8 +26,9 @@ from vision_codes.checkpoints import load_model, resolve_device
 from vision_codes.configs.images import ImagesOptions
 from vision_codes.configs.train import RecipeOptions
 from vision_codes.data import ImageSet, load_images
-from vision_codes.resnet_vae import Architecture, ResNetVAE, build
+from vision_codes.resnet_vae import ResNetVAE, build
 from vision_codes.stimuli import phase_scrambled, random_images
+from vision_codes.vae_architecture import Architecture
 
 KINDS = {1: "grey images (1 channel)", 3: "colour images (3 channels)"}
 WORDS = {

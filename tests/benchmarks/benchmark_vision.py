@@ -13,8 +13,10 @@ from eval.measures.spectra.spectrum import Spectrum, randomized_eigenvalues
 from vision_codes.harvest import sites
 from vision_codes.lenses.projections.readout import arc_masks, explained_variances
 from vision_codes.lenses.spectra.study import spectra
-from vision_codes.resnet_vae import Architecture, build, vae_loss
+from vision_codes.resnet_vae import build
 from vision_codes.stimuli import moving_dot, random_images
+from vision_codes.vae_architecture import Architecture
+from vision_codes.vae_loss import vae_loss
 
 SMALL = Architecture(image_size=64, base_width=8, fully_connected=512, latent=128, dropout=0.2, pooling="flatten")
 

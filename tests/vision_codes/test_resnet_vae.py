@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from eval.errors import UserError
-from vision_codes import resnet_vae
 from vision_codes.harvest import hooks, sites
-from vision_codes.resnet_vae import Architecture, Output, build, load_imagenet_encoder, reparametrise, vae_loss
+from vision_codes.resnet_vae import build, load_imagenet_encoder
+from vision_codes.vae_architecture import Architecture
+from vision_codes.vae_loss import Output, reparametrise, vae_loss
+from vision_codes.vae_parts import Rectifier
 
 SMALL = Architecture(image_size=32, base_width=4, fully_connected=16, latent=6)
 
@@ -67,7 +69,7 @@ def test_seventeen_relu_sites_each_its_own_module_with_its_own_dropout():
     found = sites(model)
     assert [site.layer for site in found] == list(range(1, 18)) and found[0].shape == (4, 32, 32)
     assert found[-1].shape == (32, 2, 2) and found[5].name == "layer2.0.relu1"
-    rectifiers = [m for m in model.modules() if isinstance(m, resnet_vae.Rectifier)]
+    rectifiers = [m for m in model.modules() if isinstance(m, Rectifier)]
     assert len(rectifiers) == 17 + 2 + 4 and all(r.dropout.p == 0.3 for r in rectifiers)
     assert len({id(r.relu) for r in rectifiers}) == len(rectifiers)
 

@@ -11,7 +11,7 @@ from eval.results import Result, result
 from vision_codes.lenses.projections.results import SiteProjections
 from vision_codes.lenses.spectra.results import SiteSpectrum
 from vision_codes.lenses.training.results import Epoch, Quality
-from vision_codes.resnet_vae import Architecture
+from vision_codes.vae_architecture import Architecture
 
 
 @result

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from eval.results import Result, result
 from eval.scores import Score
-from vision_codes.resnet_vae import Architecture
+from vision_codes.vae_architecture import Architecture
 
 COLUMNS = ["epoch", "training_loss", "validation_loss", "validation_reconstruction", "validation_kl"]
 COLUMNS += ["images_per_second"]

@@ -18,7 +18,8 @@ from vision_codes.data import ImageSet
 from vision_codes.lenses.training.reconstructions import draw_epoch
 from vision_codes.lenses.training.results import Epoch
 from vision_codes.lenses.training.trainer import Trainer
-from vision_codes.resnet_vae import Architecture, ResNetVAE, build, load_imagenet_encoder
+from vision_codes.resnet_vae import ResNetVAE, build, load_imagenet_encoder
+from vision_codes.vae_architecture import Architecture
 
 
 def train(

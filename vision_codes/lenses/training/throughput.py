@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vision_codes.lenses.training.results import Throughput
-from vision_codes.resnet_vae import ResNetVAE, vae_loss
+from vision_codes.resnet_vae import ResNetVAE
+from vision_codes.vae_loss import vae_loss
 
 
 def training_flops_per_image(model: ResNetVAE, batch_size: int = 2) -> float:

@@ -31,7 +31,8 @@ from vision_codes.image_batches import Images, batches, epoch_order, share_of_ba
 from vision_codes.inputs import content_hash
 from vision_codes.lenses.training.recalibration import recalibrate
 from vision_codes.lenses.training.results import Epoch
-from vision_codes.resnet_vae import ResNetVAE, vae_loss
+from vision_codes.resnet_vae import ResNetVAE
+from vision_codes.vae_loss import vae_loss
 
 TERMS = ("loss", "reconstruction", "kl")
 RECALIBRATION_BATCH = 200

@@ -17,8 +17,9 @@ from vision_codes.lenses.projections.results import SiteProjections
 from vision_codes.lenses.projections.study import project_site, projections, refine, site_projections
 from vision_codes.lenses.projections.trajectory import Trajectory
 from vision_codes.lenses.training.study import train
-from vision_codes.resnet_vae import Architecture, build
+from vision_codes.resnet_vae import build
 from vision_codes.stimuli import drifting_grating, moving_dot
+from vision_codes.vae_architecture import Architecture
 
 ARCHITECTURE = Architecture(image_size=32, base_width=8, fully_connected=16, latent=4, pooling="flatten")
 

@@ -17,8 +17,9 @@ from vision_codes.lenses.spectra.eigenfilters import eigenfilters
 from vision_codes.lenses.spectra.steps import step_of
 from vision_codes.lenses.spectra.study import GIGABYTE, predicted_bytes, spectra
 from vision_codes.lenses.training.study import train
-from vision_codes.resnet_vae import Architecture, build
+from vision_codes.resnet_vae import build
 from vision_codes.stimuli import phase_scrambled, random_images
+from vision_codes.vae_architecture import Architecture
 
 ARCHITECTURE = Architecture(image_size=32, base_width=8, fully_connected=16, latent=4, dropout=0.5, pooling="flatten")
 

@@ -9,7 +9,8 @@ from vision_codes.configs.train import Recipe
 from vision_codes.data import load_images
 from vision_codes.lenses.training.recalibration import recalibrate
 from vision_codes.lenses.training.study import train
-from vision_codes.resnet_vae import Architecture, build
+from vision_codes.resnet_vae import build
+from vision_codes.vae_architecture import Architecture
 
 ARCHITECTURE = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.8, pooling="flatten")
 

@@ -25,7 +25,9 @@ from vision_codes.image_batches import Images, epoch_order, share_of_batches
 from vision_codes.lenses.training.reconstructions import quality
 from vision_codes.lenses.training.study import architecture_of, train
 from vision_codes.lenses.training.trainer import Trainer
-from vision_codes.resnet_vae import Architecture, Output, build
+from vision_codes.resnet_vae import build
+from vision_codes.vae_architecture import Architecture
+from vision_codes.vae_loss import Output
 
 ARCHITECTURE = Architecture(image_size=32, base_width=4, fully_connected=16, latent=4, dropout=0.2, pooling="flatten")
 RECIPE = Recipe(epochs=2, batch_size=10, learning_rate=2e-3, kl_weight=0.02, checkpoint_steps=2)
@@ -216,7 +218,9 @@ DISTRIBUTED = """
 import sys, torch
 from eval.runs import Run
 from vision_codes.data import load_images
-from vision_codes.resnet_vae import Architecture, Output, build
+from vision_codes.resnet_vae import build
+from vision_codes.vae_architecture import Architecture
+from vision_codes.vae_loss import Output
 from vision_codes.configs.train import Recipe
 from vision_codes.lenses.training.study import train
 torch.set_num_threads(1)
