@@ -10,7 +10,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 N
 # do the tests notice? COUNT mutants, killed by the mirrored tests or not; the same command continues
 COUNT ?= 500
 SEED ?= 0
-.PHONY: architectures flags report test lint types unit test-slow benchmark findings same-numbers mutants schemas transformer-lens-4 clean
+.PHONY: architectures torchrun-stress flags report test lint types unit test-slow benchmark findings same-numbers mutants schemas transformer-lens-4 clean
 
 report: $(VENV)/.installed
 	$(BIN)/python -m llm_codes report --model embedded --out $(OUT)
@@ -61,6 +61,10 @@ distribution: $(VENV)/.installed-test
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n 0 -m site tests/test_site.py
+
+# fifty times two processes: none may hang
+torchrun-stress: $(VENV)/.installed-test
+	TORCHRUN_TRIES=50 $(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n 0 -s tests/test_torchrun.py
 
 schemas: $(VENV)/.installed-test
 	$(BIN)/python -m tests.schemas

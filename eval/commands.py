@@ -25,19 +25,33 @@ from eval.errors import UserError, nearest
 from eval.exit_status import report, termination_is_an_interrupt
 from eval.flags import add_options, build, leaves
 from eval.options import FolderConfig
-from eval.processes import check_device, check_environment, ensure_home, is_main_process, set_threads
+from eval.processes import (
+    agreed,
+    check_device,
+    check_environment,
+    ensure_home,
+    is_main_process,
+    process_group,
+    refuse_sharing,
+    set_threads,
+    world_size,
+)
 from eval.progress import set_verbosity, watch
 
 
 @dataclass(frozen=True)
 class Command:
-    """A verb: its configuration class, its function and the type of its `results.json`, as `module:name`."""
+    """A verb: its configuration class, its function and the type of its `results.json`, as `module:name`.
+
+    shares: whether the processes of a `torchrun` share its work; of a verb that does not, they are refused at once.
+    """
 
     verb: str
     config: str
     run: str
     help: str
     result: str = ""
+    shares: bool = False
 
 
 def load_name(reference: str) -> Any:
@@ -96,6 +110,8 @@ def join_verb(arguments: list[str], known: Sequence[str]) -> list[str]:
 
 def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
     """Open the run folder where the configuration has one, and run the verb; returns its short table."""
+    if not command.shares:
+        refuse_sharing(command.verb)
     set_threads(getattr(config, "threads", 0))
     for flag, leaf in leaves(type(config), config):
         if leaf.field.metadata.get("kind") == "device":
@@ -104,9 +120,31 @@ def run_command(command: Command, config: Any, argv: Sequence[str]) -> str:
         return load_name(command.run)(config)
     from eval.runs import Run  # NumPy is not needed for --help
 
-    with Run.open(config, command=argv, modules=(command.run.partition(":")[0],)) as run:
+    opened = Run.open if world_size() == 1 else _opened_together
+    with (
+        process_group(str(getattr(config, "device", "cpu"))),
+        opened(config, command=argv, modules=(command.run.partition(":")[0],)) as run,
+    ):
         run.write_text("config.toml", toml_text(config, argv))
         return load_name(command.run)(config, run)
+
+
+def _opened_together(config: FolderConfig, **about: Any) -> Any:
+    """The run folder in every process, opened by the main one before another looks into it.
+
+    Raises:
+        UserError: it cannot be opened; every process then ends.
+    """
+    from eval.runs import Run
+
+    run = None
+    try:
+        run = Run.open(config, **about) if is_main_process() else None
+    finally:
+        there = agreed(run is not None)
+    if not there:
+        raise UserError("expected the main process to open the run folder; it could not; see its message")
+    return run or Run.open(config, **about)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,11 @@ def usable_cores() -> int:
 
 @contextmanager
 def process_group(device: str = "cpu") -> Iterator[None]:
-    """Join the process group that `torchrun` announced; does nothing for a single process."""
+    """Join the process group that `torchrun` announced, and leave it at the end of the outermost block.
+
+    A command opens one before anything else: a group made and ended once per pass lets a fast process end the first
+    while a slow one still waits in it. Does nothing for a single process.
+    """
     if world_size() == 1:
         yield
         return
@@ -103,6 +107,28 @@ def process_group(device: str = "cpu") -> Iterator[None]:
     finally:
         if owns:
             distributed.destroy_process_group()
+
+
+def agreed(value: bool) -> bool:
+    """What the main process says, in every process: files may have changed between two looks at them.
+
+    Every process must ask, in the same order; alone it is the value itself.
+    """
+    import torch.distributed as distributed
+
+    if world_size() == 1 or not distributed.is_initialized():
+        return value
+    said = [value]
+    distributed.broadcast_object_list(said, src=0)
+    return bool(said[0])
+
+
+def refuse_sharing(verb: str) -> None:
+    """Raises UserError where several processes were started for a verb that runs in one."""
+    if world_size() > 1:
+        raise UserError(
+            f"expected one process: `{verb}` does not share its work; got {world_size()}; start it without torchrun"
+        )
 
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -25,6 +25,7 @@ COMMANDS = (
         "llm_codes.lenses.spectra.command:command",
         "eigenspectra and alpha by depth",
         result="llm_codes.lenses.spectra.rows:SpectraResults",
+        shares=True,
     ),
     Command(
         "trajectories",
@@ -32,6 +33,7 @@ COMMANDS = (
         "llm_codes.lenses.trajectories.command:command",
         "random projections along a text, their action, the smoothest directions",
         result="llm_codes.lenses.trajectories.rows:TrajectoriesResults",
+        shares=True,
     ),
     Command(
         "polytopes",

@@ -58,6 +58,7 @@ COMMANDS: tuple[Command, ...] = (
         run="vision_codes.lenses.training.command:command",
         help="train a ResNet-VAE with dropout at every ReLU",
         result="vision_codes.lenses.training.results:TrainingFile",
+        shares=True,
     ),
     Command(
         "unwrap",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eval.processes import agreed
 from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text
@@ -27,7 +28,8 @@ def measure(options: SpectraOptions, inputs: Inputs, run: Run, model: Model, cor
     """Spectra of one model, kept in the run folder: a rerun reads them back."""
     code = (spectra.__module__,)
     stored, halves = (run.read_arrays(f"{kind}-{name}", of=code) for kind in ("eigenvalues", "split-half"))
-    if stored is not None and halves is not None and run.has_item(f"spectra-{name}", of=code):
+    there = stored is not None and halves is not None and run.has_item(f"spectra-{name}", of=code)
+    if agreed(there) and stored is not None and halves is not None:
         rows = tuple(map(SiteSpectrum.from_json, run.item(f"spectra-{name}", list, of=code)))
         return Spectra(rows, stored, halves, options.index_range)
     checkpoint = Checkpoint(run.path(f"arrays/spectra-pass-{name}"))
