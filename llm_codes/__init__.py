@@ -11,6 +11,7 @@ from eval.face import lazy  # noqa: E402
 
 if TYPE_CHECKING:
     from eval.errors import UserError
+    from eval.explanation.registry import register_explainer, register_simulator
     from eval.results import load_result
     from llm_codes.configs.inputs import HarvestOptions, InputsOptions, WindowsOptions
     from llm_codes.configs.spectra import SpectraOptions
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from llm_codes.inputs import Inputs, open_inputs
     from llm_codes.lenses.connectors.files import open_chain
     from llm_codes.lenses.connectors.study import train_connector
+    from llm_codes.lenses.explain import chosen as units
     from llm_codes.lenses.explain.recording import record
     from llm_codes.lenses.explain.study import explain
     from llm_codes.lenses.graphs.rows import AttributionGraph
@@ -65,12 +67,15 @@ _PLACES = {
     "polytopes": "llm_codes.lenses.polytopes.study:polytopes",
     "read_run": "llm_codes.lenses.spectra.compare:read_run",
     "record": "llm_codes.lenses.explain.recording:record",
+    "register_explainer": "eval.explanation.registry:register_explainer",
+    "register_simulator": "eval.explanation.registry:register_simulator",
     "resolve_site": "llm_codes.sites:resolve_site",
     "resolve_sites": "llm_codes.sites:resolve_sites",
     "spectra": "llm_codes.lenses.spectra.study:spectra",
     "train_connector": "llm_codes.lenses.connectors.study:train_connector",
     "train_sae": "llm_codes.lenses.saes.study:train_sae",
     "trajectories": "llm_codes.lenses.trajectories.study:trajectories",
+    "units": "llm_codes.lenses.explain.chosen",
     "untrained_like": "llm_codes.models:untrained_like",
 }
 __all__ = [
@@ -101,12 +106,15 @@ __all__ = [
     "polytopes",
     "read_run",
     "record",
+    "register_explainer",
+    "register_simulator",
     "resolve_site",
     "resolve_sites",
     "spectra",
     "train_connector",
     "train_sae",
     "trajectories",
+    "units",
     "untrained_like",
 ]
 __getattr__, __dir__ = lazy(__name__, _PLACES)

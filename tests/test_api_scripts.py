@@ -46,6 +46,42 @@ for each in (model, untrained_like(model, seed=0)):
     print(each.n_layers, each.activation)
 """  # noqa: E501
 
+UNITS = """
+import torch
+from llm_codes import explain, load_corpus, load_dictionary, load_model, units
+
+model = load_model("embedded")
+corpus = load_corpus("sotu", model, n_tokens=40_000)
+chosen = [
+    units.neuron(17, layer=2),
+    units.direction(torch.randn(768), site="mlp_post", layer=2, name="probe"),
+    units.function(lambda x: x[..., :10].amax(-1), site="mlp_post", layer=2, name="max of ten"),
+    units.feature(851, load_dictionary("embedded", site="mlp_out", layer=3)),
+]
+print(explain(model, corpus, chosen).to_frame()[["unit", "score", "score_ci", "shuffled", "untrained", "explanation"]])
+"""
+
+EXPLAINER = '''
+from llm_codes import explain, load_corpus, load_model, register_explainer, register_simulator
+
+
+@register_explainer("longest")
+def longest(records):
+    """Explain by the longest token of the strongest window."""
+    return max((token for token in records[0].tokens), key=len)
+
+
+@register_simulator("contains")
+def contains(explanation, windows):
+    """10 where the token is in the explanation, else 0."""
+    return [[10.0 * (token.strip() in explanation) for token in window] for window in windows]
+
+
+model = load_model("embedded")
+corpus = load_corpus("sotu", model, n_tokens=40_000)
+print(explain(model, corpus, units="neuron", per_layer=4, explainer="longest", simulator="contains"))
+'''
+
 RESULTS = """
 from llm_codes import load_corpus, load_model, load_result, spectra
 
@@ -157,6 +193,23 @@ def test_a_dictionary_of_sae_lens_on_raw_and_on_processed_weights(tmp_path):
 def test_a_steered_model_says_something_else(tmp_path):
     steered, plain = (line for line in run(STEERED, tmp_path) if "TokenProbability" in line)
     assert steered != plain and all(line.count("TokenProbability") == 5 for line in (steered, plain))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_units_of_any_list(tmp_path):
+    wide = "import pandas\npandas.set_option('display.width', 1000, 'display.max_columns', 20)\n"
+    header, *rows = run(wide + UNITS, tmp_path)
+    assert header.split() == ["unit", "score", "score_ci", "shuffled", "untrained", "explanation"]
+    assert [row.split()[1].split("/")[0] for row in rows][:2] == ["neuron", "direction:probe"] and len(rows) == 4
+    assert all("[" in row and "match" in row for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_an_explainer_and_a_simulator_of_ones_own(tmp_path):
+    lines = run(EXPLAINER, tmp_path)
+    assert lines[0].startswith("Explained: ") and any(line.split()[:2] == ["neuron", "0"] for line in lines)
 
 
 @pytest.mark.slow

@@ -304,6 +304,18 @@ class UnitSource(Result):
 
 
 @result
+class ExplainedUnit(Result):
+    """A unit that somebody chose: its score, beside the same readout on shuffled windows and in the untrained model."""
+
+    unit: str
+    score: Score
+    shuffled: float | None
+    untrained: float | None
+    explanation: str
+    explanation_reason: str | None = noted(default=None, when_set=True)
+
+
+@result
 class Explained(Result):
     """An explanation run: ``results.json``."""
 
@@ -332,3 +344,13 @@ class Explained(Result):
 
     table = "by_layer"
     columns = ("kind", "layer", "n", "undefined", "coverage", "bits", "mean", "ci", "upper_bound")
+
+
+@result
+class ExplainedUnits(Explained):
+    """An explanation run on units that somebody chose: one row each."""
+
+    units: tuple[ExplainedUnit, ...] = ()
+
+    table = "units"
+    columns = ("unit", "score", "score_ci", "shuffled", "untrained", "explanation")

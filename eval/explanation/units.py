@@ -10,7 +10,9 @@ value; for a ReLU neuron the two agree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from eval.errors import UserError, known_name
 
@@ -21,8 +23,12 @@ KINDS = {
     "action": "direction of least action along the text (slow feature)",
     "sae": "feature of a sparse autoencoder",
     "cluster": "cluster of spline codes",
+    "direction": "direction that somebody named",
+    "function": "function of the activations that somebody named",
 }
-SIGNED = frozenset({"random", "pca", "action"})
+DRAWN = ("neuron", "random", "pca", "action", "sae", "cluster")
+"""Kinds of which a run draws or ranks units itself."""
+SIGNED = frozenset({"random", "pca", "action", "direction"})
 SIGN_POLICIES = ("skewness", "drawn")
 CONDITIONS = ("trained", "shuffled", "untrained")
 """``trained`` is the unit itself; ``shuffled`` its activations moved to other windows of the same split; ``untrained``
@@ -60,6 +66,51 @@ class Unit:
         return self.kind in SIGNED
 
 
+@dataclass(frozen=True)
+class NamedUnit:
+    """A unit named in words: `neuron:LAYER:INDEX`, or `sae:DIR:INDEX` (source: DIR)."""
+
+    kind: str
+    index: int
+    layer: int = 0
+    source: str = ""
+
+
+def parse_units(specifications: Sequence[str]) -> tuple[list[tuple[str, str]], list[NamedUnit]]:
+    """Kinds to draw from, and units by name; an entry that is a file holds one entry a line (`#` starts a comment).
+
+    Raises ``UserError`` as `parse_kinds` does, and for a unit named twice.
+    """
+    kinds: list[str] = []
+    named: list[NamedUnit] = []
+    for specification in (line for entry in specifications for line in _lines(entry)):
+        head, _, last = specification.rpartition(":")
+        if not (last.isdigit() and ":" in head):
+            kinds.append(specification)
+            continue
+        kind, _, middle = head.partition(":")
+        if kind == "neuron" and middle.isdigit():
+            unit = NamedUnit(kind, int(last), layer=int(middle))
+        elif kind == "sae":
+            unit = NamedUnit(kind, int(last), source=middle)
+        else:
+            raise UserError(f"expected neuron:LAYER:INDEX or sae:DIR:INDEX, got {specification!r}")
+        if unit in named:
+            raise UserError(f"{specification!r} stands twice in --units; name it once")
+        named.append(unit)
+    if named and not kinds:
+        return [], named
+    return parse_kinds(tuple(kinds)), named
+
+
+def _lines(entry: str) -> list[str]:
+    path = Path(entry)
+    if not (path.suffix and path.is_file()):
+        return [entry]
+    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
 def parse_kinds(specifications: tuple[str, ...]) -> list[tuple[str, str]]:
     """``("neuron", "sae:runs/sae")`` as (kind, source) pairs; ``sae`` needs a folder after the colon.
 
@@ -69,17 +120,17 @@ def parse_kinds(specifications: tuple[str, ...]) -> list[tuple[str, str]]:
     out: list[tuple[str, str]] = []
     for specification in specifications:
         kind, _, source = specification.partition(":")
-        known_name(kind, KINDS, "kind of unit")
+        known_name(kind, DRAWN, "kind of unit")
         if kind == "sae" and not source:
             raise UserError("expected an SAELens folder after `sae`, got none; write --units neuron,sae:DIR")
         if kind != "sae" and source:
             raise UserError(
                 f"expected {kind} alone (its units are drawn or ranked, --per-layer of them), got {specification!r}; "
-                f"write {kind}"
+                f"write {kind}{', or neuron:LAYER:INDEX for one of them' if kind == 'neuron' else ''}"
             )
         if (kind, source) in out:
             raise UserError(f"{specification!r} stands twice in --units; name it once")
         out.append((kind, source))
     if not out:
-        raise UserError(f"expected at least one kind of unit, got none; known: {', '.join(KINDS)}")
+        raise UserError(f"expected at least one kind of unit, got none; known: {', '.join(DRAWN)}")
     return out

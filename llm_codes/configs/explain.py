@@ -10,6 +10,8 @@ from llm_codes.configs.inputs import InputsOptions
 
 RULES = ("token-lookup", "back-off", "decision-list", "token-graph", "lag-weights")
 """Explainers that need no language model: they print a rule."""
+LANGUAGE_MODELS = ("local", "openai")
+"""What stands before the colon where a language model explains or simulates."""
 READS_RULES = "rules"
 """The simulator that reads printed rules."""
 
@@ -56,7 +58,10 @@ class ExplainOptions(Options):
     tokens: int = option(100_000, "tokens of the corpus from which windows are taken", at_least=1)
     window: int = option(64, "tokens in a window (left-out leading positions come before it)", at_least=2)
     units: tuple[str, ...] = option(
-        ("neuron", "random", "pca"), "kinds of unit: neuron, random, pca, action, sae:DIR, cluster"
+        ("neuron", "random", "pca"),
+        "kinds of unit: neuron, random, pca, action, sae:DIR, cluster; units by name: neuron:3:117, sae:DIR:16; or a "
+        "file of these, one a line",
+        empty=True,
     )
     per_layer: int = option(20, "units of each kind in each layer", at_least=1)
     layers: str = option(":", "layers, as `:`, `4:`, `0,3,-1`", kind="layers")
@@ -72,9 +77,9 @@ class ExplainOptions(Options):
     controls: tuple[str, ...] = option(("shuffled", "untrained"), "control conditions: shuffled, untrained", empty=True)
     explainer: str = option(
         "decision-list",
-        "decision-list, token-lookup, back-off, token-graph, lag-weights, local:<model>, openai:<model>",
+        "decision-list, token-lookup, back-off, token-graph, lag-weights, local:<model>, openai:<model>, file.py:name",
     )
-    simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>")
+    simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, file.py:name")
     bits: float = option(0.0, "longest printed rule in bits (0: as long as 12 words with a level)", at_least=0)
     against: tuple[str, ...] = option(
         ("token-lookup",), "other printed rules on the same units at the same budget, paired", empty=True
@@ -96,7 +101,7 @@ class ExplainOptions(Options):
 
     @property
     def needs_no_language_model(self) -> bool:
-        return self.explainer in RULES and self.simulator == READS_RULES
+        return not any(name.partition(":")[0] in LANGUAGE_MODELS for name in (self.explainer, self.simulator))
 
     @property
     def rivals(self) -> tuple[str, ...]:

@@ -20,9 +20,10 @@ from eval.explanation.client import Client, ClientSettings
 from eval.explanation.explainers import ChatExplainer, Explainer
 from eval.explanation.journal import Journal, JournaledChat, JournaledSimulator
 from eval.explanation.local_simulator import LocalSimulator
+from eval.explanation.registry import EXPLAINERS, SIMULATORS, FunctionExplainer, FunctionSimulator, registered
 from eval.explanation.rules.explainers import RuleExplainer
 from eval.explanation.simulators import RuleSimulator, Simulator
-from llm_codes.configs.explain import READS_RULES, RULES
+from llm_codes.configs.explain import LANGUAGE_MODELS, READS_RULES, RULES
 from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
 from llm_codes.models import load_model
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from llm_codes.models import Model
 
 
+REGISTERED = "registered"
+"""Backend of what a script or a file registered."""
 KEY_VARIABLE = "OPENAI_API_KEY"
-LANGUAGE_MODELS = ("local", "openai")
 
 
 @dataclass(eq=False)
@@ -71,7 +73,11 @@ def parse_backend(text: str, flag: str) -> tuple[str, str]:
 
     Raises `UserError` for anything else, with the nearest name.
     """
-    plain = RULES if flag == "--explainer" else (READS_RULES,)
+    table = EXPLAINERS if flag == "--explainer" else SIMULATORS
+    own = registered(text, table, flag)
+    if own is not None:
+        return REGISTERED, own
+    plain = (*(RULES if flag == "--explainer" else (READS_RULES,)), *table)
     backend, _, model = text.partition(":")
     if backend not in (*plain, *LANGUAGE_MODELS):
         raise UserError(
@@ -93,7 +99,7 @@ def open_parts(
     """
     explains = parse_backend(options.explainer, "--explainer")
     simulates = parse_backend(options.simulator, "--simulator")
-    if simulates[0] == READS_RULES and explains[0] not in RULES:
+    if simulates[0] == READS_RULES and explains[0] in LANGUAGE_MODELS:
         raise UserError(
             f"the simulator {READS_RULES} cannot read the words of {options.explainer}; "
             "use --simulator local:<model> or openai:<model>, or --explainer decision-list"
@@ -119,6 +125,8 @@ class _Builder:
         self._journal: Journal | None = None
 
     def explainer(self, backend: str, model: str) -> Explainer:
+        if backend == REGISTERED:
+            return FunctionExplainer(model)
         if backend in RULES:
             return RuleExplainer(backend, self.bits)
         if backend == "openai":
@@ -126,7 +134,9 @@ class _Builder:
 
         return ChatExplainer(JournaledChat(self.local(model), self.open_journal(), self.local(model).identity))
 
-    def simulator(self, backend: str, model: str) -> tuple[Simulator, Judge]:
+    def simulator(self, backend: str, model: str) -> tuple[Simulator, Judge | None]:
+        if backend == REGISTERED:
+            return FunctionSimulator(model), None
         if backend == READS_RULES:
             return RuleSimulator(), RuleJudge()
         if backend == "openai":

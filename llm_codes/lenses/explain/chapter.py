@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.explanation import page as pages
 from eval.explanation.neuron_record import write_neuron_records
+from eval.explanation.registry import source_file
 from eval.explanation.results import Explained, UnitResult
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run, json_ready
@@ -31,12 +33,18 @@ def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts, batch
 
     batch_size: windows per forward pass (0: the inputs').
     """
-    run.inputs(**inputs.hashes(), **source_contents(options.units))
+    run.inputs(**inputs.hashes(), **source_contents(options.units), **file_contents(options))
     reading = replace(inputs.options, batch_size=batch_size or inputs.options.batch_size)
     length = options.window + reading.exclude_positions
     corpus = inputs.windows(length, n_tokens=options.tokens)
     text = f"{reading.corpus} (documents: {reading.split})"
     return explain_units(inputs.model, corpus, options, parts, reading=reading, seed=inputs.seed, run=run, text=text)
+
+
+def file_contents(options: ExplainOptions) -> dict[str, str]:
+    """Content of the files that bring an explainer or a simulator: with other code the items of a run are stale."""
+    files = {text: source_file(text) for text in (options.explainer, options.simulator)}
+    return {text: hashlib.sha256(path.read_bytes()).hexdigest() for text, path in files.items() if path}
 
 
 def chapter(inputs: Inputs, options: ExplainOptions, run: Run, page: Page, batch_size: int = 0) -> Explained:

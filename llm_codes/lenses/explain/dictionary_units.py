@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from eval.errors import UserError, nearest
-from eval.explanation.units import Unit
+from eval.explanation.units import Unit, parse_units
 from llm_codes.lenses.explain.units import Readout
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
@@ -105,7 +105,11 @@ def content_of(folder: Path) -> str:
 
 def source_contents(units: Sequence[str]) -> dict[str, str]:
     """Content of every dictionary among the units, as inputs of a run: with other weights its items are stale."""
-    sources = [unit.partition(":")[2] for unit in units if unit.startswith("sae:")]
+    kinds, named = parse_units(units) if units else ([], [])
+    sources = [
+        *(source for kind, source in kinds if kind == "sae"),
+        *(one.source for one in named if one.kind == "sae"),
+    ]
     return {f"sae:{folder}": content_of(folder) for source in sources for folder in sae_folders(source)}
 
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from eval.errors import UserError, known_name
 from eval.explanation.records import Book, Recorder
-from eval.explanation.units import parse_kinds
+from eval.explanation.units import parse_units
 from eval.explanation.windows import SPLITS, Windows, leakage, linked_documents, remove_near_duplicates, split_documents
 from llm_codes.configs.explain import RULES, ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import harvest
+from llm_codes.lenses.explain.chosen import Chosen, chosen_readouts, from_names, sites_of
 from llm_codes.lenses.explain.cluster_units import cluster_readouts
 from llm_codes.lenses.explain.dictionary_units import dictionary_readouts
 from llm_codes.lenses.explain.units import (
@@ -113,7 +114,7 @@ def build_readouts(
     """The readouts of every kind of unit at every site (an SAE brings its own site)."""
     out: list[Readout] = []
     count = options.per_layer
-    for kind, source in parse_kinds(options.units):
+    for kind, source in parse_units(options.units)[0] if options.units else []:
         if kind == "sae":
             out += dictionary_readouts(model, source, count, seed)
         elif kind == "cluster":
@@ -132,6 +133,7 @@ def record(
     options: ExplainOptions | None = None,
     harvest_options: HarvestOptions | None = None,
     *,
+    chosen: Sequence[Chosen] = (),
     seed: int = 0,
     **changes: Any,
 ) -> Recorded:
@@ -143,6 +145,7 @@ def record(
     Args:
         model: a `Model`, a name, or an existing bridge. corpus: windows, with the left-out positions at their head.
         options: units, layers, windows, controls (see `ExplainOptions`).
+        chosen: units one by one (`llm_codes.units`), beside those of the options.
         harvest_options: excluded positions, batch size, memory limit. changes: single ones of either by name.
 
     Raises:
@@ -151,8 +154,11 @@ def record(
     options, reading = lens_options(ExplainOptions, options, harvest_options or READING, changes)
     for control in options.controls:
         known_name(control, CONTROLS, "control")
-    wanted = [kind for kind, _ in parse_kinds(options.units)]
+    kinds, named = parse_units(options.units) if options.units or not chosen else ([], [])
+    wanted = [kind for kind, _ in kinds]
     model = load_model(model)
+    chosen = [*chosen, *from_names(model, named, options.site)]
+    its_sites = sites_of(model, chosen)
     corpus, windows, number = choose_windows(
         model,
         corpus,
@@ -161,10 +167,12 @@ def record(
         seed=seed,
     )
     explain_part = corpus.select(windows.of("explain"))
-    sites = resolve_sites(model, (options.site,), options.layers)
+    drawn_from = resolve_sites(model, (options.site,), options.layers) if kinds else []
+    sites = list(dict.fromkeys([*drawn_from, *its_sites]))
     passes = _Passes(model, reading)
     moments = passes.fit(explain_part, sites, "moments", wanted)
-    readouts = build_readouts(model, explain_part, sites, moments, options, reading.batch_size, seed)
+    readouts = build_readouts(model, explain_part, drawn_from, moments, options, reading.batch_size, seed)
+    readouts += chosen_readouts(model, chosen, moments)
     units, columns = columns_of(readouts)
     most = options.n_random_windows
     shared = {split: windows.sample(split, min(most, len(windows.of(split)) // 2), seed) for split in SPLITS}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, partial
 from typing import Any
 
@@ -20,7 +20,8 @@ import numpy as np
 
 from eval.explanation.evaluate import Settings, explain_and_score
 from eval.explanation.records import Book
-from eval.explanation.results import Explained, UnitResult, UnitSource
+from eval.explanation.results import Explained, ExplainedUnit, ExplainedUnits, UnitResult, UnitSource
+from eval.explanation.units import parse_units
 from eval.progress import progress
 from eval.results import Result, result
 from eval.runs import Run
@@ -28,6 +29,7 @@ from llm_codes.configs.explain import ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.explain.backends import Parts, open_parts
+from llm_codes.lenses.explain.chosen import Chosen
 from llm_codes.lenses.explain.recording import READING, Recorded, record
 from llm_codes.lenses.explain.rows import summarise
 from llm_codes.lenses.explain.units import describe_readouts
@@ -46,7 +48,8 @@ PRINTED = (
 class Plan(Result):
     """What a run is made of, known once its units are recorded.
 
-    groups: (condition, kind, layer) of each item. score_windows, score_documents: of the shared random windows.
+    groups: (condition, kind, layer) of each item. score_windows, score_documents: of the shared random windows;
+    window_tokens: tokens that are read of each.
     """
 
     groups: tuple[tuple[str, str, int], ...]
@@ -55,6 +58,7 @@ class Plan(Result):
     readouts: tuple[UnitSource, ...]
     score_windows: int
     score_documents: int
+    window_tokens: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,7 @@ class _Incomplete(Exception):
 def explain(
     model: Any,
     corpus: Corpus,
+    units: str | Sequence[str | Chosen] | None = None,
     options: ExplainOptions | None = None,
     harvest_options: HarvestOptions | None = None,
     *,
@@ -93,6 +98,7 @@ def explain(
 
     Args:
         model: a `Model`, a name, or an existing bridge. corpus: windows, with the left-out positions at their head.
+        units: kinds, or units one by one (`llm_codes.units`, or by name), which then are the rows of the result.
         options: the command's own (`ExplainOptions`); harvest_options: excluded positions, batch size, memory limit.
         changes: single ones of either by name, e.g. `per_layer=8`. run: a folder in which finished items are kept.
 
@@ -100,11 +106,12 @@ def explain(
         UserError: unknown kinds, sites, layers, controls and backends, too few documents, a missing key.
         StoppedError: a server that is gone, an empty account, too many failed requests (what came is kept).
     """
-    options, reading = lens_options(ExplainOptions, options, harvest_options or READING, changes)
+    names, chosen = _asked(units)
+    options, reading = lens_options(ExplainOptions, options, harvest_options or READING, changes | names)
     opened = load_model(model)
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(options, opened, run))
-        return explain_units(opened, corpus, options, parts, reading=reading, seed=seed, run=run).found
+        return explain_units(opened, corpus, options, parts, chosen=chosen, reading=reading, seed=seed, run=run).found
 
 
 def explain_units(
@@ -113,13 +120,14 @@ def explain_units(
     options: ExplainOptions,
     parts: Parts,
     *,
+    chosen: Sequence[Chosen] = (),
     reading: HarvestOptions = READING,
     seed: int = 0,
     run: Run | None = None,
     text: str = "the given windows",
 ) -> Study:
     """`explain` with its parts open already; also every unit's results and the records. text: what was read."""
-    recorded = cache(lambda: record(model, corpus, options, reading, seed=seed))
+    recorded = cache(lambda: record(model, corpus, options, reading, chosen=chosen, seed=seed))
 
     def item(name: str, compute: Callable[[], Any]) -> Any:
         return compute() if run is None else run.item(name, compute, of=(__name__,))
@@ -144,7 +152,38 @@ def explain_units(
         skipped_controls=plan.skipped,
         readouts=plan.readouts,
     )
+    if chosen or (options.units and parse_units(options.units)[1]):
+        found = ExplainedUnits(
+            **{field.name: getattr(found, field.name) for field in fields(found)}, units=lines(units)
+        )
     return Study(found, units, recorded)
+
+
+def _asked(units: str | Sequence[str | Chosen] | None) -> tuple[dict[str, tuple[str, ...]], list[Chosen]]:
+    """(the option `units` where it is said, units one by one)."""
+    if units is None:
+        return {}, []
+    listed = [units] if isinstance(units, str) else list(units)
+    return {"units": tuple(one for one in listed if isinstance(one, str))}, [
+        one for one in listed if isinstance(one, Chosen)
+    ]
+
+
+def lines(units: Sequence[UnitResult]) -> tuple[ExplainedUnit, ...]:
+    """A row for each unit, its controls beside it."""
+    of = {(one.condition, one.unit.name): one.primary.value for one in units}
+    return tuple(
+        ExplainedUnit(
+            unit=one.unit.name,
+            score=one.primary,
+            shuffled=of.get(("shuffled", one.unit.name)),
+            untrained=of.get(("untrained", one.unit.name)),
+            explanation=one.explanation.text,
+            explanation_reason=one.explanation.reason,
+        )
+        for one in units
+        if one.condition == "trained"
+    )
 
 
 def _complete_group(
@@ -181,6 +220,7 @@ def _plan(recorded: Recorded) -> Plan:
         skipped=recorded.skipped,
         readouts=tuple(describe_readouts(recorded.readouts)),
         score_windows=len(shared),
+        window_tokens=int(recorded.windows.keep[0].sum()),
         score_documents=len(np.unique(recorded.windows.document[shared])),
     )
 
@@ -208,7 +248,7 @@ def describe_setting(model: Model, options: ExplainOptions, plan: Plan, text: st
     return (
         f"{model.name} on {text}; explainer {options.explainer}, simulator {options.simulator}, calibration "
         f"{options.calibration}. Primary score: Pearson correlation pooled over the {plan.score_windows} random "
-        f"windows of {options.window} tokens ({plan.score_documents} documents) that all units share. Neurons and "
+        f"windows of {plan.window_tokens} tokens ({plan.score_documents} documents) that all units share. Neurons and "
         f"directions are read at {options.site}; neurons {options.neurons}. A unit's activation is relu(x); directions "
         f"are centred on the explain set, sign policy {options.sign}. Explain and score sets share no document."
         + (PRINTED if options.needs_no_language_model else "")

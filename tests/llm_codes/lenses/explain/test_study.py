@@ -27,7 +27,7 @@ def inputs(tiny_model_folder: Path, text_folder: Path):
 
 def test_a_script_says_the_options_of_the_command_by_name(inputs) -> None:
     corpus = inputs.windows(33, n_tokens=9000)
-    found = explain(inputs.model, corpus, OPTIONS, per_layer=1, batch_size=4, controls=())
+    found = explain(inputs.model, corpus, options=OPTIONS, per_layer=1, batch_size=4, controls=())
     assert [(row.kind, row.layer) for row in found.by_layer] == [(k, n) for k in ("neuron", "random") for n in (0, 1)]
     assert list(found.to_frame().columns[:2]) == ["kind", "layer"] and len(repr(found).splitlines()) < 12
     with pytest.raises(UserError, match="unknown option 'per_layr' .*did you mean per_layer"):
