@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from eval.report.figures import SavedFigure
+from eval.report.summary import summary_of
 from eval.report.tables import cell, columns_of
 from eval.results import Result
 from eval.runs import Run, json_ready
@@ -38,6 +39,10 @@ class Section:
     anchor: str
     title: str
     blocks: list[Markup] = field(default_factory=list)
+    judged: list[tuple[str, str]] = field(default_factory=list)
+    """Every statement of its tables, with its verdict: what the page's summary shows."""
+    doubts: list[str] = field(default_factory=list)
+    """What its warnings say."""
 
     def text(self, paragraph: str) -> Section:
         """A paragraph; everything in it is escaped."""
@@ -46,13 +51,15 @@ class Section:
 
     def warning(self, paragraph: str) -> Section:
         """A paragraph that stands out: a failed check, an undefined result, a negative finding."""
+        self.doubts.append(paragraph)
         self.blocks.append(Markup('<p class="warning">') + escape(paragraph) + Markup("</p>"))
         return self
 
     def figure(self, saved: SavedFigure, caption: str | None = None) -> Section:
         """A saved figure with its caption."""
-        markup = Markup(saved.markup)  # noqa: S704 (made by matplotlib, which escapes text)
+        # markup of matplotlib, which escapes text
         words = escape(saved.caption if caption is None else caption)
+        markup = Markup(saved.markup.replace("<svg", f'<svg role="img" aria-label="{words}"', 1))  # noqa: S704
         self.blocks.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(markup, words))
         return self
 
@@ -66,8 +73,14 @@ class Section:
             Markup("<tr>{}</tr>").format(Markup("").join(_table_cell(name, row.get(name)) for name in names))
             for row in rows
         )
-        template = Markup('<div class="scroll"><table><caption>{}</caption><thead><tr>{}</tr></thead>{}</table></div>')
-        self.blocks.append(template.format(caption, head, Markup("<tbody>{}</tbody>").format(body)))
+        self.judged += [(_statement(row), str(row["verdict"])) for row in rows if row.get("verdict")]
+        template = Markup(
+            '<div class="scroll" tabindex="0" role="region" aria-label="{}">'
+            "<table><caption>{}</caption><thead><tr>{}</tr></thead>{}</table></div>"
+        )
+        self.blocks.append(
+            template.format(caption or self.title, caption, head, Markup("<tbody>{}</tbody>").format(body))
+        )
         return self
 
     def results(self, rows: Sequence[Result], columns: Sequence[str] | None = None, caption: str = "") -> Section:
@@ -92,6 +105,12 @@ def _table_cell(name: str, value: Any) -> Markup:
     if name == "verdict":
         kind = "verdict " + str(value).replace(" ", "-")
     return Markup('<td class="{}">{}</td>').format(kind, cell(value))
+
+
+def _statement(row: Mapping[str, Any]) -> str:
+    """What a judged row says: its claim or statement, else its first text."""
+    texts = [row[name] for name in ("claim", "statement") if row.get(name)]
+    return str(next(iter(texts), next((value for value in row.values() if isinstance(value, str)), "")))
 
 
 class Page:
@@ -137,6 +156,8 @@ class Page:
         return environment.get_template("page.html").render(
             page=self,
             base_style=base,
+            summary=summary_of(self.sections),
+            table_script=Markup((ASSETS / "tables.js").read_text(encoding="utf-8")),  # noqa: S704
             provenance=json.dumps(json_ready(provenance or {}), indent=1, ensure_ascii=False),
         )
 

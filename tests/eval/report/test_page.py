@@ -1,0 +1,92 @@
+"""The page in a browser: tables sort, filter and download; dark by the reader's setting; nothing is lost on paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eval.report.figures import figure, save_figure
+from eval.report.page import Page
+from eval.runs import Run
+
+ROWS = [
+    {"claim": f"statement {i}", "measured": value, "verdict": verdict}
+    for i, (value, verdict) in enumerate([(10.0, "holds"), (-2.5, "fails"), (3.0, "cannot tell")] * 4)
+]
+WIDE = [{f"column number {i}": f"words that are long {i}" for i in range(14)}] * 3
+
+
+@pytest.fixture
+def html(tmp_path) -> str:
+    page = Page("A page", "of everything")
+    section = page.section("Claims").table(ROWS, caption="every claim").warning("Few tokens.")
+    fig, axis = figure()
+    axis.plot([1, 2], [3, 4])
+    section.figure(save_figure(Run(tmp_path / "run"), fig, "f", 'alpha "by" depth'))
+    page.section("Wide").table(WIDE, caption="a wide table").details("closed", page.sections[0].blocks[0])
+    return page.html({"command": "x"})
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not Path("/usr/bin/chromium").exists():
+        pytest.skip("no chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def test_tables_sort_filter_and_download(html, browser, tmp_path):
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    column = "#claims td:nth-child(2)"
+    page.click("#claims th:nth-child(2) button")
+    assert page.locator(column).all_inner_texts() == ["-2.5"] * 4 + ["3"] * 4 + ["10"] * 4
+    page.keyboard.press("Enter")  # the heading has the focus: the other way round
+    assert page.locator(column).all_inner_texts()[0] == "10"
+    assert page.get_attribute("#claims th:nth-child(2)", "aria-sort") == "descending"
+    page.fill("#claims input[type=search]", "fails")
+    assert page.locator("#claims tbody tr:visible").count() == 4
+    with page.expect_download() as download:
+        page.click("#claims .tools button:has-text('CSV')")
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "claim,measured,verdict" and len(lines) == 5 and lines[1].endswith(",-2.5,fails")
+    with page.expect_download() as download:
+        page.click("figure button:has-text('PNG')")
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    assert problems == []
+
+
+def test_the_page_follows_the_readers_colours_and_loses_no_column_on_paper(html, browser, tmp_path):
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 760, "height": 900}, color_scheme="dark")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+
+
+def test_the_summary_shows_every_verdict_and_every_doubt(html):
+    summary = html[html.index('id="summary"') : html.index('id="claims"')]
+    assert "Statements: holds 4, fails 4, cannot tell 4." in summary
+    assert summary.count("<li>") == len(ROWS) + 1
+    assert '<a href="#claims">Claims</a>: Few tokens.' in summary
+
+
+def test_a_page_without_statements_has_no_summary():
+    page = Page("t")
+    page.section("s").text("words")
+    assert 'id="summary"' not in page.html()
+
+
+def test_pictures_and_scrolled_tables_are_named(html):
+    assert '<svg role="img" aria-label="alpha &#34;by&#34; depth"' in html
+    assert 'tabindex="0" role="region" aria-label="a wide table"' in html
