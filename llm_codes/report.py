@@ -79,7 +79,8 @@ def trajectories_chapter(report: Chapter) -> Written:
 def explain_chapter(report: Chapter) -> Written:
     """Neurons, random projections and PCA directions, explained and scored by token lookup; a run folder of its own."""
     inputs = report.inputs
-    options = ExplainOptions(tokens=report.config.windows.tokens, per_layer=8, scorers=())
+    tokens = report.config.windows.tokens
+    options = ExplainOptions(tokens=tokens, per_layer=8, scorers=(), lengths=False, against=())
     twice = 2 * inputs.options.batch_size  # windows this short: twice as many are still fewer tokens in a batch
     found = explain_page.chapter(inputs, options, report.run, report.page, twice).to_json()
     corpus = inputs.windows(options.window + inputs.options.exclude_positions, n_tokens=options.tokens)

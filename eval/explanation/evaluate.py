@@ -89,7 +89,8 @@ def explain_and_score(
     nulls = shuffled_explanations(drafts)
     # Phase 3: scores
     waiting = list(zip(chosen, drafts, tasks, nulls, strict=True))
-    rivals = [RuleExplainer(name, getattr(explainer, "bits", 0.0)) for name in settings.against]
+    against = settings.against if condition == "trained" else ()
+    rivals = [RuleExplainer(name, getattr(explainer, "bits", 0.0)) for name in against]
     return [
         replace(
             _finished(draft, book, unit, settings, found, null),

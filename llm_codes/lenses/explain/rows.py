@@ -40,6 +40,7 @@ def summarise(
     notes: Counter[str] = Counter()
     for result in results:
         notes.update(result.notes)
+    kinds = [pair for pair in pairs_of(results) if not pair[1].endswith(")")]
     baselines = sorted({name for result in results for name in result.baselines} - {"constant"})
     outside = [result.outside for result in results if result.outside is not None]
     return Explained(
@@ -51,7 +52,7 @@ def summarise(
         by_score=tuple(statistics.every_score(results, seed)),
         claims=tuple(depth_claims(results, n_layers, seed=seed)),
         by_length=tuple(length_rows(results, seed)),
-        paired_by_length=tuple(length_differences(results, pairs_of(results), n_resamples=LENGTH_DRAWS, seed=seed)),
+        paired_by_length=tuple(length_differences(results, kinds, n_resamples=LENGTH_DRAWS, seed=seed)),
         claims_by_length=tuple(length_claims(results, n_layers, n_resamples=LENGTH_DRAWS, seed=seed)),
         rivals=tuple(statistics.against_rivals(results, seed)),
         undefined=dict(reasons),
