@@ -389,3 +389,29 @@ def test_bad_input_is_named():
         cluster_codes(codes, max_memory_gb=1e-6)
     with pytest.raises(UserError, match="1 points hold NaN or infinity"):
         cluster_points(np.array([[0.0, np.nan], [1.0, 2.0]]))
+
+
+def test_the_memory_asked_for_is_that_of_copies_lists_and_the_joining_table():
+    codes = codes_of(planted_bits(200, 130, 2)[0])
+    needed = (2 * 200 * 3 * 8 + 60 * 200 * 20 + 4 * 4**2) / 1e9  # three words; 20 neighbours; four tiles
+    assert len(cluster_codes(codes, max_memory_gb=needed).labels) == 200
+    with pytest.raises(UserError, match="clustering 200 items needs about"):
+        cluster_codes(codes, max_memory_gb=needed - 1e-9)
+    points = np.random.default_rng(0).normal(size=(200, 3))
+    needed = (3 * 200 * 3 * 8 + 60 * 200 * 16 + 24 * 200**2) / 1e9
+    assert len(cluster_points(points, min_cluster_size=5, max_memory_gb=needed).labels) == 200
+    with pytest.raises(UserError, match="clustering 200 items needs about"):
+        cluster_points(points, min_cluster_size=5, max_memory_gb=needed - 1e-9)
+
+
+def test_clusters_are_numbered_by_size_and_members_by_strength():
+    bits, _ = planted_bits(90, 200, 3, 0.1)
+    found = cluster_codes(codes_of(np.concatenate([bits, bits[:20]])), min_cluster_size=10)
+    assert found.noise_share == pytest.approx((found.labels == -1).mean())
+    assert (found.sizes == np.bincount(found.labels[found.labels >= 0])).all() and (np.diff(found.sizes) <= 0).all()
+    members = found.members(0)
+    assert (found.labels[members] == 0).all() and (np.diff(found.strength[members]) <= 0).all()
+    assert len(members) == found.sizes[0] and found.min_samples == 10 and found.metric == "hamming"
+    assert cluster_points(np.zeros((0, 2)), min_cluster_size=2).noise_share == 0
+    with pytest.raises(UserError, match=r"expected min_samples of at least 1 \(the item itself\); got 0"):
+        cluster_codes(codes_of(bits), min_samples=0)

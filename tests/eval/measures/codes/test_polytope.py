@@ -165,3 +165,19 @@ def test_no_pair_has_no_density_and_says_so():
     none = SplineCodes.hard(code_map, {"a": np.zeros((2, 4), dtype=np.float32)})[np.zeros(0, dtype=int)]
     with pytest.raises(UserError, match="expected at least one pair of inputs; got none"):
         code_density(none, none, np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_gates_that_round_outside_are_clipped_and_symbols_must_be_in_range():
+    soft = CodeMap((CodePart("a", "gelu", (3,)),), "x", "tiny")
+    found = SplineCodes.soft(soft, {"a": np.array([[-5e-4, 0.5, 1 + 5e-4]])})
+    assert found.gates.tolist() == [[0, 0.5, 1]]
+    for gates in ([[0, 0.5, 1.01]], [[-0.01, 0.5, 1]]):
+        with pytest.raises(UserError, match=r"expected gates in \[0, 1\]; got"):
+            SplineCodes.soft(soft, {"a": np.array(gates)})
+    pool = CodeMap((CodePart("p", "max_pool", (2,), symbols=4),), "x", "tiny")
+    assert len(SplineCodes.hard(pool, {"p": np.array([[0, 3]])})) == 1
+    for symbols in ([[-1, 3]], [[0, 4]]):
+        with pytest.raises(UserError, match=r"expected integer symbols in 0\.\.3 at 'p'; got int64"):
+            SplineCodes.hard(pool, {"p": np.array(symbols)})
+    with pytest.raises(UserError, match=r"expected integer symbols in 0\.\.3 at 'p'; got float64, 0.0\.\.3.0"):
+        SplineCodes.hard(pool, {"p": np.array([[0.0, 3.0]])})

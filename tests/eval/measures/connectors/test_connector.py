@@ -300,3 +300,9 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step():
     start = torch.full((10, 4), 1e30), torch.zeros(4)
     with pytest.raises(UserError, match="the connector's loss became inf at step 0; lower --learning-rate"):
         fit_connector(inputs, outputs, ConnectorFit(steps=2), initial=start)
+
+
+def test_edges_per_output_of_one_output_and_of_none():
+    one = Connector.from_dense(torch.tensor([[1.0], [2.0], [0.0]]), torch.zeros(1), "relu")
+    assert one.edges_per_output == 2
+    assert Connector.from_dense(torch.zeros(3, 0), torch.zeros(0), "relu").edges_per_output == 0

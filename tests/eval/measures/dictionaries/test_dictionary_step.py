@@ -1,12 +1,13 @@
 """The sparse TopK step against sae-lens' own trainer, and against autograd; bitwise continuation; NaN batches."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.dictionaries.dictionary import encode_rows
+from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
 from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
 from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
@@ -142,3 +143,64 @@ def test_schedule_and_errors():
     trainer = TopKTrainer(StepOptions(4, 8, 2))
     with pytest.raises(UserError, match="expected activations 4 wide; got 5; was this dictionary trained at another"):
         trainer.dictionary().encode_rows(torch.zeros(3, 5))
+
+
+def test_a_threshold_keeps_what_writes_more_than_it_in_the_encoders_own_units():
+    decoder = torch.tensor([[3.0, 0.0], [0.0, 0.5], [1.0, 0.0]])
+    dictionary = TopKDictionary(
+        torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.tensor([0.0, 0.0, -1.0]), decoder,
+        torch.tensor([0.5, 0.0]), torch.tensor([1.0, 0.0]), threshold=1.0,
+    )  # fmt: skip
+    x = torch.tensor([[2.0, 1.0], [1.5, 2.9], [0.0, 0.0]])
+    features = torch.tensor([[1.0, 0.0, 0.0], [0.5, 2.9, 2.4], [0.0, 0.0, 0.0]])  # what writes 1 or less is cut
+    assert torch.allclose(dictionary.encode(x), features)
+    assert torch.allclose(dictionary.decode_rows(dictionary.encode_rows(x)), features @ decoder + dictionary.offset)
+    two = dataclasses.replace(dictionary, k=2, threshold=None)
+    assert torch.allclose(two.encode(x)[1], torch.tensor([0.5, 0.0, 2.4]))
+    wide = dataclasses.replace(dictionary, k=9, threshold=None)
+    assert torch.allclose(wide.encode(x)[1], torch.tensor([0.5, 2.9, 2.4])) and wide.n_features == 3
+    assert torch.allclose(encode_rows(dictionary, x, batch_size=2).dense(), features)
+
+
+def test_fvu_and_shares_of_a_step_are_those_of_its_batch_before_it():
+    trainer = TopKTrainer(StepOptions(16, 64, 4, dead_after=2))
+    assert torch.allclose(trainer.decoder.norm(dim=1), torch.full((64,), 0.1))
+    assert trainer.decoder_bias.shape == (16,) and torch.equal(trainer.encoder, trainer.decoder)
+    for number, x in enumerate(batches(5)):
+        with torch.no_grad():
+            rows = trainer.dictionary().encode_rows(x)
+            error = trainer.dictionary().decode_rows(rows) - x
+        seen = trainer.step(x)
+        assert seen["fvu"] == pytest.approx(float(error.square().sum() / (x - x.mean(0)).square().sum()), rel=1e-4)
+        assert seen["l0"] == pytest.approx(float((rows.values > 0).float().sum(1).mean()))
+        assert seen["dead_share"] == float((trainer.since_fired > 2).float().mean()) and (number < 2) <= (
+            seen["dead_share"] == 0
+        )
+    assert math.isnan(TopKTrainer(StepOptions(16, 64, 4)).step(torch.ones(3, 16))["fvu"])
+
+
+def test_a_gradient_is_scaled_down_to_the_clip_and_never_up():
+    for norm, factor in ((0.5, 1.0), (4.0, 0.5)):
+        trainer = TopKTrainer(StepOptions(4, 8, 2, clip=2.0))
+        gradients = {name: torch.ones_like(value) for name, value in trainer.parameters().items()}
+        trainer._apply(gradients, norm)
+        moment = trainer.optimizer.state[trainer.decoder]["exp_avg"]  # a tenth of the first gradient
+        assert torch.allclose(moment, torch.full_like(moment, 0.1 * factor), rtol=1e-4)
+
+
+def test_a_transcoder_starts_with_two_sets_of_directions_and_a_tied_one_with_one():
+    trainer = TopKTrainer(StepOptions(6, 8, 2, d_out=5, decoder_norm=0.3))
+    assert trainer.encoder.shape == (8, 6) and trainer.decoder.shape == (8, 5)
+    for weight in (trainer.encoder, trainer.decoder):
+        assert torch.allclose(weight.norm(dim=1), torch.full((8,), 0.3))
+    assert trainer.input_bias is trainer.center
+    tied = TopKTrainer(StepOptions(6, 8, 2, tied=True))
+    assert tied.encoder is tied.decoder and "encoder" not in tied.parameters()
+
+
+def test_the_rate_warms_up_and_decays_at_its_ends():
+    options = StepOptions(4, 8, 8, learning_rate=2.0, warmup_steps=2, decay_steps=2, total_steps=6)
+    assert [learning_rate_at(options, step) for step in range(8)] == [1, 2, 2, 2, 2, 1, 0, 0]
+    assert learning_rate_at(StepOptions(4, 8, 2, learning_rate=2.0), 100) == 2.0
+    with pytest.raises(UserError, match="expected 1 <= k <= 8 features; got k=0"):
+        StepOptions(4, 8, 0)

@@ -5,7 +5,13 @@ import pytest
 
 from eval.errors import UserError
 from eval.measures.clustering.monosemanticity import label_entropy, monosemanticity
-from eval.measures.dictionaries.code_dictionary import cluster_dictionary, factor_dictionary, topk_dictionary
+from eval.measures.dictionaries.code_dictionary import (
+    _mean_active,
+    _unexplained,
+    cluster_dictionary,
+    factor_dictionary,
+    topk_dictionary,
+)
 from eval.measures.dictionaries.directions import (
     clusters_crossed,
     cosine_histograms,
@@ -163,3 +169,57 @@ def test_bad_input_is_named():
         topk_dictionary(np.full((3, 4), np.nan), np.zeros((3, 4)), basis="x")
     with pytest.raises(UserError, match="lower --k"):
         topk_dictionary(np.zeros((3, 4)), np.zeros((3, 4)), basis="x", k=32)
+
+
+def test_what_does_not_vary_is_explained_and_unexplained_is_numpys():
+    rows = np.tile([[1.0, 0.0, 2.0]], (4, 1)).astype(np.float32)
+    assert _unexplained(rows, rows + 1, rows[0]) == 0
+    y, guess = np.random.default_rng(0).normal(size=(2, 30, 4))
+    mean = y.mean(0) + 0.1
+    assert _unexplained(y, guess, mean) == pytest.approx(((y - guess) ** 2).sum() / ((y - mean) ** 2).sum())
+    features = np.array([[1.0, 0.02, 0.0], [0.5, 2.0, 0.0]])
+    assert _mean_active(features) == 1.5 and _mean_active(features[:0]) == 0
+
+
+def test_clusters_as_a_dictionary_have_one_active_element_and_the_mean_beside_them():
+    x = np.array([[0, 0], [0, 2], [4, 4], [6, 4], [9, 9]], dtype=np.float32)
+    found = cluster_dictionary(x, np.array([0, 0, 1, 1, -1]), np.array([[0.0, 1], [5, 5]]), basis="points")
+    assert found.vectors == pytest.approx(np.array([x.mean(0), [0, 1], [5, 4]]))
+    assert found.features.tolist() == [[0, 1, 0], [0, 0, 1]] and found.mean_active == 1 and found.bit_error is None
+    total = ((np.array([[0.0, 1], [5, 5]]) - x.mean(0)) ** 2).sum()
+    assert found.unexplained == pytest.approx(1 / total) and found.n_train == 5
+    bits = cluster_dictionary(x > 1, np.array([0, 0, 1, 1, -1]), np.array([[True, True]]), basis="codes")
+    assert bits.bit_error == 0 and bits.summary()["bit_error"] == 0
+
+
+def test_histograms_count_every_item_by_its_group_and_cosine():
+    x = np.array([[1.0, 0], [-1, 0], [0, 2], [0, 0], [1, 1]])
+    directions = np.array([[1.0, 0.0]])
+    edges, counts = cosine_histograms(x, directions, np.full(5, -1), n_bins=4)
+    assert edges.tolist() == [-1, -0.5, 0, 0.5, 1] and counts.shape == (1, 1, 4)
+    assert counts[0, 0].tolist() == [1, 0, 1, 2]
+    _, counts = cosine_histograms(x, directions, np.array([0, 1, 1, 0, -1]), n_bins=4)
+    assert counts[0].tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [1, 0, 1, 0]]
+
+
+def test_crossed_clusters_are_counted_with_noise_apart():
+    labels = np.array([0, 0, 0, 1, 1, 2, -1, -1])
+    rows = clusters_crossed([np.arange(8), np.array([6, 7]), np.array([0, 1])], labels)
+    assert rows[0]["n_clusters"] == 2 and rows[0]["noise_share"] == 0.25 and rows[0]["n_items"] == 8
+    share = np.array([3, 2, 1]) / 6
+    assert rows[0]["effective_clusters"] == pytest.approx(2 ** -(share * np.log2(share)).sum())
+    assert rows[0]["largest_share"] == 0.5
+    assert rows[1]["n_clusters"] == 0 and rows[1]["effective_clusters"] == 0 and rows[1]["noise_share"] == 1
+    assert rows[2]["effective_clusters"] == 1 and rows[2]["largest_share"] == 1
+
+
+def test_principal_directions_are_numpys_eigenvectors_with_the_largest_loading_positive():
+    x = np.random.default_rng(0).normal(size=(50, 6)) @ np.diag([5, 3, 2, 1, 1, 0.5])
+    found = pca_directions(x, 2)
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+    assert np.abs(found.vectors @ vectors[:, ::-1][:, :2]) == pytest.approx(np.eye(2), abs=1e-9)
+    assert found.unexplained == pytest.approx(1 - values[-2:].sum() / values.sum())
+    largest = np.abs(found.vectors).argmax(1)
+    assert (found.vectors[[0, 1], largest] > 0).all()
+    assert found.scores == pytest.approx((x - x.mean(0)) @ found.vectors.T)
+    assert pca_directions(np.ones((3, 2)), 2).unexplained == 0

@@ -11,7 +11,7 @@ from torch import nn
 from eval.errors import UserError
 from eval.measures.geometry.affine_maps import nearest_boundary
 from eval.measures.geometry.cell_walls import cell_of
-from eval.measures.geometry.cells import BOX
+from eval.measures.geometry.cells import BOX, _shoot
 from eval.measures.geometry.piecewise_linear import code_of
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
@@ -127,3 +127,19 @@ def test_bad_points_are_named() -> None:
         cell_of(trace(nn.GELU(), torch.zeros(2)), torch.ones(2))
     many = cell_of(trace(F.relu, torch.zeros(9)), torch.ones(9), (-3.0, 3.0))
     assert "expected at most 6 dimensions for vertices; got 9" in (many.volume.reason or "")
+
+
+def test_rays_name_no_wall_that_another_one_shares() -> None:
+    """Two walls in one place are met at once: neither is told from the other by a ray."""
+    normals = np.array([[1.0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    hit = _shoot(normals, np.array([1.0, 1, 1, 1, 1]), np.zeros(2))
+    assert sorted(hit) == [2, 3, 4]
+    assert all(normals[wall] @ place == pytest.approx(1) for wall, place in hit.items())
+
+
+def test_far_from_the_origin_the_map_keeps_its_digits() -> None:
+    program = trace(perceptron(3, 10, 10, 4, seed=1), torch.zeros(3)).to(torch.float64)
+    x = 1e8 * torch.tensor([0.3, -0.7, 0.5], dtype=torch.float64)
+    cell = cell_of(program, x)
+    expected = torch.autograd.functional.jacobian(lambda p: program(p[None])[0], x).numpy()
+    np.testing.assert_allclose(cell.matrix, expected, rtol=1e-12, atol=1e-13)

@@ -10,7 +10,7 @@ from torch import nn
 
 from eval.errors import UserError
 from eval.measures.geometry.piecewise_linear import code_of
-from eval.measures.geometry.planes import plane_along, plane_through
+from eval.measures.geometry.planes import Plane, plane_along, plane_through
 from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.slices import Slice, plane_slice
 from eval.measures.geometry.tracing import trace
@@ -139,3 +139,36 @@ def test_bad_planes_are_refused() -> None:
     with pytest.raises(UserError, match="got a smooth activation"):
         plane, _ = plane_through(torch.randn(3, 4))
         plane_slice(trace(torch.nn.GELU(), torch.zeros(4)), plane)
+
+
+def test_a_zoom_is_a_window_of_that_share_around_its_centre() -> None:
+    plane = Plane(torch.zeros(2), torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), (1.0, 5.0, -2.0, 4.0))
+    assert plane.area == 24
+    assert plane.zoomed(0.5).extent == (2.0, 4.0, -0.5, 2.5)
+    assert plane.zoomed(0.25, (2.0, 0.0)).extent == (1.5, 2.5, -0.75, 0.75)
+
+
+def test_a_plane_holds_its_points_in_a_square_with_the_margin() -> None:
+    points = torch.tensor([[1.0, 1, 0], [5.0, 1, 0], [2.0, 3, 0]])
+    plane, corners = plane_through(points, margin=0.25)
+    np.testing.assert_allclose(corners, [[0, 0], [4, 0], [1, 2]])
+    np.testing.assert_allclose(plane.points(corners).numpy(), points.numpy(), atol=1e-12)
+    assert plane.extent == (-1.0, 5.0, -2.0, 4.0)
+    with pytest.raises(UserError, match="expected a positive half width; got 0.0"):
+        plane_along(points[0], points[1], points[2], 0.0)
+    with pytest.raises(UserError, match="expected three points; got 2; a plane needs exactly three"):
+        plane_through(points[:2])
+    for line in (points[[0, 0, 1]], points[[0, 1, 0]], torch.tensor([[0.0, 0], [1, 1], [3, 3]])):
+        with pytest.raises(UserError, match="expected three points that span a plane; they lie on one line"):
+            plane_through(line)
+
+
+def test_slopes_are_the_change_of_the_outputs_across_the_plane() -> None:
+    program = trace(perceptron(3, 8, 2), torch.zeros(3)).to(torch.float64)
+    plane = plane_along(torch.zeros(3), torch.tensor([1.0, 0, 1]), torch.tensor([0, 1.0, 0]), 2.0)
+    found = plane_slice(program, plane)
+    step = 1e-6
+    for axis in range(2):
+        moved = found.centroid + step * np.eye(2)[axis]
+        change = (program(plane.points(moved)) - program(plane.points(found.centroid))).numpy() / step
+        np.testing.assert_allclose(found.slopes[..., axis], change, atol=1e-6)

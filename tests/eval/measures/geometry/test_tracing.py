@@ -304,3 +304,30 @@ def test_compiled_scripted_exported_and_parallel_modules_are_unwrapped() -> None
 def test_a_pool_with_more_places_than_a_symbol_can_name_is_refused() -> None:
     with pytest.raises(UserError, match="expected max-pool windows of at most 254 places; got 256"):
         trace(nn.AdaptiveMaxPool2d(1), torch.randn(1, 16, 16))
+
+
+def test_hardtanh_has_its_own_bounds_where_none_are_given() -> None:
+    assert trace(F.hardtanh, torch.zeros(2)).sites[0].switch.thresholds == (-1.0, 1.0)
+    assert trace(lambda x: F.hardtanh(x, -2.0, 0.5), torch.zeros(2)).sites[0].switch.thresholds == (-2.0, 0.5)
+    assert trace(lambda x: x.clamp(max=3.0), torch.zeros(2)).sites[0].switch.thresholds == (3.0,)
+    assert trace(lambda x: x.clamp_min(-3.0), torch.zeros(2)).sites[0].switch.thresholds == (-3.0,)
+
+
+def test_a_window_of_two_equal_candidates_is_dead() -> None:
+    program = trace(lambda x: F.max_pool2d(x, (1, 2)), torch.zeros(1, 1, 4))
+    codes = code_of(program, torch.tensor([1.0, 1.0, 2.0, 3.0]).reshape(1, 1, 1, 4))
+    assert codes.tolist() == [[2, 1]]
+    single = trace(lambda x: F.max_pool2d(x, 1), torch.zeros(1, 1, 2))
+    assert code_of(single, torch.ones(1, 1, 1, 2)).tolist() == [[0, 0]]  # one candidate always wins
+
+
+def test_a_linear_layer_with_factors_is_still_the_network() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(3, 4, generator=generator), torch.randn(4, generator=generator)
+
+    def network(x: Tensor) -> Tensor:
+        return torch.addmm(bias, x, weight, beta=0.5, alpha=2.0).relu()
+
+    x = torch.randn(5, 3, generator=generator)
+    expected = (0.5 * bias + 2 * x @ weight).relu()
+    torch.testing.assert_close(trace(network, torch.zeros(3))(x).reshape(5, 4), expected, rtol=1e-5, atol=1e-6)

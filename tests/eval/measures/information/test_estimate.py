@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from eval.errors import UserError
 from eval.measures.information import ESTIMATORS, estimate_information
 from eval.measures.information.classical import canonical_correlations, gaussian
-from eval.measures.information.critics import NetworkOptions
+from eval.measures.information.critics import NetworkOptions, _evaluate
 from eval.measures.information.neighbours import mixed_information_terms
 
 TRUE_NATS = 2.0
@@ -147,3 +148,20 @@ def test_canonical_correlations_and_classical_values_on_a_planted_pair() -> None
 def test_bad_input_is_one_line(x, y, more: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         estimate_information(x, y, **more)
+
+
+def test_the_held_out_value_of_few_samples_uses_every_other_pairing():
+    """Four samples have three shifts, which together are all pairs of two samples."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(4, 1, generator=generator), torch.randn(4, 1, generator=generator)
+
+    class Product(torch.nn.Module):
+        def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+            return pairs[:, :1] * pairs[:, 1:]
+
+    found = _evaluate(Product(), x, y, clip=None)
+    table = (x @ y.T).double()
+    apart = table[~torch.eye(4, dtype=torch.bool)]
+    assert found.value == pytest.approx(float(table.diag().mean() - apart.exp().mean().log()), rel=1e-6)
+    clipped = _evaluate(Product(), x, y, clip=0.1)
+    assert clipped.value == pytest.approx(float(table.diag().mean() - apart.clamp(-0.1, 0.1).exp().mean().log()))
