@@ -10,7 +10,7 @@ TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 N
 # do the tests notice? COUNT mutants, killed by the mirrored tests or not; the same command continues
 COUNT ?= 500
 SEED ?= 0
-.PHONY: architectures torchrun-stress flags report test lint types unit test-slow benchmark findings same-numbers mutants schemas transformer-lens-4 clean
+.PHONY: architectures torchrun-stress flags report test lint types unit test-slow benchmark findings same-numbers mutants mutants-named schemas transformer-lens-4 clean
 
 report: $(VENV)/.installed
 	$(BIN)/python -m llm_codes report --model embedded --out $(OUT)
@@ -48,6 +48,10 @@ mutants: $(VENV)/.installed-test
 # what was checked on which architecture, and to what error
 architectures: $(VENV)/.installed-test
 	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.architectures
+
+# mistakes that once went unnoticed: named tests notice each
+mutants-named: $(VENV)/.installed-test
+	$(BIN)/python tests/named_mutants.py
 
 flags: $(VENV)/.installed-test
 	$(BIN)/python -m tests.flags_page

@@ -70,7 +70,12 @@ class Recorder:
         self.passed, self.failed, self.seconds = 0, "", 0.0
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        items[:] = sorted((item for item in items if item.nodeid in self.wanted), key=lambda i: self.wanted[i.nodeid])
+        named = [
+            (self.wanted.get(item.nodeid, self.wanted.get(item.nodeid.partition("::")[0])), item) for item in items
+        ]
+        items[:] = [
+            item for _, item in sorted((pair for pair in named if pair[0] is not None), key=lambda pair: pair[0])
+        ]
         for item in items:
             few_examples(item)
 
@@ -212,6 +217,10 @@ class Runner:
         if not chosen.hit or not chosen.tests:
             return "no test", ""
         return self.verdict(path, mutated(path.read_text(encoding="utf-8"), mutation), chosen.tests, chosen.seconds)
+
+    def whole(self, path: Path, source: str, tests: str) -> tuple[str, str]:
+        """The same for a whole test file, however long it takes."""
+        return self.verdict(path, source, [tests], 200.0)
 
     def verdict(self, path: Path, source: str, tests: list[str], seconds: float) -> tuple[str, str]:
         """Whether tests kill a changed source of a file."""
