@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, permutation_test
@@ -20,6 +22,7 @@ from eval.explanation.statistics import (
     grouped,
     mean_coverage,
     mean_over_units,
+    sign_flip_p,
 )
 from eval.explanation.units import Unit
 from eval.measures.statistics.resampling import holm
@@ -171,3 +174,11 @@ def test_differences_are_corrected_over_the_layers_of_a_pair():
     silent = [unit(ABSENT), unit(ABSENT, kind="random")]
     (row,) = differences(silent, [("neuron", "random")])
     assert row.p is None and row.p_uncorrected is None
+
+
+def test_flipped_signs_give_the_share_of_all_sign_patterns():
+    for gaps in ([1.0, 2.0, 3.0], [1.0, -2.0, 0.5, 4.0]):
+        sums = [abs(np.dot(signs, gaps)) for signs in product((-1, 1), repeat=len(gaps))]
+        exact = np.mean(np.array(sums) >= abs(sum(gaps)) - 1e-9)
+        assert sign_flip_p(np.array(gaps)) == pytest.approx(exact, abs=0.03)
+    assert np.isnan(sign_flip_p(np.zeros(0))) and sign_flip_p(np.zeros(3)) == 1

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from eval.errors import UserError
+from toy.configs.dropout_channel import DropoutChannelOptions
+from toy.dropout_channel import study
 from toy.dropout_channel.network import DeepSetting, messages_of, train
 
 
@@ -50,3 +52,24 @@ def test_networks_repeat_for_a_seed_and_start_differently_for_another() -> None:
 def test_bad_sizes_are_one_line(change: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         train(DeepSetting(**change), [0], [True])
+
+
+def test_each_curve_is_measured_on_the_networks_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks 0 and 1 were trained with dropout, 2 and 3 without; the untrained ones have codes of their own."""
+
+    class Coded:
+        encoder = torch.zeros(4, 1)
+
+        def __init__(self, offset: float) -> None:
+            self.offset = offset
+
+        def codes(self, messages: torch.Tensor, dropout: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return self.offset + torch.arange(4.0)[None, :, None, None] + torch.zeros(3, 4, len(messages[0]), 1)
+
+    monkeypatch.setattr(study, "_information", lambda config, messages, codes, seed: (float(codes.mean()), 0.0))
+    config, networks = DropoutChannelOptions(seeds=2, samples=5), (Coded(10.0), Coded(20.0))
+    found = {name: study.measure_curve(config, name, *networks, (0, 2), 0) for name in study.CONDITIONS}  # type: ignore[arg-type]
+    assert {name: curve.by_seed for name, curve in found.items()} == {
+        "with dropout": ((20, 20), (21, 21)), "without dropout": ((22, 22), (23, 23)), "untrained": ((10, 10), (11, 11)),
+    }  # fmt: skip
+    assert found["untrained"].mean == (10.5, 10.5)

@@ -67,8 +67,11 @@ def test_patterns_are_counted_by_document():
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 def test_a_cell_of_tokens_has_the_exact_binomial_p(threshold: float):
-    seen, fired = np.array([[20.0], [20.0], [9.0], [5.0], [5.0]]), np.array([[15.0], [4.0], [0.0], [0.0], [5.0]])
-    expected = np.array([True, False, False, True, False])
+    seen, fired = (
+        np.array([[20.0], [20.0], [9.0], [5.0], [5.0], [3.0]]),
+        np.array([[15.0], [4.0], [0.0], [0.0], [5.0], [1.0]]),
+    )
+    expected = np.array([True, False, False, True, False, True])
     found = cell_p_values(seen, fired, expected, threshold)
     wanted = [
         binomtest(int(k), int(n), threshold, alternative="greater" if yes else "less").pvalue

@@ -204,3 +204,14 @@ def test_the_rate_warms_up_and_decays_at_its_ends():
     assert learning_rate_at(StepOptions(4, 8, 2, learning_rate=2.0), 100) == 2.0
     with pytest.raises(UserError, match="expected 1 <= k <= 8 features; got k=0"):
         StepOptions(4, 8, 0)
+
+
+def test_batch_topk_keeps_exactly_k_per_row_of_the_batch():
+    trainer = TopKTrainer(StepOptions(16, 64, 4, batch_topk=True))
+    scores = torch.rand(10, 64, generator=torch.Generator().manual_seed(0)) + 0.1
+    scores[0, :30] += 5  # one row holds most of them
+    indices, values = trainer._choose(scores, torch.ones(64))
+    assert int((values > 0).sum()) == 40 and int((values[0] > 0).sum()) >= 30
+    smallest = scores.flatten().topk(40).values.min()
+    assert trainer.threshold == pytest.approx(float(smallest)) and float(values[values > 0].min()) == float(smallest)
+    assert torch.equal(scores.gather(1, indices)[values > 0], values[values > 0])

@@ -223,3 +223,8 @@ def test_principal_directions_are_numpys_eigenvectors_with_the_largest_loading_p
     assert (found.vectors[[0, 1], largest] > 0).all()
     assert found.scores == pytest.approx((x - x.mean(0)) @ found.vectors.T)
     assert pca_directions(np.ones((3, 2)), 2).unexplained == 0
+
+
+def test_sets_larger_than_the_items_are_refused_by_the_largest():
+    with pytest.raises(UserError, match="expected sets of at most 5 items; got 9; are labels per item?"):
+        overlap_above_chance([np.arange(3), np.arange(9)], np.zeros(5, dtype=int))

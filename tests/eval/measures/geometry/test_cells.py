@@ -143,3 +143,11 @@ def test_far_from_the_origin_the_map_keeps_its_digits() -> None:
     cell = cell_of(program, x)
     expected = torch.autograd.functional.jacobian(lambda p: program(p[None])[0], x).numpy()
     np.testing.assert_allclose(cell.matrix, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_walls_of_pool_windows_belong_to_their_window() -> None:
+    program = trace(lambda x: F.max_pool2d(x, (1, 2)), torch.zeros(1, 1, 6))
+    cell = cell_of(program, torch.tensor([[[3.0, 1, 4, 5, 9, 2]]]))
+    assert cell.unit.tolist() == [0, 1, 2] and cell.site.tolist() == [0, 0, 0]
+    distance = np.abs(cell.normals @ np.array([3.0, 1, 4, 5, 9, 2]) - cell.offsets)
+    np.testing.assert_allclose(distance * 2**0.5, [2, 1, 7], rtol=1e-6)

@@ -331,3 +331,14 @@ def test_a_linear_layer_with_factors_is_still_the_network() -> None:
     x = torch.randn(5, 3, generator=generator)
     expected = (0.5 * bias + 2 * x @ weight).relu()
     torch.testing.assert_close(trace(network, torch.zeros(3))(x).reshape(5, 4), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_fixed_mask_may_choose_between_the_input_and_a_constant(first: bool) -> None:
+    mask, constant = torch.tensor([True, False, True]), torch.tensor([1.0, 2.0, 3.0])
+
+    def network(x: Tensor) -> Tensor:
+        return (torch.where(mask, x, constant) if first else torch.where(mask, constant, x)).relu()
+
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(trace(network, torch.zeros(3))(x).reshape(4, 3), network(x))
