@@ -67,9 +67,10 @@ def test_each_curve_is_measured_on_the_networks_of_its_name(monkeypatch: pytest.
             return self.offset + torch.arange(4.0)[None, :, None, None] + torch.zeros(3, 4, len(messages[0]), 1)
 
     monkeypatch.setattr(study, "_information", lambda config, messages, codes, seed: (float(codes.mean()), 0.0))
-    config, networks = DropoutChannelOptions(seeds=2, samples=5), (Coded(10.0), Coded(20.0))
+    config, networks = DropoutChannelOptions(seeds=2, samples=100), (Coded(10.0), Coded(20.0))
     found = {name: study.measure_curve(config, name, *networks, (0, 2), 0) for name in study.CONDITIONS}  # type: ignore[arg-type]
     assert {name: curve.by_seed for name, curve in found.items()} == {
-        "with dropout": ((20, 20), (21, 21)), "without dropout": ((22, 22), (23, 23)), "untrained": ((10, 10), (11, 11)),
+        "with dropout": ((20, 20), (21, 21)), "without dropout": ((22, 22), (23, 23)),
+        "untrained": ((10, 10), (11, 11)),
     }  # fmt: skip
     assert found["untrained"].mean == (10.5, 10.5)
