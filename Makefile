@@ -56,7 +56,11 @@ mutants-named: $(VENV)/.installed-test
 flags: $(VENV)/.installed-test
 	$(BIN)/python -m tests.flags_page
 
-.PHONY: distribution docs
+.PHONY: distribution docs tutorials
+# every tutorial, executed where it stands: its outputs are those of today's code
+tutorials: $(VENV)/.installed-docs
+	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.tutorials
+
 # sdist and wheel, and the wheel in a clean environment
 distribution: $(VENV)/.installed-test
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n 0 -m 'slow or not slow' tests/test_distribution.py

@@ -107,10 +107,32 @@ def _escaped(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 
 
+def tutorial_page(notebook: dict[str, Any]) -> str:
+    """A notebook as Markdown: its words, its code, and what the code showed (text, tables as text, pictures)."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += [_shown(output) for output in cell.get("outputs", ())]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _shown(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f"![What the code above draws](data:image/png;base64,{''.join(data['image/png']).strip()})"
+    words = "".join(output.get("text", data.get("text/plain", "")))
+    return f"```text\n{words.rstrip()}\n```" if words.strip() else ""
+
+
 def pages() -> dict[str, str]:
     """The text of every page by its path in docs."""
     api = {f"reference/api/{package}.md": api_page(package) for package in FACES}
-    return {**api, "reference/api/measures.md": measures_page(), "reference/results.md": results_page()}
+    tutorials = {
+        f"tutorials/{path.stem}.md": tutorial_page(json.loads(path.read_text(encoding="utf-8")))
+        for path in sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
+    }
+    return {**api, **tutorials, "reference/api/measures.md": measures_page(), "reference/results.md": results_page()}
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from tests.reference_pages import ROOT, kind, pages
+from tests.reference_pages import ROOT, kind, pages, tutorial_page
 
 BIBLIOGRAPHY = (ROOT / "docs" / "reference" / "bibliography.md").read_text(encoding="utf-8")
 KEYS = set(re.findall(r'<a id="([A-Z0-9]+)"></a>', BIBLIOGRAPHY))
@@ -56,3 +57,18 @@ def test_a_schema_is_read_in_words():
     assert kind({"type": "array", "items": {"type": "number"}}) == "list of number"
     assert kind({"anyOf": [{"type": "integer"}, {"type": "null"}]}) == "integer or null"
     assert kind({"type": ["number", "null"]}) == "number or null"
+
+
+def test_a_tutorial_shows_its_outputs():
+    code = {"cell_type": "code", "source": ["1 + 1"]}
+    words = {"output_type": "execute_result", "data": {"text/plain": ["2"]}}
+    cells = [{"cell_type": "markdown", "source": ["# A title"]}, {**code, "outputs": [words]}]
+    assert tutorial_page({"cells": cells}) == "# A title\n\n```python\n1 + 1\n```\n\n```text\n2\n```\n"
+
+
+def test_every_tutorial_was_executed_without_an_error():
+    folder = ROOT / "docs" / "tutorials"
+    for path in folder.glob("*.ipynb"):
+        cells = [it for it in json.loads(path.read_text(encoding="utf-8"))["cells"] if it["cell_type"] == "code"]
+        outputs = [output["output_type"] for cell in cells for output in cell["outputs"]]
+        assert outputs and "error" not in outputs, f"{path.name}: run `make tutorials`"

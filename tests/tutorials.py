@@ -1,0 +1,46 @@
+"""Executes the tutorials where they stand, so that their outputs are those of today's code: `make tutorials`.
+
+    python -m tests.tutorials [NAME ...]
+
+Each must end within `LIMIT` seconds; what differs between two machines (times, folders) is not printed by them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "tutorials"
+LIMIT = 180
+"""Seconds that a cell may take on two cores."""
+
+
+def execute(path: Path, limit: float = LIMIT) -> float:
+    """Run one notebook and keep its outputs in it; returns the seconds it took. A cell that raises, raises here."""
+    notebook = nbformat.read(path, as_version=4)
+    os.environ["PYTHONPATH"] = str(ROOT)
+    started = time.perf_counter()
+    NotebookClient(notebook, timeout=int(limit), resources={"metadata": {"path": str(FOLDER)}}).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
+    nbformat.write(notebook, path)
+    return time.perf_counter() - started
+
+
+def main(names: list[str]) -> int:
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        if not names or path.stem in names:
+            sys.stderr.write(f"{path.stem}: {execute(path):.0f} s\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
