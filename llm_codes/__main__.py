@@ -111,6 +111,20 @@ COMMANDS = (
         "the circuit page and its graph JSON",
         result="llm_codes.lenses.circuits.rows:CircuitSummary",
     ),
+    Command(
+        "circuit graph",
+        "llm_codes.configs.graphs:CircuitGraphConfig",
+        "llm_codes.lenses.graphs.command:graph_command",
+        "attribution graphs of prompts through all layers",
+        result="llm_codes.lenses.graphs.rows:GraphResults",
+    ),
+    Command(
+        "circuit test",
+        "llm_codes.configs.graphs:CircuitTestConfig",
+        "llm_codes.lenses.graphs.command:edges_command",
+        "edges of graphs tested in the real model",
+        result="llm_codes.lenses.graphs.edge_rows:EdgeTests",
+    ),
 )
 
 

@@ -25,6 +25,7 @@ from llm_codes.corpus import Corpus
 from llm_codes.inputs import Inputs, open_inputs
 from llm_codes.lenses.circuits import chapter as circuits_page
 from llm_codes.lenses.explain import chapter as explain_page
+from llm_codes.lenses.graphs import chapter as graphs_page
 from llm_codes.lenses.polytopes import chapter as polytopes_page
 from llm_codes.lenses.spectra import chapter as spectra_page
 from llm_codes.lenses.spectra import command as spectra_command
@@ -96,9 +97,12 @@ def polytopes_chapter(report: Chapter) -> Written:
 
 
 def circuits_chapter(report: Chapter) -> Written:
-    """The sparse circuit that ships with the embedded model, tested; for other models: how to make one."""
-    found = circuits_page.chapter(report.inputs.model, report.corpus, report.page, seed=report.inputs.seed)
-    return {"circuits": found.to_json()}, report.corpus
+    """A whole-model graph and the one-layer circuit of what ships with the embedded model, both tested; for other
+    models: how to make them."""
+    model, corpus, seed = report.inputs.model, report.corpus, report.inputs.seed
+    whole = graphs_page.chapter(model, corpus, report.page, report.run, seed=seed)
+    found = circuits_page.chapter(model, corpus, report.page, seed=seed)
+    return {"circuits": {**found.to_json(), "whole_model": whole.to_json()}}, corpus
 
 
 WRITERS: dict[str, Callable[[Chapter], Written]] = {

@@ -1,11 +1,12 @@
-"""Options of attribution graphs."""
+"""Options of attribution graphs, and configurations of `circuit graph` and `circuit test`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from eval.errors import UserError
-from eval.options import Options, option
+from eval.options import Options, RunConfig, nested, option
+from llm_codes.configs.inputs import DTYPE_NAMES, MODEL_HELP, InputsOptions, WindowsOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +32,45 @@ class GraphOptions(Options):
             raise UserError(f"expected --target beside --against {self.against!r}; got none; give both tokens")
         if self.against and self.against == self.target:
             raise UserError(f"expected two tokens; got {self.target!r} as --target and --against; give another one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeTestOptions(Options):
+    """How many edges of a graph are tested in the real model."""
+
+    sources: int = option(12, "features moved in each graph, drawn from the sources of its edges (0: none)", at_least=0)
+    per_source: int = option(4, "edges watched for each of them", at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitGraphConfig(RunConfig):
+    """Attribution graphs of prompts, from tokens through the features of every layer to logits, their edges tested."""
+
+    model: str = option("embedded", MODEL_HELP)
+    dtype: str = option("float32", "dtype of the weights", choices=DTYPE_NAMES)
+    transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
+    prompt: str = option("", "text whose next token is explained")
+    prompts: str = option("", "file of such texts, one a line")
+    graph: GraphOptions = nested(GraphOptions())
+    tests: EdgeTestOptions = nested(EdgeTestOptions())
+
+    def validate(self) -> None:
+        if bool(self.prompt) == bool(self.prompts):
+            got = "both" if self.prompt else "neither"
+            raise UserError(f"expected either --prompt or --prompts; got {got}; give one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitTestConfig(RunConfig):
+    """Edges of graphs of held-out text, tested by changing features in the real model; intervals over documents."""
+
+    transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
+    inputs: InputsOptions = nested(InputsOptions(split="held-out"))
+    windows: WindowsOptions = nested(WindowsOptions(tokens=2_000, context=32))
+    prompt_count: int = option(30, "windows tested, each of another document", at_least=1)
+    graph: GraphOptions = nested(GraphOptions())
+    tests: EdgeTestOptions = nested(EdgeTestOptions())
+
+    def validate(self) -> None:
+        if not self.tests.sources:
+            raise UserError("expected --sources of at least 1; got 0; raise it")

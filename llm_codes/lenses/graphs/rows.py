@@ -10,6 +10,7 @@ from torch import Tensor
 from eval.measures.graphs.influence import Pruned
 from eval.result_json import noted
 from eval.results import Result, result
+from llm_codes.lenses.graphs.edge_rows import EdgeTests
 from llm_codes.lenses.graphs.targets import LogitTarget
 
 FEATURE, ERROR, TOKEN, LOGIT = "feature", "error", "token", "logit"
@@ -60,6 +61,19 @@ class GraphSummary(Result):
     completeness: float
     remainder: float
     seconds: float | None = noted(default=None, when_set=True)
+
+
+@result
+class GraphResults(Result):
+    """`results.json` of `circuit graph`: one row a prompt, and their edges tested together."""
+
+    table = "graphs"
+    columns = ("prompt", "tokens", "active", "kept", "nodes", "edges", "replacement", "completeness", "remainder")
+
+    graphs: tuple[GraphSummary, ...]
+    files: tuple[str, ...]
+    tests: EdgeTests | None = noted(default=None, when_set=True)
+    tests_reason: str | None = noted(default=None, when_set=True)
 
 
 @dataclass(frozen=True, eq=False)

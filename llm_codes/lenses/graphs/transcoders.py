@@ -14,7 +14,7 @@ from torch import Tensor
 from eval.errors import UserError
 from llm_codes.lenses.saes.files import CONFIG, open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.matching import check_fits, content_hash
+from llm_codes.lenses.saes.matching import check_fits, content_hash, model_hash
 from llm_codes.lenses.saes.shipped import shipped_transcoders
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
@@ -87,6 +87,17 @@ def open_transcoders(model: Model, transcoders: Any = None) -> tuple[LayerTransc
             "--sites-out mlp_out --layers :`"
         )
     return tuple(by_layer[layer] for layer in range(model.n_layers))
+
+
+def reason_without_transcoders(model: Model) -> str:
+    """Why no shipped transcoders fit these weights; empty if they do."""
+    shipped = shipped_transcoders()
+    if not shipped:
+        return "no transcoders are installed with this copy"
+    trained_on = open_dictionary(shipped[min(shipped)]).metadata
+    if trained_on.get("model_hash") != model_hash(model):
+        return f"no transcoders ship for {model.name} (those that ship were trained on {trained_on.get('model_name')})"
+    return ""
 
 
 def transcoders_sha256(transcoders: Sequence[LayerTranscoder]) -> str:

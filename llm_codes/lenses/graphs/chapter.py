@@ -1,0 +1,161 @@
+"""The chapter on whole-model circuits: a graph as a figure and tables, its edges tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from eval.report.page import Page, Section
+from eval.result_json import noted
+from eval.results import Result, result
+from eval.runs import Run
+from llm_codes.configs.graphs import GraphOptions
+from llm_codes.corpus import Corpus
+from llm_codes.lenses.graphs.edge_rows import EdgeTests
+from llm_codes.lenses.graphs.edge_tests import edge_tests
+from llm_codes.lenses.graphs.figures import draw_attribution_graph, draw_edge_tests, drawn_nodes
+from llm_codes.lenses.graphs.labels import promoted_tokens
+from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, GraphSummary
+from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
+from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
+from llm_codes.models import Model
+
+NODES_SHOWN, TESTS_SHOWN = 24, 24
+REPORT_PROMPTS, REPORT_LENGTH, REPORT_SOURCES = 20, 16, 3
+REPORT_OPTIONS = GraphOptions(max_features=1000)
+
+
+@result
+class GraphChapter(Result):
+    """The report's whole-model circuit: whether transcoders of these weights ship, the graph drawn, its tests."""
+
+    shipped: bool
+    reason: str | None = noted(default=None, when_set=True)
+    graph: GraphSummary | None = noted(default=None, when_set=True)
+    tests: EdgeTests | None = noted(default=None, when_set=True)
+
+
+def chapter(model: Model, corpus: Corpus, page: Page, run: Run, *, seed: int = 0) -> GraphChapter:
+    """Graphs of the first windows of the report's corpus, one a document; the most certain one is drawn."""
+    section = page.section("Whole-model circuit", "whole-model-circuit")
+    reason = reason_without_transcoders(model)
+    if reason:
+        section.warning(f"No whole-model circuit here: {reason}. Train a transcoder for each layer, then draw prompts:")
+        section.text(
+            f"python -m llm_codes sae train --model {model.name} --architecture transcoder --sites mlp_in --sites-out "
+            "mlp_out --layers : --width 8x --out runs/transcoders"
+        )
+        section.text(
+            f"python -m llm_codes circuit graph --model {model.name} --transcoders runs/transcoders --prompt TEXT"
+        )
+        return GraphChapter(False, reason)
+    transcoders = open_transcoders(model)
+    windows = one_window_a_document(corpus, REPORT_PROMPTS, REPORT_LENGTH)
+    graphs = [graph_of(model, prompt_tokens(model, window), transcoders, REPORT_OPTIONS) for window in windows]
+    drawn = max(graphs, key=lambda graph: graph.targets[0].probability)
+    tests = edge_tests(model, graphs, transcoders, n_sources=REPORT_SOURCES, seed=seed)
+    section.text(
+        f"Every MLP of {model.name} is replaced by its transcoder and what the transcoder misses; attention patterns "
+        f"and norm denominators are held. {len(graphs)} prompts, the first {REPORT_LENGTH} tokens of windows of "
+        "different documents of this report's corpus; drawn is the one whose next token the model is most certain of."
+    )
+    add_graph(section, run, model, drawn, transcoders)
+    add_tests(section, run, tests)
+    return GraphChapter(True, None, drawn.summary(), tests)
+
+
+def one_window_a_document(corpus: Corpus, count: int, length: int) -> list[list[int]]:
+    """The first windows of different documents, cut to a length; those with less text are left out."""
+    out: dict[int, list[int]] = {}
+    for number in range(len(corpus)):
+        tokens = corpus.tokens[number][np.asarray(corpus.mask[number], bool)][:length].tolist()
+        if len(tokens) == length and len(out) < count:
+            out.setdefault(int(corpus.document[number]), tokens)
+    return list(out.values())
+
+
+def add_graph(
+    section: Section,
+    run: Run,
+    model: Model,
+    graph: AttributionGraph,
+    transcoders: Sequence[LayerTranscoder],
+    name: str = "attribution-graph",
+) -> dict[int, tuple[str, ...]]:
+    """Figure, summary and strongest nodes of one graph; returns the labels of the drawn features."""
+    labels = promoted_tokens(model, graph, transcoders, drawn_nodes(graph))
+    summary = graph.summary()
+    section.figure(draw_attribution_graph(run, graph, labels, name))
+    section.text(
+        f"{summary.active:,} features are active, {summary.kept:,} are in the graph; {summary.nodes:,} nodes and "
+        f"{summary.edges:,} edges stay after pruning. Replacement score {summary.replacement:.2f} (influence that runs "
+        f"through features all the way), completeness {summary.completeness:.2f} (inputs that are not errors). Edges "
+        f"and biases of a node sum to its activation to {summary.remainder:.0e}."
+    )
+    section.table(node_rows(graph, labels), caption="The features with the most influence on the targets")
+    return labels
+
+
+def node_rows(graph: AttributionGraph, labels: Mapping[int, Sequence[str]]) -> list[dict[str, object]]:
+    """The strongest features, with their strongest kept input and output."""
+    edges = graph.kept_edges()
+    rows = []
+    for number in [n for n in drawn_nodes(graph) if graph.node(n).kind == FEATURE][:NODES_SHOWN]:
+        node = graph.node(number)
+        into = next((edge for edge in edges if edge.target == number), None)
+        out = next((edge for edge in edges if edge.source == number), None)
+        rows.append(
+            {
+                "layer": node.layer,
+                "feature": node.feature,
+                "at": f"{node.position}: {graph.tokens[node.position]!r}",
+                "promotes": " ".join(repr(token) for token in labels.get(number, ())),
+                "activation": round(float(node.activation or 0), 3),
+                "influence": round(float(node.influence or 0), 4),
+                "strongest input": "" if into is None else f"{_words(graph, into.source)} ({into.effect:+.2f})",
+                "strongest output": "" if out is None else f"{_words(graph, out.target)} ({out.effect:+.2f})",
+            }
+        )
+    return rows
+
+
+def _words(graph: AttributionGraph, number: int) -> str:
+    node = graph.node(number)
+    if node.kind == FEATURE:
+        return f"{node.feature} of layer {node.layer} at {node.position}"
+    return f"{node.kind} {node.label!r}" if node.layer in (-1, graph.n_layers) else f"error of layer {node.layer}"
+
+
+def add_tests(section: Section, run: Run, tests: EdgeTests) -> None:
+    """Predicted against measured, by group, and some of the tests themselves."""
+    section.text(
+        f"{tests.n_tests:,} tests over {tests.prompts} prompts: a feature is taken out, doubled, or lowered by a tenth "
+        "in the real model, and the target's pre-activation watched. direct: the MLPs between are held, attention and "
+        "norms respond; patterns held, norms held: those are held as well, which says what explains a gap; total: "
+        "everything responds, against the sum over all paths of the graph. null: the same change, watched at another "
+        "active feature of the target's layer and position."
+    )
+    section.figure(draw_edge_tests(run, tests))
+    columns = ("group", "measured", "tests", "sign", "rank", "r2", "slope")
+    section.table(agreement_rows(tests), columns, "Do the edges hold? 95% intervals over prompts")
+    shown = [test.to_json() for test in tests.tests if test.size == -1 and test.kind == FEATURE][:TESTS_SHOWN]
+    names = ("source", "target", "predicted", "patterns_held", "direct", "predicted_total", "total", "null")
+    section.table(shown, names, "The first edges tested, source taken out: layer, position, feature")
+
+
+def agreement_rows(tests: EdgeTests) -> list[dict[str, object]]:
+    """Each score as a value with its interval, or its reason."""
+    rows = []
+    for row in tests.agreement:
+        cells: dict[str, object] = {"group": row.group, "measured": row.measured, "tests": row.tests}
+        for name in ("sign", "rank", "r2", "slope"):
+            score = getattr(row, name)
+            if not score.is_defined:
+                cells[name] = f"undefined: {score.reason}"
+            elif score.interval is None:
+                cells[name] = f"{score.value:.2f}"
+            else:
+                cells[name] = f"{score.value:.2f} ({score.low:.2f} to {score.high:.2f})"
+        rows.append(cells)
+    return rows

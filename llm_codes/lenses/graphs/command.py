@@ -1,0 +1,110 @@
+"""`python -m llm_codes circuit graph` and `circuit test`: open inputs, run the study, write the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eval.errors import UserError
+from eval.report.page import Page
+from eval.report.tables import text_table
+from eval.runs import Run
+from llm_codes.configs.graphs import CircuitGraphConfig, CircuitTestConfig
+from llm_codes.inputs import open_inputs
+from llm_codes.lenses.graphs.chapter import add_graph, add_tests, agreement_rows, one_window_a_document
+from llm_codes.lenses.graphs.edge_rows import EdgeTests
+from llm_codes.lenses.graphs.edge_tests import edge_tests
+from llm_codes.lenses.graphs.export import graph_json
+from llm_codes.lenses.graphs.rows import GraphResults
+from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
+from llm_codes.lenses.graphs.transcoders import open_transcoders, transcoders_sha256
+from llm_codes.models import load_model
+
+
+def read_prompts(config: CircuitGraphConfig) -> list[str]:
+    """The prompts that were asked for, in their order.
+
+    Raises:
+        UserError: no such file, or one without text.
+    """
+    if config.prompt:
+        return [config.prompt]
+    path = Path(config.prompts)
+    if not path.is_file():
+        raise UserError(f"expected a file of prompts at {path}; found none; check the path")
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"expected prompts in {path}, one a line; got none; write some")
+    return lines
+
+
+def graph_command(config: CircuitGraphConfig, run: Run) -> str:
+    """Write a page, a JSON file for circuit-tracer's frontend for each prompt, and the tests of their edges."""
+    prompts = read_prompts(config)
+    model = load_model(config.model, device=config.device, dtype=config.dtype)
+    tokens = [prompt_tokens(model, prompt) for prompt in prompts]
+    transcoders = open_transcoders(model, config.transcoders)
+    run.inputs(
+        model=model.weights_sha256, tokenizer=str(model.tokenizer_sha256), transcoders=transcoders_sha256(transcoders)
+    )
+    page = Page(f"Circuits of {model.name}", "Attribution graphs from tokens to logits")
+    graphs, files = [], []
+    for number, own in enumerate(tokens):
+        graph = graph_of(model, own, transcoders, config.graph)
+        section = page.section(f"Prompt {number + 1}", f"prompt-{number + 1}")
+        section.text(graph.prompt)
+        labels = add_graph(section, run, model, graph, transcoders, f"graph-{number + 1}")
+        files.append(f"graphs/graph-{number + 1}.json")
+        run.write_json(files[-1], graph_json(graph, f"graph-{number + 1}", labels))
+        graphs.append(graph)
+    tests, reason = None, None
+    if config.tests.sources:
+        try:
+            tests = edge_tests(
+                model,
+                graphs,
+                transcoders,
+                n_sources=config.tests.sources,
+                per_source=config.tests.per_source,
+                featureless=config.graph.featureless_positions,
+                seed=config.seed,
+            )
+            add_tests(page.section("Tests of edges", "tests"), run, tests)
+        except UserError as error:
+            reason = str(error)
+            page.section("Tests of edges", "tests").warning(reason)
+    results = GraphResults(tuple(graph.summary() for graph in graphs), tuple(files), tests, reason)
+    run.write_text("tables/graphs.csv", results.to_csv())
+    page.write(run)
+    run.finish(results.to_json(), model=model.provenance())
+    return results.text()
+
+
+def edges_command(config: CircuitTestConfig, run: Run) -> str:
+    """Graphs of held-out windows, one a document, and the tests of their edges; each prompt is an item of the run."""
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    transcoders = open_transcoders(inputs.model, config.transcoders)
+    corpus = inputs.view(config.windows)
+    windows = one_window_a_document(corpus, config.prompt_count, corpus.context)
+    if not windows:
+        raise UserError("expected at least one full window of text; got none; raise --tokens or lower --context")
+    run.inputs(transcoders=transcoders_sha256(transcoders), corpus=str(corpus.describe()["sha256_of_tokens"]))
+    graphs = [
+        graph_of(inputs.model, prompt_tokens(inputs.model, window), transcoders, config.graph) for window in windows
+    ]
+    found: EdgeTests = edge_tests(
+        inputs.model,
+        graphs,
+        transcoders,
+        n_sources=config.tests.sources,
+        per_source=config.tests.per_source,
+        featureless=config.graph.featureless_positions,
+        seed=config.seed,
+    )
+    page = Page(f"Tested edges of {inputs.model.name}", "Attribution graphs against the real model")
+    section = page.section("Tests of edges", "tests")
+    section.text(f"{inputs.describe()} {len(windows)} windows of {corpus.context} tokens, each of another document.")
+    add_tests(section, run, found)
+    run.write_text("tables/edge-tests.csv", found.to_csv())
+    page.write(run)
+    run.finish(found.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
+    return text_table(agreement_rows(found))
