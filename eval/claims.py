@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from eval.results import Result, result
 from eval.scores import Score
 
-Verdict = Literal["holds", "fails", "cannot tell"]
-VERDICTS: tuple[Verdict, ...] = ("holds", "fails", "cannot tell")
+Verdict = Literal["holds", "holds, and so does its control", "fails", "cannot tell"]
+VERDICTS: tuple[Verdict, ...] = ("holds", "holds, and so does its control", "fails", "cannot tell")
 Kind = Literal["statement of a source", "prediction of ours", "theorem", "self-test"]
 KINDS: tuple[Kind, ...] = ("statement of a source", "prediction of ours", "theorem", "self-test")
 COUNTED: tuple[Kind, ...] = ("statement of a source", "prediction of ours")
@@ -24,11 +24,15 @@ class Claim(Result):
     source: paper and place, e.g. `"MK section 2, Fig. 7a"`.
     prediction: what would be seen if it were true, as a number or a direction.
     measured: what was seen (`None` where it could not be measured; then `note` says why).
-    verdict: `holds`, `fails` or `cannot tell`.
+    verdict: `holds`, `holds, and so does its control`, `fails` or `cannot tell`: by the rules of `eval.verdicts`,
+        after the correction for its family.
     interval: 95% interval of `measured`; standard_error: where that is the natural error; seeds/n: sample behind it.
     tolerance: how far from the prediction still counts as holding, in the units of `measured`.
     kind: who says so. A `statement of a source` stands there in these words or numbers; a `prediction of ours` follows
         from a reading of ours; a `theorem` must hold (data processing, an exact law); a `self-test` checks our tools.
+    controls: the same number measured on what the statement is not about (an untrained network, noise, shuffled data).
+    family: claims tested side by side, whose errors are held down together; p: of the decision, two-sided;
+    uncorrected: the verdict before that correction.
     """
 
     claim: str
@@ -43,6 +47,10 @@ class Claim(Result):
     n: int | None = None
     note: str = ""
     kind: Kind = "statement of a source"
+    controls: Mapping[str, Score] | None = None
+    family: str = ""
+    p: float | None = None
+    uncorrected: Verdict | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -59,26 +67,14 @@ def tally(claims: Sequence[Claim]) -> str:
     """`11 hold, 2 fail, 1 cannot tell` in words; what is no statement of a source or of ours stands apart."""
     counted = [claim for claim in claims if claim.kind in COUNTED]
     counts = {verdict: sum(claim.verdict == verdict for claim in counted) for verdict in VERDICTS}
-    words = f"{counts['holds']} hold, {counts['fails']} fail, {counts['cannot tell']} cannot tell"
+    also = counts["holds, and so does its control"]
+    beside = f" {also} hold, and so does their control," if also else ""
+    words = f"{counts['holds']} hold,{beside} {counts['fails']} fail, {counts['cannot tell']} cannot tell"
     apart = [claim for claim in claims if claim.kind not in COUNTED]
     if not apart:
         return words
     passed = sum(claim.verdict == "holds" for claim in apart)
     return f"{words} (apart: {passed} of {len(apart)} theorems and self-tests pass)"
-
-
-def judge_sign(score: Score, expected: Literal["above", "below"], threshold: float = 0.0) -> Verdict:
-    """Does the interval lie wholly on the predicted side of `threshold`?
-
-    `holds` where it does, `fails` where it lies wholly on the other side, `cannot tell` where it straddles the
-    threshold or is undefined.
-    """
-    if score.low is None or score.high is None:
-        return "cannot tell"
-    above, below = score.low > threshold, score.high < threshold
-    if not above and not below:
-        return "cannot tell"
-    return "holds" if above == (expected == "above") else "fails"
 
 
 def claims_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
@@ -96,9 +92,16 @@ def claims_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
                 "source": claim.source,
                 "prediction": claim.prediction,
                 "measured": measured,
+                "controls": controls_text(claim.controls) if claim.controls else "",
                 "verdict": claim.verdict,
+                "before correction": claim.uncorrected or claim.verdict,
                 "kind": claim.kind,
                 "note": claim.note,
             }
         )
     return rows
+
+
+def controls_text(controls: Mapping[str, Score]) -> str:
+    """The controls' values: `matched noise 0.5 [0.25, 0.75]; init none`."""
+    return "; ".join(f"{name} {one if one.is_defined else 'none'}" for name, one in controls.items())

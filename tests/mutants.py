@@ -64,7 +64,7 @@ class Outcome:
 
 def files() -> list[Path]:
     """Every file of a measure, every `claims` and `statistics` file, and the rules of the verdicts."""
-    found = [*(ROOT / "eval/measures").rglob("*.py"), ROOT / "eval/polytope_verdicts.py"]
+    found = [*(ROOT / "eval/measures").rglob("*.py"), ROOT / "eval/polytope_verdicts.py", ROOT / "eval/verdicts.py"]
     for wing in WINGS:
         found += [*(ROOT / wing).rglob("*claims.py"), *(ROOT / wing).rglob("*statistics.py")]
     chosen = {path for path in found if path.name != "__init__.py" and "configs" not in path.parts}

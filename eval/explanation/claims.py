@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from eval.claims import Claim, Verdict
+from eval.claims import Claim
 from eval.explanation.results import UnitResult
 from eval.explanation.statistics import difference, grouped
-from eval.polytope_verdicts import controls_text, judge_above_controls, opposite
 from eval.scores import Score
+from eval.verdicts import above, below, corrected, judged_claim
 
 
 def depth_claims(results: Sequence[UnitResult], n_layers: int, **options: Any) -> list[Claim]:
@@ -30,29 +30,19 @@ def depth_claims(results: Sequence[UnitResult], n_layers: int, **options: Any) -
         for end, word in ((layers[0], "first"), (layers[-1], "last")):
             score, _ = difference(groups[kind, end], groups[kind, middle], **options)
             control = f"{kind} (untrained)"
-            controls = {}
+            controls: dict[str, Score] = {}
             if (control, end) in groups and (control, middle) in groups:
                 controls["untrained"] = difference(groups[control, end], groups[control, middle], **options)[0]
-            reason = score.reason or score.interval_reason
-            beside = controls_text(controls) if controls else "no untrained control"
             claims.append(
-                Claim(
-                    claim=f"{kind} scores: the {word} layer lies {side} two thirds of the depth",
-                    source="MK Fig. 7b",
-                    prediction=f"score(layer {end}) - score(layer {middle}) {'>' if side == 'above' else '<'} 0, "
+                judged_claim(
+                    f"{kind} scores: the {word} layer lies {side} two thirds of the depth",
+                    "MK Fig. 7b",
+                    f"score(layer {end}) - score(layer {middle}) {'>' if side == 'above' else '<'} 0, "
                     "clear of the untrained model's",
-                    measured=score.value,
-                    interval=None if score.low is None or score.high is None else (score.low, score.high),
-                    verdict=_clear_of(score, controls, side),
-                    n=score.n,
-                    note="; ".join(part for part in (reason, beside) if part),
+                    score,
+                    above(0.0) if side == "above" else below(0.0),
+                    controls=controls,
+                    family="explanation scores by depth",
                 )
             )
-    return claims
-
-
-def _clear_of(score: Score, controls: dict[str, Score], side: Literal["above", "below"]) -> Verdict:
-    """The verdict on a difference and its control's, on the predicted side of 0."""
-    if side == "above":
-        return judge_above_controls(score, controls)
-    return judge_above_controls(opposite(score), {name: opposite(one) for name, one in controls.items()})
+    return corrected(claims)

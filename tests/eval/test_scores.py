@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.claims import Claim, claims_rows, judge_sign
+from eval.claims import Claim, claims_rows
 from eval.errors import UserError, known_name, nearest
 from eval.scores import Score
+from eval.verdicts import above, below, verdict_on
 
 
 def test_value_or_reason_never_both_never_neither():
@@ -34,17 +35,17 @@ def test_fields_put_the_reason_beside_the_null():
 @given(st.floats(-5, 5), st.floats(0, 5), st.floats(-3, 3))
 def test_verdict_follows_the_interval(middle, half, threshold):
     score = Score(middle, middle - half, middle + half)
-    verdict = judge_sign(score, "above", threshold)
+    verdict = verdict_on(score, above(threshold))
     if verdict == "holds":
         assert middle - half > threshold
     elif verdict == "fails":
         assert middle + half < threshold
     opposite = {"holds": "fails", "fails": "holds", "cannot tell": "cannot tell"}
-    assert judge_sign(score, "below", threshold) == opposite[verdict]
+    assert verdict_on(score, below(threshold)) == opposite[verdict]
 
 
 def test_an_undefined_score_decides_nothing():
-    assert judge_sign(Score.undefined("x"), "above") == "cannot tell"
+    assert verdict_on(Score.undefined("x"), above(0.0)) == "cannot tell"
 
 
 def test_claims_need_a_reason_for_no_number():

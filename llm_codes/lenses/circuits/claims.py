@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from eval.claims import Claim, judge_sign
+from eval.claims import Claim
 from eval.scores import Score
+from eval.verdicts import below, judged_claim
 from llm_codes.lenses.circuits.rows import LogicForms
 from llm_codes.lenses.connectors.rows import Scorecard
 
+HALF = 0.5
+
 
 def claims_of(scorecard: Scorecard, logic: LogicForms) -> list[Claim]:
-    """[FC]'s statements about language models, and this suite's own bound on the connector."""
+    """[FC]'s statements about language models, and this suite's own bound on the connector.
+
+    The control is the connector whose edges were drawn at random and whose weights were fitted on an equal budget: what
+    it does as well is not the work of the edges that were found.
+    """
     row = next(row for row in scorecard.scorecard if row.row == "connector")
     score = row.share_of_gap or Score.undefined("no ablation gap was measured")
-    reason = score.reason or score.interval_reason or "no interval"
+    controls = {row.row: row.share_of_gap for row in scorecard.controls if row.row.startswith("random edges")}
     named = logic.named
     return [
-        Claim(
+        judged_claim(
             "A connector stands in for the MLP between residual features and MLP-out features",
             "FC, language model",
-            "its gap to SAE-out only is at most half of mean ablation's",
-            score.value,
-            judge_sign(score, "below", 0.5),
-            interval=None if score.interval is None else (score.interval[0], score.interval[1]),
-            note="share of the ablation gap, documents resampled" if score.is_defined else reason,
+            "its gap to SAE-out only is at most half of mean ablation's, and less than with random edges",
+            score,
+            below(HALF),
+            controls={name: one for name, one in controls.items() if one is not None},
+            note="share of the ablation gap, documents resampled" if score.is_defined else "",
+            kind="prediction of ours",
         ),
         *(
             Claim(

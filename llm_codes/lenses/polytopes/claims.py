@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from eval.claims import Claim, judge_sign
-from eval.polytope_verdicts import FOOTNOTE_CORRELATION, both, controls_text, judge_above_controls, opposite
+from eval.claims import Claim, controls_text
+from eval.polytope_verdicts import FOOTNOTE_CORRELATION
 from eval.scores import Score
+from eval.verdicts import above, below, both, corrected, judged_claim, verdict_on
 from llm_codes.lenses.polytopes.control import Measured
 from llm_codes.lenses.polytopes.rays import Rays
 from llm_codes.lenses.polytopes.results import Polytopes, Prediction
@@ -20,15 +20,16 @@ def judge(found: Study, seed: int) -> list[Claim]:
     """Every statement of the paper that a language model can test, judged on one study.
 
     A statement holds only where the network's interval lies clear of its untrained control's as well; without a control
-    none holds.
+    none holds. The statements of the paper are one family.
     """
     own, control = found.measured, found.results.control
-    return [
+    found_claims = [
         *of_clusters(own, control),
         *of_density(own.contrast, {} if control is None else control.contrast),
         *of_rays(found.rays, own.boundary_gap, None if control is None else control.boundary_gap, seed),
         of_maps(own.hamming_frobenius, None if control is None else control.hamming_frobenius),
     ]
+    return corrected([replace(claim, family="polytopes of a language model") for claim in found_claims])
 
 
 def judged(found: Study, claims: Sequence[Claim]) -> Polytopes:
@@ -40,23 +41,14 @@ def judged(found: Study, claims: Sequence[Claim]) -> Polytopes:
     return replace(found.results, predictions=predictions, claims=tuple(claims))
 
 
-def _claim(statement: str, source: str, prediction: str, score: Score, verdict: Any, note: str = "") -> Claim:
-    interval = None if score.low is None or score.high is None else (score.low, score.high)
-    reason = score.reason or score.interval_reason or ""
-    return Claim(statement, source, prediction, score.value, verdict, interval, n=score.n, note=note or reason)
-
-
 def _above_control(
     statement: str, source: str, prediction: str, own: Score, control: Score | None, threshold: float = 0.0,
     note: str = "",
 ) -> Claim:  # fmt: skip
     """A claim that a score lies above `threshold` and above the untrained network's."""
     controls = {} if control is None else {"untrained": control}
-    verdict = judge_above_controls(own, controls, threshold)
-    beside = controls_text(controls) if controls else "no untrained control"
-    reason = own.reason or own.interval_reason
-    notes = [part for part in (note, reason, beside) if part]
-    return _claim(statement, source, f"{prediction}, and above the untrained network's", own, verdict, "; ".join(notes))
+    beside = f"{prediction}, and above the untrained network's"
+    return judged_claim(statement, source, beside, own, above(threshold), controls=controls, note=note)
 
 
 def of_clusters(own: Measured, control: Measured | None) -> list[Claim]:
@@ -112,19 +104,19 @@ def of_rays(rays: dict[str, Rays], gap: Score | None, control: Score | None, see
     trained = rays["trained"].peak_before(seed)
     controls = {name: one.peak_before(seed) for name, one in rays.items() if name != "trained"}
     claims = [
-        _claim("density peaks between the activation and the origin", "PL prediction 3",
-               "share of rays above .5, and above every control's interval", trained,
-               judge_above_controls(trained, controls, 0.5), controls_text(controls)),
+        judged_claim("density peaks between the activation and the origin", "PL prediction 3",
+               "share of rays above .5, and above every control's interval", trained, above(0.5), controls=controls),
         _changes(rays, seed),
     ]  # fmt: skip
     if gap is not None:
         beside = {} if control is None else {"untrained": control}
-        verdict = judge_above_controls(opposite(gap), {name: opposite(one) for name, one in beside.items()})
         claims.append(
-            _claim("principal directions cross fewer boundaries per length than random ones within the data's range",
-                   "PL prediction 3 (beyond the paper)",
-                   "difference in exact density below 0, and below the untrained network's", gap, verdict,
-                   controls_text(beside) if beside else "no untrained control")
+            judged_claim(
+                "principal directions cross fewer boundaries per length than random ones within the data's range",
+                "PL prediction 3 (beyond the paper)",
+                "difference in exact density below 0, and below the untrained network's", gap, below(0.0),
+                controls=beside, kind="prediction of ours",
+            )
         )  # fmt: skip
     return claims
 
@@ -133,14 +125,21 @@ def _changes(rays: dict[str, Rays], seed: int) -> Claim:
     """Does the predicted token change beyond the activation, more than for noise, although boundaries are sparse?"""
     own, noise = rays["trained"], rays["matched noise"]
     excess, sparse = own.changes_above(noise, seed), own.sparser_beyond(seed)
-    verdict = both(judge_sign(excess, "above"), judge_sign(sparse, "above"))
     shares = {name: one.changes_beyond(seed) for name, one in rays.items()}
     note = (
         f"share of rays with a change: {controls_text(shares)}; log2 of the density before over that beyond: {sparse}"
     )
-    return _claim("the predicted token still changes beyond the activation despite low density", "PL prediction 3",
-                  "share of rays with a change at 1 < s < 3, minus that of the same rays with matched noise, above 0; "
-                  "and density lower there than before s = 1", excess, verdict, note)  # fmt: skip
+    found = judged_claim(
+        "the predicted token still changes beyond the activation despite low density", "PL prediction 3",
+        "share of rays with a change at 1 < s < 3, minus that of the same rays with matched noise (and, where there is "
+        "one, of the untrained network) above 0; and density lower there than before s = 1", excess, above(0.0),
+        note=note,
+    )  # fmt: skip
+    untrained = [one for name, one in rays.items() if name not in ("trained", "matched noise")]
+    verdict = both(found.verdict, verdict_on(sparse, above(0.0)))
+    if verdict == "holds" and any(verdict_on(own.changes_above(one, seed), above(0.0)) != "holds" for one in untrained):
+        verdict = "holds, and so does its control"
+    return replace(found, verdict=verdict)
 
 
 def of_maps(score: Score, control: Score | None = None) -> Claim:

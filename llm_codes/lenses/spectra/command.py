@@ -57,7 +57,7 @@ def chapter(
 
 def results_of(trained: Spectra, control: Spectra | None) -> SpectraResults:
     """The documented keys of `results.json`."""
-    return SpectraResults(trained.sites, control.sites if control else None, tuple(claims(trained)))
+    return SpectraResults(trained.sites, control.sites if control else None, tuple(claims(trained, control)))
 
 
 def command(config: SpectraConfig, run: Run) -> str:

@@ -46,9 +46,9 @@ def test_a_statement_holds_where_the_untrained_model_shows_nothing_of_it(falling
 
 def test_a_statement_that_the_untrained_model_meets_as_well_does_not_hold(falling) -> None:
     control = [replace(result, condition="untrained") for result in falling]
-    assert verdicts([*falling, *control]) == {"cannot tell"}
+    assert verdicts([*falling, *control]) == {"holds, and so does its control"}
     assert verdicts(falling) == {"cannot tell"}
-    assert all("no untrained control" in claim.note for claim in depth_claims(falling, 3, n_resamples=50))
+    assert all("no control was measured" in claim.note for claim in depth_claims(falling, 3, n_resamples=50))
 
 
 def test_a_statement_fails_where_the_network_shows_the_opposite(falling) -> None:
@@ -74,11 +74,11 @@ def test_the_claims_name_layers_numbers_and_control(falling) -> None:
     assert first.prediction == "score(layer 0) - score(layer 1) > 0, clear of the untrained model's"
     assert last.prediction.startswith("score(layer 2) - score(layer 1) > 0")
     assert first.interval is not None and first.measured is not None and first.n == 18
-    assert first.interval[0] < first.measured < first.interval[1] and first.note.startswith("untrained ")
+    assert first.interval[0] < first.measured < first.interval[1] and list(first.controls or {}) == ["untrained"]
     few = [result for result in falling if result.unit.index < 4]
     assert [claim.interval for claim in depth_claims(few, 3, n_resamples=50)] == [None, None]
     assert depth_claims(few, 3, n_resamples=50)[0].note == (
-        "4 units of one kind; an interval over units needs at least 8; no untrained control"
+        "4 units of one kind; an interval over units needs at least 8; no control was measured"
     )
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from eval.claims import Claim, Verdict, judge_sign
+from eval.claims import Claim, Verdict, controls_text
 from eval.measures.statistics.resampling import bootstrap_share
 from eval.polytope_verdicts import (
     FOOTNOTE_CORRELATION,
     PEAK_MARGIN,
     Counted,
-    both,
-    controls_text,
-    judge_above_controls,
     judge_counts,
 )
 from eval.scores import Score
+from eval.verdicts import above, below, both, corrected, judged_claim, verdict_on
 from vision_codes.lenses.polytopes.rays import counted
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
@@ -32,13 +31,17 @@ SOURCE = "Black et al. 2022, Interpreting Neural Networks through the Polytope L
 
 
 def all_claims(found: ImagePolytopes, trend: Score) -> list[Claim]:
-    """Verdicts on P2, P3, the footnote and the image half of P1; `trend`: of the density ratio over layers."""
-    return [
+    """Verdicts on P2, P3, the footnote and the image half of P1; `trend`: of the density ratio over layers.
+
+    They are one family, corrected by Holm. A statement whose control was not measured cannot hold.
+    """
+    claims = [
         *_density_claims(found.density, trend),
         *_scaling_claims(found.scaling),
         _map_claim(found.affine_maps.rank_correlation),
         _cluster_claim(found.clusters.codes),
     ]
+    return corrected([replace(claim, family="polytopes of an image network") for claim in claims])
 
 
 def documented(found: ImagePolytopes, trend: Score) -> Judged:
@@ -50,12 +53,13 @@ def documented(found: ImagePolytopes, trend: Score) -> Judged:
 
 def _claim(
     words: str, place: str, prediction: str, score: Score, threshold: float, note: str = "",
-    verdict: Verdict | None = None,
+    controls: Mapping[str, Score] | None = None, verdict: Verdict | None = None,
 ) -> Claim:  # fmt: skip
-    verdict = verdict or judge_sign(score, "above", threshold)
-    interval = None if score.low is None or score.high is None else (score.low, score.high)
-    why = note or score.reason or score.interval_reason or ""
-    return Claim(words, f"{SOURCE}, {place}", prediction, score.value, verdict, interval, n=score.n, note=why)
+    """A claim above a threshold and its controls; verdict: where more than that number decides."""
+    found = judged_claim(
+        words, f"{SOURCE}, {place}", prediction, score, above(threshold), controls=controls or {}, note=note
+    )
+    return found if verdict is None else replace(found, verdict=verdict)
 
 
 def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
@@ -63,7 +67,6 @@ def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
     late = last.ratio
     controls = {row.network: row.ratio for row in rows if row.network != "trained" and row.layer == last.layer}
     note = f"interval over classes; label permutation p = {last.p}"
-    note += f"; {controls_text(controls)}" if controls else ""
     return [
         _claim(
             "P2: density between classes exceeds that within them (last layer measured)",
@@ -72,7 +75,7 @@ def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
             late,
             1.0,
             note,
-            judge_above_controls(late, controls, 1.0),
+            controls,
         ),
         _claim(
             "P2: the more so in higher layers",
@@ -101,11 +104,11 @@ def _peak_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
     verdict, moving = judge_counts(counted(trained), {name: counted(row) for name, row in others.items()}, PEAK_MARGIN)
     place = trained.peak_location
     if verdict == "holds":  # a peak: is it between origin and activation?
-        verdict = judge_sign(place, "below", 1.0)
+        verdict = verdict_on(place, below(1.0))
     samples = "" if trained.n_samples is None else f" of {trained.n_samples} samples"
     shapes = "; ".join(f"{row.network}: {row.shape} at s = {row.peak_location}" for row in (trained, *others.values()))
-    sizes = controls_text({name: row.prominence for name, row in others.items()})
-    parts = [f"{trained.counting}{samples}", moving, shapes, f"size of the peak in controls: {sizes}"]
+    sizes = {name: row.prominence for name, row in others.items()}
+    parts = [f"{trained.counting}{samples}", moving, shapes]
     return _claim(
         f"P3: a density peak between the activation and the origin ({trained.layer.strip('_')})",
         "prediction 3, Fig. 7",
@@ -114,6 +117,7 @@ def _peak_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
         trained.prominence,
         PEAK_MARGIN,
         "; ".join(part for part in parts if part),
+        sizes,
         verdict,
     )
 
@@ -122,7 +126,7 @@ def _beyond_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
     """Do classes change beyond the activation, more often than in any control, and are boundaries fewer there?"""
     changed = trained.class_changed_by_3
     changes = {name: row.class_changed_by_3 for name, row in others.items()}
-    sparser, moving = judge_sign(trained.log2_peak, "above"), ""
+    sparser, moving = verdict_on(trained.log2_peak, above(0.0)), ""
     counts = Counted(trained.log2_peak, trained.log2_peak_half_samples)
     if counts.score.is_defined and not counts.settled_against(0.0):
         sparser, moving = "cannot tell", "sampled counts have not settled; "
@@ -138,7 +142,8 @@ def _beyond_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
         f"{moving}{'-' if share is None else format(share, '.0%')} of crossings and "
         f"{'-' if beyond is None else format(beyond, '.0%')} of class changes lie beyond s = 1; classes reached there "
         f"(rays): {reached or 'none'}; classes change in controls: {controls_text(changes)}",
-        both(judge_above_controls(changed, changes), sparser),
+        changes,
+        both(verdict_on(changed, above(0.0), changes), sparser),
     )
 
 

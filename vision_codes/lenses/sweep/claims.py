@@ -2,17 +2,19 @@
 
 alpha is the bias-corrected exponent (the measured one where the correction is undefined). Every number is computed
 within a seed, where networks of different dropout started from the same weights, and then averaged over seeds; the
-interval is Student's t over seeds and the verdict follows from it alone.
+interval is Student's t over seeds. What is said of one dropout must stand clear of the untrained networks; what is said
+of dropout itself compares trained networks with each other. All statements are one family, corrected by Holm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.claims import Claim, Verdict, judge_sign
+from eval.claims import Claim
 from eval.scores import Score
+from eval.verdicts import Region, above, below, corrected, judged_claim, near
 from vision_codes.lenses.projections.results import SiteProjections
 from vision_codes.lenses.spectra.results import SiteSpectrum
 from vision_codes.lenses.sweep.seeds import EARLY, LATE, MIDDLE, mean, over_seeds, rank_correlation, slope
@@ -28,9 +30,9 @@ path 0 (1.5, .5 and 0 where the stimulus' own code has exponents of -1.5, -2.5 a
 
 @dataclass(frozen=True)
 class Network:
-    """The analysis of one trained network: rows by site of its spectra and of the moving dot."""
+    """The analysis of one network: rows by site of its spectra and of the moving dot; dropout `None`: untrained."""
 
-    dropout: float
+    dropout: float | None
     seed: int
     spectra: Sequence[SiteSpectrum]
     dot: Sequence[SiteProjections]
@@ -63,70 +65,68 @@ def value_of(name: str) -> Callable[[Any], float | None]:
     return read
 
 
-def _claim(
-    text: str,
-    source: str,
-    prediction: str,
-    score: Score,
-    verdict: Verdict,
-    note: str = "",
-    tolerance: float | None = None,
-) -> Claim:
-    interval = None if score.low is None or score.high is None else (score.low, score.high)
-    reason = score.reason or score.interval_reason or ""
-    note = "; ".join(part for part in (note, reason) if part)
-    return Claim(
-        text, source, prediction, score.value, verdict, interval=interval, tolerance=tolerance, seeds=score.n, note=note
-    )
+Measure = Callable[["Network"], float | None]
 
 
 def claims(networks: Sequence[Network]) -> list[Claim]:
-    """All statements, judged over the seeds at hand (fewer seeds: wider intervals, more "cannot tell")."""
-    return [*_figure_3(networks), *_figure_4(networks), *_figure_5(networks), *_figure_6(networks)]
+    """All statements, judged over the seeds at hand (fewer seeds: wider intervals, more "cannot tell").
+
+    networks: the trained ones, and the untrained one of each seed, which are the controls.
+    """
+    found = [*_figure_3(networks), *_figure_4(networks), *_figure_5(networks), *_figure_6(networks)]
+    return corrected(found)
+
+
+def _claim(
+    text: str, source: str, prediction: str, score: Score, region: Region, note: str = "",
+    tolerance: float | None = None, controls: Mapping[str, Score] | None = None,
+) -> Claim:  # fmt: skip
+    return judged_claim(
+        text, source, prediction, score, region, note=note, degrees=max(1, (score.n or 2) - 1), controls=controls,
+        family="ResNet-VAE, Figures 3 to 6", over_seeds=True, tolerance=tolerance,
+    )  # fmt: skip
+
+
+def _untrained(networks: Sequence[Network], measure: Measure) -> dict[str, Score]:
+    """The same number of the untrained networks; empty where there are none."""
+    found = [measure(network) for network in networks if network.dropout is None]
+    return {"untrained": over_seeds(found)} if found else {}
 
 
 def _per_seed(networks: Sequence[Network], measure: Callable[[list[Network]], float | None]) -> Score:
-    """A number per seed from all its networks (rising dropout), then over seeds.
+    """A number per seed from all its trained networks (rising dropout), then over seeds.
 
     In an unfinished sweep a seed that lacks a dropout others have is left out: its number would mean something else.
     """
-    seeds = sorted({network.seed for network in networks})
-    groups = [sorted((n for n in networks if n.seed == seed), key=lambda n: n.dropout) for seed in seeds]
-    every = {network.dropout for network in networks}
+    trained = [network for network in networks if network.dropout is not None]
+    seeds = sorted({network.seed for network in trained})
+    groups = [sorted((n for n in trained if n.seed == seed), key=lambda n: n.dropout or 0.0) for seed in seeds]
+    every = {network.dropout for network in trained}
     return over_seeds(measure(group) for group in groups if {n.dropout for n in group} == every)
 
 
-def _per_seed_at(networks: Sequence[Network], dropout: float, measure: Callable[[Network], float | None]) -> Score:
+def _per_seed_at(networks: Sequence[Network], dropout: float, measure: Measure) -> Score:
     """A number per seed from its network of one dropout, then over the seeds that have it."""
     return _per_seed([n for n in networks if n.dropout == dropout], lambda group: measure(group[0]))
 
 
-def _judge_within(score: Score, low: float, high: float) -> Verdict:
-    """Holds where the interval lies inside [low, high], fails where it lies wholly outside."""
-    if score.low is None or score.high is None:
-        return "cannot tell"
-    if low <= score.low and score.high <= high:
-        return "holds"
-    return "fails" if score.high < low or score.low > high else "cannot tell"
+def _at(networks: Sequence[Network], dropout: float, measure: Measure) -> tuple[Score, dict[str, Score]]:
+    """The number at one dropout, and the untrained networks'."""
+    return _per_seed_at(networks, dropout, measure), _untrained(networks, measure)
 
 
 def _figure_3(networks: Sequence[Network]) -> list[Claim]:
     source = "MK section 2, Fig. 3c"
     rows = []
-    statements: list[tuple[str, range, str]] = [
-        ("alpha is just below -1 in the first layers", EARLY, f"between {JUST_BELOW} and -1"),
-        ("alpha is above -1 in the middle layers", MIDDLE, "above -1"),
-        ("alpha is at or below -1 in the last layers", LATE, "below -1"),
+    statements: list[tuple[str, range, str, Region]] = [
+        ("alpha is just below -1 in the first layers", EARLY, f"between {JUST_BELOW} and -1", Region(JUST_BELOW, -1.0)),
+        ("alpha is above -1 in the middle layers", MIDDLE, "above -1", above(-1.0)),
+        ("alpha is at or below -1 in the last layers", LATE, "below -1", below(-1.0)),
     ]
-    for text, layers, prediction in statements:
-        score = _per_seed_at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
-        if layers is EARLY:
-            verdict = _judge_within(score, JUST_BELOW, -1.0)
-        else:
-            verdict = judge_sign(score, "above" if layers is MIDDLE else "below", -1.0)
-        rows.append(
-            _claim(text, source, prediction, score, verdict, f"mean over sites {layers[0]}-{layers[-1]} at dropout 0")
-        )
+    for text, layers, prediction, region in statements:
+        score, controls = _at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
+        note = f"mean over sites {layers[0]}-{layers[-1]} at dropout 0"
+        rows.append(_claim(text, source, prediction, score, region, note, controls=controls))
     return rows
 
 
@@ -137,23 +137,23 @@ def _figure_4(networks: Sequence[Network]) -> list[Claim]:
         early, late = mean(network.of("refinement_slope", EARLY)), mean(network.of("refinement_slope", LATE))
         return None if early is None or late is None else early - late
 
-    jumps = _per_seed_at(networks, 0.0, lambda n: mean(n.of("refinement_slope", EARLY)))
-    smooth = _per_seed_at(networks, 0.0, roughness)
-    raw = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action")))
-    scaled = _per_seed_at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action_per_trace")))
+    jumps, jumps_untrained = _at(networks, 0.0, lambda n: mean(n.of("refinement_slope", EARLY)))
+    smooth, smooth_untrained = _at(networks, 0.0, roughness)
+    raw, raw_untrained = _at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action")))
+    scaled, scaled_untrained = _at(networks, 0.0, lambda n: rank_correlation(n.of("alpha"), n.of("action_per_trace")))
     falls = "rank correlation over sites above 0"
     return [
         _claim("early layers give discontinuous projections", source,
                f"growth exponent of the action with frames above {DISCONTINUOUS} (a jump: 1)", jumps,
-               judge_sign(jumps, "above", DISCONTINUOUS), "mean over sites 1-5, dropout 0"),
+               above(DISCONTINUOUS), "mean over sites 1-5, dropout 0", controls=jumps_untrained),
         _claim("late layers give smoother projections than early ones", source,
-               "growth exponent: early sites above late sites", smooth,
-               judge_sign(smooth, "above"), "difference of growth exponents, sites 1-5 minus 14-17, dropout 0"),
-        _claim("the action falls as alpha falls (raw action)", "MK section 2, Fig. 4d", falls, raw,
-               judge_sign(raw, "above"),
-               "Spearman over the 17 sites, dropout 0; raw action depends on each site's scale"),
+               "growth exponent: early sites above late sites", smooth, above(0.0),
+               "difference of growth exponents, sites 1-5 minus 14-17, dropout 0", controls=smooth_untrained),
+        _claim("the action falls as alpha falls (raw action)", "MK section 2, Fig. 4d", falls, raw, above(0.0),
+               "Spearman over the 17 sites, dropout 0; raw action depends on each site's scale",
+               controls=raw_untrained),
         _claim("the action falls as alpha falls (action / variance)", "MK section 2, Fig. 4d", falls, scaled,
-               judge_sign(scaled, "above"), "the same with the scale of each site taken out"),
+               above(0.0), "the same with the scale of each site taken out", controls=scaled_untrained),
     ]  # fmt: skip
 
 
@@ -165,9 +165,10 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
         there, early = mean(network.of("largest_step", deep)), mean(network.of("largest_step", EARLY))
         return None if there is None or early is None else there - early
 
-    depth = _per_seed_at(networks, 0.0, contrast)
+    depth, depth_untrained = _at(networks, 0.0, contrast)
     dropout = _per_seed(
-        networks, lambda group: slope([n.dropout for n in group], [mean(n.of("largest_step", deep)) for n in group])
+        networks,
+        lambda group: slope([n.dropout or 0.0 for n in group], [mean(n.of("largest_step", deep)) for n in group]),
     )
     return [
         _claim(
@@ -175,22 +176,23 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
             source,
             "largest step: sites 6-17 above sites 1-5",
             depth,
-            judge_sign(depth, "above"),
+            above(0.0),
             "largest drop of a log eigenvalue beyond the power law, indices 2-100, dropout 0",
+            controls=depth_untrained,
         ),
         _claim(
             "more so with dropout",
             source,
             "largest step at sites 6-17 rises with dropout",
             dropout,
-            judge_sign(dropout, "above"),
+            above(0.0),
             "least-squares slope on dropout",
         ),
     ]
 
 
 def _over_dropout(networks: Sequence[Network], key: str) -> Score:
-    return _per_seed(networks, lambda group: slope([n.dropout for n in group], [mean(n.of(key)) for n in group]))
+    return _per_seed(networks, lambda group: slope([n.dropout or 0.0 for n in group], [mean(n.of(key)) for n in group]))
 
 
 def _within_sites(networks: Sequence[Network], first: str, second: str) -> Score:
@@ -209,30 +211,34 @@ def _within_sites(networks: Sequence[Network], first: str, second: str) -> Score
 
 def _figure_6(networks: Sequence[Network]) -> list[Claim]:
     steeper = _over_dropout(networks, "alpha")
-    near = _per_seed_at(networks, 0.2, lambda n: mean(n.of("alpha")))
+    close, close_untrained = _at(networks, 0.2, lambda n: mean(n.of("alpha")))
     coupled = _within_sites(networks, "alpha", "action")
     rises = _over_dropout(networks, "explained_coordinates")
     pixels = _over_dropout(networks, "explained_pixels")
     deeper = _per_seed(networks, lambda g: mean(slope(n.layers, n.of("explained_coordinates")) for n in g))
     deeper_pixels = _per_seed(networks, lambda g: mean(slope(n.layers, n.of("explained_pixels")) for n in g))
     within = _per_seed(networks, lambda group: mean(v for n in group for v in n.of("action_explained_rho")))
+    position = _untrained(networks, lambda n: slope(n.layers, n.of("explained_coordinates")))
+    images = _untrained(networks, lambda n: slope(n.layers, n.of("explained_pixels")))
+    low_action = _untrained(networks, lambda n: mean(n.of("action_explained_rho")))
     source = "MK section 2, Fig. 6"
     coordinates, image = "of (cos, sin); median of 1000 projections", "of the pixels; median of 1000 projections"
     return [
         _claim("(1) more dropout, steeper alpha", source, "slope of mean alpha on dropout below 0", steeper,
-               judge_sign(steeper, "below"), "mean over 17 sites"),
-        _claim("(2) at dropout .2 alpha stays near -1", source, f"within {NEAR} of -1", near,
-               _judge_within(near, -1 - NEAR, -1 + NEAR), "mean over 17 sites", NEAR),
+               below(0.0), "mean over 17 sites"),
+        _claim("(2) at dropout .2 alpha stays near -1", source, f"within {NEAR} of -1", close,
+               near(-1.0, NEAR), "mean over 17 sites", tolerance=NEAR, controls=close_untrained),
         _claim("(3) steeper alpha goes with lower action", source, "rank correlation over dropouts above 0", coupled,
-               judge_sign(coupled, "above"), "Spearman over dropouts within a site, mean over sites; raw action"),
+               above(0.0), "Spearman over dropouts within a site, mean over sites; raw action"),
         _claim("(4a) explained variance of the position rises with dropout", source, "slope on dropout above 0", rises,
-               judge_sign(rises, "above"), coordinates),
+               above(0.0), coordinates),
         _claim("(4a) explained variance of the pixels rises with dropout", source, "slope on dropout above 0", pixels,
-               judge_sign(pixels, "above"), image),
+               above(0.0), image),
         _claim("(4b) explained variance of the position rises with depth", source, "slope on depth above 0", deeper,
-               judge_sign(deeper, "above"), f"per ReLU, mean over dropouts; {coordinates}"),
+               above(0.0), f"per ReLU, mean over dropouts; {coordinates}", controls=position),
         _claim("(4b) explained variance of the pixels rises with depth", source, "slope on depth above 0",
-               deeper_pixels, judge_sign(deeper_pixels, "above"), f"per ReLU, mean over dropouts; {image}"),
+               deeper_pixels, above(0.0), f"per ReLU, mean over dropouts; {image}", controls=images),
         _claim("(5) low-action projections explain more", source, "rank correlation over projections below 0", within,
-               judge_sign(within, "below"), "Spearman of action per variance and R^2 of (cos, sin), mean over sites"),
+               below(0.0), "Spearman of action per variance and R^2 of (cos, sin), mean over sites",
+               controls=low_action),
     ]  # fmt: skip

@@ -74,18 +74,17 @@ class Sweep:
 
     @property
     def networks(self) -> list[Network]:
-        """Analysed networks, as the claims take them."""
-        return [
-            Network(dropout, item.seed, item.spectra, item.dot)
-            for dropout in self.dropouts
-            for item in self.analysed(dropout)
-        ]
+        """Analysed networks, as the claims take them: the trained ones, then the untrained controls."""
+        trained = [(dropout, item) for dropout in self.dropouts for item in self.analysed(dropout)]
+        every = [*trained, *((None, item) for item in self.untrained())]
+        return [Network(dropout, item.seed, item.spectra, item.dot) for dropout, item in every]
 
     def sites(self) -> tuple[SiteOfNetwork, ...]:
         """One row per network and site, spectra and projections of the dot together."""
         return tuple(
             SiteOfNetwork(network.dropout, network.seed, spectrum, dot)
             for network in self.networks
+            if network.dropout is not None
             for spectrum, dot in zip(network.spectra, network.dot, strict=True)
         )
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from eval.claims import Claim, judge_sign
+from eval.claims import Claim
 from eval.scores import Score
+from eval.verdicts import Region, above, below, corrected, judged_claim
 from vision_codes.lenses.unwrap.results import SummaryRow
 
 MAXIMUM_COST_POINTS = 1.5
@@ -53,46 +54,56 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
     fall = over_seeds([row["analytic_last_loss"] / max(row["analytic_first_loss"], 1e-12) for row in rows])
     tied = over_seeds([row["sae_1"]["mse"] - row["sae_1_untied"]["mse"] for row in rows])
     error = over_seeds([row["connector_mse"] for row in rows])
-    return [
+    mean_ablated = over_seeds([100 * (row["accuracy"] - row["accuracy_mean_ablated"]) for row in rows])
+    return corrected([
         _claim(
             "Two layers can be replaced by features and connectors at a small loss of accuracy",
             f"at most {MAXIMUM_COST_POINTS} points (the post lost 3.8)",
             cost,
-            "holds" if cost.high is not None and cost.high <= MAXIMUM_COST_POINTS else
-            ("fails" if cost.low is not None and cost.low > MAXIMUM_COST_POINTS else "cannot tell"),
+            below(MAXIMUM_COST_POINTS),
             "points of accuracy; holds when the upper 95% limit over seeds is below the bound",
+            {"the same layers mean-ablated": mean_ablated},
         ),
         _claim(
             "The analytic start is a local minimum",
             "training from it hardly lowers the loss: last / first loss near 1 (at least 0.9)",
             fall,
-            judge_sign(fall, "above", 0.9),
+            above(0.9),
             "last loss / first loss when training starts from the analytic weights",
         ),
         _claim(
             "A random start reaches a much lower loss than the analytic one",
             "log(random / analytic) of the last losses below log(1/2)",
             ratio,
-            judge_sign(ratio, "below", float(np.log(0.5))),
+            below(float(np.log(0.5))),
             "log ratio of the last losses; same steps, same penalty, feature by feature",
         ),
         _claim(
             "Tied dictionaries beat untied ones",
             "MSE(tied) - MSE(untied) below 0 at equal L0 and steps (the post: MSE .040, L1 .049 tied)",
             tied,
-            judge_sign(tied, "below"),
+            below(0.0),
             "difference of held-out mean squared errors on the first hidden layer, TopK at the same k",
         ),
         _claim(
             "Connectors reach MSE .032 at L1 .021",
             "MSE at most .032, in units that the post does not state",
             error,
-            "cannot tell",
+            None,
             "no verdict: the post's units of features are not stated, so only the order of magnitude can be compared",
         ),
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
-def _claim(text: str, prediction: str, score: Score, verdict: Any, note: str) -> Claim:
-    interval = None if score.low is None or score.high is None else (score.low, score.high)
-    return Claim(text, "FC, MNIST", prediction, score.value, verdict, interval=interval, seeds=score.n, note=note)
+def _claim(
+    text: str, prediction: str, score: Score, region: Region | None, note: str,
+    controls: Mapping[str, Score] | None = None,
+) -> Claim:  # fmt: skip
+    """Judged over seeds; region `None`: no verdict can be given."""
+    if region is None:
+        interval = None if score.low is None or score.high is None else (score.low, score.high)
+        return Claim(text, "FC, MNIST", prediction, score.value, "cannot tell", interval, seeds=score.n, note=note)
+    return judged_claim(
+        text, "FC, MNIST", prediction, score, region, controls=controls, note=note, degrees=max(1, (score.n or 2) - 1),
+        family="MNIST unwrapped", over_seeds=True,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from llm_codes.lenses.polytopes.control import Measured
 from llm_codes.lenses.polytopes.rows import Contrast
 from tests.verdicts import claim_with
 
+ALSO = "holds, and so does its control"
 HIGH, MIDDLE, LOW = Score(0.9, 0.85, 0.95), Score(0.7, 0.65, 0.75), Score(0.1, 0.05, 0.15)
 NEGATIVE = Score(-0.3, -0.4, -0.2)
 CONTRAST = {"next token": Contrast(HIGH, HIGH)}
@@ -34,8 +35,8 @@ def test_clusters(words: str, field: str):
 
     assert verdict(OWN, CONTROL) == "holds"
     assert verdict(cast(Any, replace)(OWN, **{field: NEGATIVE}), CONTROL) == "fails"
-    assert verdict(OWN, cast(Any, replace)(CONTROL, **{field: HIGH})) == "cannot tell"
-    assert verdict(cast(Any, replace)(OWN, **{field: MIDDLE}), cast(Any, replace)(CONTROL, **{field: HIGH})) == "fails"
+    assert verdict(OWN, cast(Any, replace)(CONTROL, **{field: HIGH})) == ALSO
+    assert verdict(cast(Any, replace)(OWN, **{field: MIDDLE}), cast(Any, replace)(CONTROL, **{field: HIGH})) == ALSO
     assert verdict(OWN, None) == "cannot tell"
 
 
@@ -48,14 +49,14 @@ def test_density(words: str, field: str):
 
     assert verdict(HIGH, LOW) == "holds"
     assert verdict(NEGATIVE, LOW) == "fails"
-    assert verdict(MIDDLE, HIGH) == "fails"
-    assert verdict(HIGH, HIGH) == verdict(HIGH, None) == "cannot tell"
+    assert verdict(MIDDLE, HIGH) == verdict(HIGH, HIGH) == ALSO
+    assert verdict(HIGH, None) == "cannot tell"
 
 
 def test_maps_need_a_correlation_above_one_half_and_above_the_control():
     assert of_maps(HIGH, LOW).verdict == "holds"
     assert of_maps(LOW, NEGATIVE).verdict == "fails"
-    assert of_maps(MIDDLE, HIGH).verdict == "fails"
+    assert of_maps(MIDDLE, HIGH).verdict == ALSO
     assert of_maps(Score(0.52, 0.4, 0.6), LOW).verdict == of_maps(HIGH).verdict == "cannot tell"
 
 
@@ -92,8 +93,8 @@ def ray_claims(
     ("trained", "control", "verdict"),
     [
         (Ray(), Ray(peak=LOW), "holds"),
-        (Ray(), Ray(peak=HIGH), "cannot tell"),
-        (Ray(peak=MIDDLE), Ray(peak=HIGH), "fails"),
+        (Ray(), Ray(peak=HIGH), ALSO),
+        (Ray(peak=MIDDLE), Ray(peak=HIGH), ALSO),
         (Ray(peak=LOW), Ray(peak=NEGATIVE), "fails"),
     ],
 )
@@ -119,7 +120,7 @@ def test_the_token_changes_beyond(trained: Ray, verdict: str):
     [
         (NEGATIVE, LOW, "holds"),
         (HIGH, NEGATIVE, "fails"),
-        (NEGATIVE, Score(-0.9, -1.0, -0.8), "fails"),
+        (NEGATIVE, Score(-0.9, -1.0, -0.8), ALSO),
         (NEGATIVE, None, "cannot tell"),
     ],
 )

@@ -154,9 +154,9 @@ def test_changes_far_out_are_judged_against_noise_and_only_where_boundaries_are_
 def test_footnote_needs_more_than_any_correlation_and_more_than_the_untrained_networks():
     high, low = Score(0.7, 0.6, 0.8), Score(0.3, 0.2, 0.4)
     assert of_maps(low, low).verdict == "fails" and of_maps(high, low).verdict == "holds"
-    assert of_maps(high, high).verdict == "cannot tell"  # holds for an untrained network as well
-    assert of_maps(high, Score(0.95, 0.9, 1.0)).verdict == "fails"
-    assert of_maps(high).verdict == "cannot tell" and "no untrained control" in of_maps(high).note
+    for control in (high, Score(0.95, 0.9, 1.0)):  # holds for an untrained network as well
+        assert of_maps(high, control).verdict == "holds, and so does its control"
+    assert of_maps(high).verdict == "cannot tell" and "no control was measured" in of_maps(high).note
 
 
 def _measured(share: Score, contrast: Score) -> Measured:
@@ -166,11 +166,12 @@ def _measured(share: Score, contrast: Score) -> Measured:
 
 def test_no_statement_holds_where_its_untrained_control_holds():
     strong, weak = Score(0.9, 0.85, 0.95), Score(0.2, 0.1, 0.3)
-    for control, verdict in ((weak, "holds"), (strong, "cannot tell"), (Score(0.99, 0.98, 1.0), "fails")):
+    also = "holds, and so does its control"
+    for control, verdict in ((weak, "holds"), (strong, also), (Score(0.99, 0.98, 1.0), also)):
         own, other = _measured(strong, strong), _measured(control, control)
         claims = [*of_clusters(own, other), *of_density(own.contrast, other.contrast)]
         assert {claim.verdict for claim in claims} == {verdict}
-        assert all("untrained" in claim.note for claim in claims)
+        assert all(list(claim.controls or {}) == ["untrained"] for claim in claims)
     assert {claim.verdict for claim in of_clusters(_measured(strong, strong), None)} == {"cannot tell"}
 
 

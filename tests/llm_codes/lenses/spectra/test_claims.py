@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from eval.scores import Score
@@ -19,6 +20,10 @@ def spectra(*alphas: Score, kind: str = "resid_post") -> Spectra:
     return Spectra(tuple(sites), {}, {}, (10, 50))
 
 
+STEEP = spectra(Score(-2.0, -2.1, -1.9))
+"""An untrained control that is wholly below -1."""
+
+
 @pytest.mark.parametrize(
     ("alphas", "verdict"),
     [
@@ -31,7 +36,7 @@ def spectra(*alphas: Score, kind: str = "resid_post") -> Spectra:
     ],
 )
 def test_every_layer_must_lie_above_minus_one(alphas: tuple[Score, ...], verdict: str):
-    (claim,) = claims(spectra(*alphas))
+    (claim,) = claims(spectra(*alphas), STEEP)
     assert claim.verdict == verdict
     defined = [score.value for score in alphas if score.value is not None]
     assert claim.measured == (min(defined) if defined else None)
@@ -39,6 +44,22 @@ def test_every_layer_must_lie_above_minus_one(alphas: tuple[Score, ...], verdict
 
 def test_the_residual_stream_is_judged_where_there_is_one():
     mixed = spectra(Score(-0.8, -0.9, -0.7)).sites + spectra(Score(-2, -2.1, -1.9), kind="mlp_out").sites
-    assert claims(Spectra(mixed, {}, {}, (10, 50)))[0].verdict == "holds"
+    assert claims(Spectra(mixed, {}, {}, (10, 50)), STEEP)[0].verdict == "holds"
     (claim,) = claims(spectra(Score(-2, -2.1, -1.9), kind="mlp_out"))
     assert claim.verdict == "fails" and "mlp_out" in claim.claim
+
+
+def test_random_weights_that_show_it_as_well_are_said():
+    own = spectra(Score(-0.8, -0.9, -0.7))
+    (claim,) = claims(own, spectra(Score(-0.7, -0.8, -0.6)))
+    assert claim.verdict == "holds, and so does its control" and claim.controls is not None
+    assert claims(own)[0].verdict == "cannot tell" and "no control was measured" in claims(own)[0].note
+
+
+def test_the_worst_of_thirty_layers_at_minus_one_is_not_below_by_chance():
+    generator = np.random.default_rng(0)
+    failed = 0
+    for _ in range(200):
+        centres = -1 + 0.05 * generator.standard_normal(30)
+        failed += claims(spectra(*(Score(c, c - 0.098, c + 0.098) for c in centres)))[0].verdict == "fails"
+    assert failed / 200 <= 0.06  # 53% without the correction

@@ -58,7 +58,7 @@ def test_a_network_is_scaled_and_its_peak_measured() -> None:
     [
         (PEAK, FLAT, "holds"),
         (PEAK, DECAY, "holds"),
-        (PEAK, PEAK, "cannot tell"),  # the control has it as well
+        (PEAK, PEAK, "holds, and so does its control"),  # the control has it as well
         (DECAY, FLAT, "fails"),  # most crossings lie inside, and there is no peak
         (DECAY, PEAK, "fails"),
         (LATE, FLAT, "fails"),  # a peak beyond the activation
@@ -68,7 +68,12 @@ def test_a_network_is_scaled_and_its_peak_measured() -> None:
 def test_a_peak_is_judged_by_where_it_lies_and_against_its_controls(density, control, verdict) -> None:
     peak, _ = _scaling_claims([planted(density), planted(control, "shuffled weights", seed=1)])
     assert peak.verdict == verdict, peak
-    assert "shuffled weights" in peak.note and "at s = " in peak.note
+    assert (
+        peak.controls is not None
+        and "shuffled weights" in peak.controls
+        and "shuffled weights" in peak.note
+        and "at s = " in peak.note
+    )
 
 
 def test_every_layer_measured_is_judged() -> None:

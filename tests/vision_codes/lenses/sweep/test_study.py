@@ -63,8 +63,31 @@ def planted(dropout: float, seed: int, as_the_paper_says: bool) -> Network:
     return Network(dropout, seed, spectra, dot)
 
 
+def untrained(seed: int) -> Network:
+    """An untrained network that shows nothing of what the paper says: steep spectra, the same at every site."""
+    rows = [spectrum_row(layer, 0.0, -1.0, 0.1) for layer in range(1, 18)]
+    rows = [replace(row, alpha_corrected=Score(-1.0 + (-0.9 if row.layer < 14 else 0.5))) for row in rows]
+    flat = {"refinement_slope": 0.3, "explained_coordinates": 0.4, "explained_pixels": 0.2, "action_explained_rho": 0.1}
+    dot = [
+        replace(row, **flat, action=Score(1.0 + row.layer % 7), action_per_trace=1.0 + row.layer % 7)
+        for row in planted(0.0, seed, True).dot
+    ]
+    return Network(None, seed, rows, dot)
+
+
 def judged(as_the_paper_says: bool, seeds: int = 3):
-    return claims([planted(d, s, as_the_paper_says) for d in (0.0, 0.2, 0.4, 0.8) for s in range(seeds)])
+    trained = [planted(d, s, as_the_paper_says) for d in (0.0, 0.2, 0.4, 0.8) for s in range(seeds)]
+    return claims(trained + [untrained(s) for s in range(seeds)])
+
+
+def test_statements_on_one_dropout_need_the_untrained_networks():
+    found = claims([planted(d, s, True) for d in (0.0, 0.2, 0.4, 0.8) for s in range(3)])
+    verdicts = [claim.verdict for claim in found]
+    assert verdicts.count("holds") == 5 and verdicts.count("cannot tell") == 12  # those on dropout itself need none
+    copies = [replace(planted(0.0, s, True), dropout=None) for s in range(3)]
+    shared = claims([planted(d, s, True) for d in (0.0, 0.2, 0.4, 0.8) for s in range(3)] + copies)
+    assert "holds, and so does its control" in [claim.verdict for claim in shared]
+    assert [claim.verdict for claim in shared].count("holds") == 5
 
 
 def test_every_statement_holds_where_it_was_planted():
@@ -91,7 +114,7 @@ def test_just_below_means_the_whole_interval_and_discontinuous_means_near_a_jump
     ]
     first, *_ = claims(wide)
     assert first.claim == "alpha is just below -1 in the first layers" and first.verdict == "cannot tell"
-    assert claims(networks)[0].verdict == "holds"
+    assert claims(networks + [untrained(seed) for seed in range(3)])[0].verdict == "holds"
     smooth = [Network(0.0, n.seed, n.spectra, [replace(row, refinement_slope=0.4) for row in n.dot]) for n in networks]
     by_text = {claim.claim: claim.verdict for claim in claims(smooth)}
     assert by_text["early layers give discontinuous projections"] == "fails"
