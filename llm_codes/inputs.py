@@ -151,4 +151,5 @@ def _documents(options: InputsOptions, model: Model, seed: int) -> TokenisedDocu
         seed=seed,
         document_separator=options.document_separator,
         text_column=options.text_column,
+        encoding=options.encoding,
     )

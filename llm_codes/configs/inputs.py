@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from eval.errors import UserError, nearest
 from eval.options import Options, chosen, option
+from llm_codes.documents import known_encoding
 from llm_codes.weight_processing import processing_steps
 
 MODEL_HELP = "embedded, smollm2, a Hub name, a local folder or a .gguf file"
@@ -48,9 +49,11 @@ class InputsOptions(HarvestOptions):
     split: str = option("all", "documents to read; held-out is every tenth, train the others", choices=SPLITS)
     document_separator: str | None = option(None, "regular expression that separates the documents of a single file")
     text_column: str = option("text", "column of the text in JSONL, Parquet and Hub data sets")
+    encoding: str = option("utf-8", "encoding of text files, e.g. latin-1, utf-16")
 
     def validate(self) -> None:
         processing_steps(self.processing)
+        known_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

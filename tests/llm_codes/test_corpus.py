@@ -444,3 +444,20 @@ def test_budgets_that_mean_nothing_are_refused() -> None:
     with pytest.raises(UserError, match="expected at least 1 token to read; got -5; mend --tokens"):
         load_corpus([WORDS], TOKENIZER, n_tokens=-5)
     assert len(repr(load_corpus([WORDS], TOKENIZER)).splitlines()) == 1
+
+
+def test_text_in_another_encoding_is_read_when_it_is_named(tmp_path, tiny_model_folder):
+    from llm_codes.models import load_model
+
+    model, words = load_model(str(tiny_model_folder)), "café déjà vu, the cat sat on the mat. " * 20
+    for encoding in ("latin-1", "utf-16", "utf-8"):
+        (tmp_path / f"{encoding}.txt").write_text(words, encoding=encoding)
+    sizes = {
+        load_corpus(str(tmp_path / f"{encoding}.txt"), model, context=64, encoding=encoding).provenance["sha256"]
+        for encoding in ("latin-1", "utf-16", "utf-8")
+    }
+    assert len(sizes) == 1
+    with pytest.raises(UserError, match="latin-1.txt is not UTF-8 text .*name its --encoding, or convert it with"):
+        load_corpus(str(tmp_path / "latin-1.txt"), model, context=64)
+    with pytest.raises(UserError, match="unknown encoding 'utf8-16': did you mean"):
+        load_corpus(str(tmp_path / "utf-8.txt"), model, context=64, encoding="utf8-16")
