@@ -10,6 +10,12 @@ from eval.commands import Command
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "claims",
+        config="eval.claims_table:ClaimsTableConfig",
+        run="eval.claims_table:command",
+        help="one table of the claims of all runs below a folder, over all wings and sources",
+    ),
+    Command(
         "findings render",
         config="eval.findings_page:FindingsConfig",
         run="eval.findings_page:command",
