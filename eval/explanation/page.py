@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from eval.explanation.drafts import level_string
 from eval.explanation.results import Explained, LayerMean, UnitResult
+from eval.explanation.rules.bits import WHOLE_TABLE
 from eval.explanation.scorers import SCORES
 from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.report.page import ASSETS, Page, Section
@@ -20,7 +21,16 @@ from eval.result_json import noted
 from eval.results import Result, result
 from eval.runs import Run
 
-__all__ = ["UnitEntry", "add_chapter", "add_units", "depth_figure", "level_string", "unit_entry", "write_page"]
+__all__ = [
+    "UnitEntry",
+    "add_chapter",
+    "add_units",
+    "depth_figure",
+    "depth_figures",
+    "level_string",
+    "unit_entry",
+    "write_page",
+]
 
 
 @drawing
@@ -56,6 +66,34 @@ def depth_figure(run: Run, rows: Sequence[LayerMean], name: str = "score_by_dept
     return save_figure(run, fig, name, caption)
 
 
+def depth_figures(run: Run, found: Explained) -> dict[str, SavedFigure]:
+    """Score by depth as scored, then at each length of the ladder (the whole table last)."""
+    out = {"score_by_depth": depth_figure(run, found.by_layer)}
+    for name in dict.fromkeys(row.length for row in found.by_length):
+        rows = [row.by_layer for row in found.by_length if row.length == name]
+        key = f"score_by_depth_{name.replace(' ', '_')}"
+        out[key] = depth_figure(run, rows, key, f"explained in {name}" if name != WHOLE_TABLE else "the whole table")
+    return out
+
+
+def _add_lengths(section: Section, found: Explained) -> None:
+    """Score against description length, and other explainers at the same budget; nothing where none was asked for."""
+    if found.by_length:
+        section.table(
+            _rows(found.by_length),
+            caption="Mean correlation by description length. The whole token table, which nobody reads, is an upper "
+            "bound for token lists.",
+        )
+        section.table(_rows(found.paired_by_length), caption="Differences of kinds at equal length, as below.")
+        section.table(_rows(found.claims_by_length), caption="Statements of the source, judged at each length.")
+    if found.rivals:
+        section.table(
+            _rows(found.rivals),
+            caption="Score minus that of another explainer at the same budget, paired by unit; p from flipped signs, "
+            "Holm over layers.",
+        )
+
+
 def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]) -> None:
     """The chapter of an explanation run, for its own page and for the report of the whole suite."""
     section = page.section("Can anyone say in words what a direction does?", "explain")
@@ -78,8 +116,10 @@ def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]
     section.table(
         _rows(found.by_layer),
         caption="Mean correlation on the shared random windows, 95% interval over units. "
-        "An explanation that predicts a constant counts as 0.",
+        "An explanation that predicts a constant counts as 0. bits: mean description length; upper_bound: the whole "
+        "token table.",
     )
+    _add_lengths(section, found)
     section.table(
         _rows(found.paired),
         caption="Differences of kinds by layer; interval over units and documents; p permuted, Holm over layers.",

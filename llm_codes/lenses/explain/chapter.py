@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llm_codes.inputs import Inputs
     from llm_codes.lenses.explain.backends import Parts
 
-SHORT = ("kind", "layer", "n", "undefined", "coverage", "mean", "ci")
+SHORT = ("kind", "layer", "n", "undefined", "coverage", "bits", "mean", "ci", "upper_bound")
 SHORT_PAIRS = ("layer", "a", "b", "difference", "ci", "p", "n")
 
 
@@ -58,7 +58,7 @@ def chapter(inputs: Inputs, options: ExplainOptions, run: Run, page: Page, batch
     with open_parts(options, inputs.model, own) as parts:
         done = study(inputs, options, own, parts, batch_size)
     write_outputs(own, done, records=False, provenance=inputs.provenance())
-    pages.add_chapter(page, done.found, {"score_by_depth": pages.depth_figure(run, done.found.by_layer)})
+    pages.add_chapter(page, done.found, pages.depth_figures(run, done.found))
     return done.found
 
 
@@ -82,9 +82,9 @@ def write_outputs(run: Run, done: Study, *, records: bool, provenance: Mapping[s
         words = {unit.unit.name: unit.explanation.text or None for unit in trained}
         book = done.recorded().books["trained"]
         write_neuron_records(run, book, [words.get(unit.name) for unit in book.units])
-    saved = pages.depth_figure(run, done.found.by_layer)
+    saved = pages.depth_figures(run, done.found)
     whole = run.finish(done.found.to_json(), **provenance)
-    pages.write_page(run, done.found, done.units, {"score_by_depth": saved}, whole["provenance"])
+    pages.write_page(run, done.found, done.units, saved, whole["provenance"])
     return short_table(done.found, run)
 
 
