@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eval.errors import UserError
+from eval.measures.dictionaries.step_options import BASELINES, NONE
 from eval.options import Options, RunConfig, nested, option
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 
@@ -34,6 +35,11 @@ class DictionaryOptions(Options):
     )
     sparsity: float = option(1.0, "L1 or L0 coefficient to start from (standard, gated, jumprelu)", above=0)
     tied: bool = option(False, "the decoder is the encoder's transpose")
+    baseline: tuple[str, ...] = option(
+        (NONE,),
+        "what is held at random instead of being trained; several on one pass, e.g. none,frozen-decoder",
+        choices=BASELINES,
+    )
     learning_rate: float = option(3e-3, "Adam's learning rate", above=0)
     auxiliary: float = option(1.0, "weight of the loss that revives dead features (TopK kinds)", at_least=0)
     dead_window: float = option(
@@ -90,6 +96,10 @@ class SAEEvalConfig(RunConfig):
 
     sae: str = option(help="folder of the dictionary, or a published release")
     sae_id: str = option("", "id within a published release")
+    baselines: tuple[str, ...] = option(
+        (), "folders of `sae train --baseline ...` to measure beside it: what of its quality random ones reach"
+    )
+    partner: str = option("", "folder of the same dictionary from another seed: which features are found again")
     hook: str = option("", "where it reads, for a folder that does not say, e.g. blocks.3.hook_resid_post")
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions(tokens=20_000))

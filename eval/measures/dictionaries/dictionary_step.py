@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eval.measures.dictionaries.baselines import Constraint
 from eval.measures.dictionaries.dictionary import TopKDictionary
 from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
@@ -56,18 +57,19 @@ class TopKTrainer:
         self.fired = torch.zeros(options.n_features, dtype=torch.float64, device=device)
         self.threshold = 0.0
         self.step_count = 0
+        self.constraint = Constraint(options.baseline, self.decoder)
         self._new_optimizer()
 
     def _new_optimizer(self) -> None:
         self.optimizer = torch.optim.Adam(self.parameters().values(), lr=self.options.learning_rate, fused=True)
 
     def parameters(self) -> dict[str, Tensor]:
-        """The tensors Adam moves, by name (no encoder where tied)."""
+        """The tensors Adam moves, by name (no encoder where tied; not what a baseline freezes)."""
         named = {"encoder": self.encoder, "encoder_bias": self.encoder_bias}
         named |= {"decoder": self.decoder, "decoder_bias": self.decoder_bias}
         if self.options.tied:
             del named["encoder"]
-        return named
+        return self.constraint.moved(named, "encoder", "decoder")
 
     @property
     def input_bias(self) -> Tensor:
@@ -93,7 +95,7 @@ class TopKTrainer:
         dead = self.since_fired > self.options.dead_after
         if self.options.auxiliary and bool(dead.any()):
             loss += self._auxiliary(scores, size, dead, centred, error, gradients)
-        norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients.values()))
+        norm = math.sqrt(sum(float(gradients[name].square().sum()) for name in self.parameters()))
         if not math.isfinite(loss) or not math.isfinite(norm):
             return {"loss": math.nan}
         self._apply(gradients, norm)
@@ -164,6 +166,7 @@ class TopKTrainer:
             parameter.grad = gradients[name] if factor == 1.0 else gradients[name].mul_(factor)
         self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.options, self.step_count)
         self.optimizer.step()
+        self.constraint.hold(self.decoder)
         self.optimizer.zero_grad()
         self.step_count += 1
 

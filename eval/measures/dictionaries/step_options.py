@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.errors import UserError
+from eval.errors import UserError, known_name
+
+NONE = "none"
+BASELINES = (NONE, "frozen-decoder", "soft-frozen-decoder", "frozen-encoder")
+"""What may be held at random instead of being trained: see `baselines`."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class StepOptions:
     tied: the decoder is the encoder's transpose. batch_topk: k on average over the batch instead of in every row.
     learning_rate, warmup_steps, decay_steps, total_steps: linear warm-up, constant, linear decay to zero at the end.
     auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead.
+    baseline: what is held at random instead of being trained (`baselines`).
     clip: largest gradient norm. seed: of the initial weights.
     """
 
@@ -34,6 +39,7 @@ class StepOptions:
     clip: float = 1.0
     threshold_rate: float = 0.01
     decoder_norm: float = 0.1
+    baseline: str = NONE
     seed: int = 0
 
     @property
@@ -48,6 +54,12 @@ class StepOptions:
         if self.tied and self.is_transcoder:
             raise UserError(
                 "expected an untied transcoder; got tied=True; a transcoder reads one space, writes another"
+            )
+        known_name(self.baseline, BASELINES, "baseline")
+        if self.tied and self.baseline != NONE:
+            raise UserError(
+                f"expected an untied dictionary for --baseline {self.baseline}; got tied=True; drop --tied: one matrix "
+                "cannot be held and trained"
             )
 
 

@@ -27,6 +27,10 @@ MEANINGS = {
     "ce_recovered_zero": "share of zero ablation's cost that it saves",
     "ce_recovered_mean": "share of mean ablation's cost that it saves",
     "kl": "of next-token distributions, nats per token",
+    "share": "features with a partner at cosine .7 or more",
+    "mean": "mean of the best cosines",
+    "share_random": "the share, against as many random directions",
+    "mean_random": "the mean, against as many random directions",
 }
 CURVES = ("loss", "fvu", "l0", "dead_share")
 
@@ -66,12 +70,50 @@ def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: Dictionar
     section = page.section("Scores", "scores")
     section.text(inputs)
     section.table(rows, caption="95% intervals, documents resampled.")
+    _add_sanity(run, page, found)
     page.section("Density", "density").figure(_density_figure(run, found.density))
     if found.features:
         add_dashboards(page, found.features)
     else:
         page.section("Features", "features").warning("No dashboards: none was asked for, or none fired.")
     page.write(run)
+
+
+def sanity_rows(found: DictionaryEvaluation) -> list[Mapping[str, object]]:
+    """A row for the dictionary and for each baseline; empty where none was measured."""
+    if not found.baselines:
+        return []
+    names = ("l0", "fvu", "ce_delta", "ce_recovered_mean", "kl")
+    own = {"baseline": "none (this dictionary)", **{name: getattr(found, name).value for name in names}}
+    rows: list[Mapping[str, object]] = [own | {"explained_reached": 1.0, "recovered_reached": 1.0}]
+    for row in found.baselines:
+        shares = {name: getattr(row, name).value for name in ("explained_reached", "recovered_reached")}
+        rows.append({"baseline": row.baseline, **{name: getattr(row, name).value for name in names}, **shares})
+    return rows
+
+
+def _add_sanity(run: Run, page: Page, found: DictionaryEvaluation) -> None:
+    """What of its quality random baselines reach, and which features another seed finds; said where not measured."""
+    section = page.section("Beside random baselines", "sanity")
+    rows = sanity_rows(found)
+    if rows:
+        run.write_text("tables/baselines.csv", csv_text(rows))
+        best = max(found.baselines, key=lambda row: row.explained_reached.value or 0.0)
+        reached = best.explained_reached.value
+        section.text(
+            f"{best.baseline} reaches {reached:.0%} of the variance that this dictionary explains."
+            if reached is not None
+            else "This dictionary explains nothing: no share is defined."
+        )
+        section.table(rows, caption="Shares reached: of explained variance, and of cross-entropy recovered.")
+    else:
+        section.warning("Not measured: no --baselines. A dictionary with a random part often reaches much of this.")
+    if found.stability is not None:
+        scores = {name: getattr(found.stability, name) for name in ("share", "mean", "share_random", "mean_random")}
+        caption = f"Features found again in {found.stability.partner} (cosine at least .7), beside random directions."
+        section.table([asdict(row) for row in score_rows(scores)], caption=caption)
+    else:
+        section.warning("Stability over seeds was not measured: no --partner.")
 
 
 @drawing

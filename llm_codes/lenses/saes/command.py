@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.saes import DashboardOptions, SAEEvalConfig, SAETrainConfig
 from llm_codes.corpus import Corpus
 from llm_codes.inputs import Inputs, open_inputs
-from llm_codes.lenses.saes.chapter import write_evaluation, write_training
+from llm_codes.lenses.saes.chapter import sanity_rows, write_evaluation, write_training
 from llm_codes.lenses.saes.dashboards import FeatureConsumer, check_features, dashboard_entries
 from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
 from llm_codes.lenses.saes.rows import DictionaryEvaluation, TrainedDictionaries
+from llm_codes.lenses.saes.sanity import beside, open_beside, stability
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
 
@@ -50,33 +52,41 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     check_features(sae, config.shown.features)
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     sae = check_fits(sae, inputs.model)
+    baselines = open_beside(inputs.model, sae, config.baselines, "--baselines")
+    partners = open_beside(inputs.model, sae, (config.partner,) if config.partner else (), "--partner")
     corpus = inputs.view(config.windows)
     text = str(corpus.describe()["sha256_of_tokens"])
-    run.inputs(model=inputs.model.weights_sha256, dictionary=content_hash(sae.sae.state_dict()), corpus=text)
+    others = "+".join(content_hash(one.sae.state_dict()) for one in (*baselines, *partners))
+    own = content_hash(sae.sae.state_dict())
+    run.inputs(model=inputs.model.weights_sha256, dictionary=own, beside=others, corpus=text)
     kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown).to_json())
     found = DictionaryEvaluation.from_json(kept)
+    rows = beside(inputs.model, corpus, found, baselines, **walk(inputs)) if baselines else ()
+    found = replace(found, baselines=rows, stability=stability(sae, partners[0], config.seed) if partners else None)
     words = f"{inputs.describe()} {corpus.n_tokens:,} tokens in windows of {corpus.context}."
     write_evaluation(run, inputs.model.name, sae, found, words)
     run.finish(found.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
     rows = [{"score": name, "value": s.value, "95%": s.interval, "n": s.n} for name, s in found.scores().items()]
-    return text_table(rows)
+    return "\n\n".join(text_table(part) for part in (rows, sanity_rows(found)) if part)
 
 
 def evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> DictionaryEvaluation:
     """Scores and feature dashboards from one pass."""
     consumer = FeatureConsumer(inputs.model, sae)
-    found = evaluate_dictionary(
-        inputs.model,
-        corpus,
-        sae,
-        batch_size=inputs.options.batch_size,
-        seed=inputs.seed,
-        exclude_positions=inputs.options.exclude_positions,
-        max_memory_gb=inputs.options.max_memory_gb,
-        consumers=[consumer],
-    )
+    found = evaluate_dictionary(inputs.model, corpus, sae, consumers=[consumer], **walk(inputs))
     if not (shown.features or (shown.dashboards and found.dead_share.value != 1.0)):
         return found
     index = consumer.index(inputs.model, corpus)
     entries = dashboard_entries(inputs.model, sae, index, shown.features, count=shown.dashboards)
     return replace(found, features=tuple(entries))
+
+
+def walk(inputs: Inputs) -> dict[str, Any]:
+    """How every dictionary of a command is measured: the same batches, positions, seed and memory."""
+    options = inputs.options
+    return {
+        "batch_size": options.batch_size,
+        "seed": inputs.seed,
+        "exclude_positions": options.exclude_positions,
+        "max_memory_gb": options.max_memory_gb,
+    }

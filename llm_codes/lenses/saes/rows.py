@@ -72,6 +72,35 @@ class FeatureEntry(Result):
 
 
 @result
+class BaselineRow(Result):
+    """A random baseline beside the dictionary: what it holds at random, its scores, the shares it reaches of theirs."""
+
+    sae: str
+    baseline: str
+    l0: Score
+    fvu: Score
+    ce_delta: Score
+    ce_recovered_mean: Score
+    kl: Score
+    explained_reached: Score
+    recovered_reached: Score
+
+
+@result
+class Stability(Result):
+    """Features that a partner of another seed has too (cosine at least .7), and the mean of the best cosines.
+
+    share_random, mean_random: what as many random directions reach.
+    """
+
+    partner: str
+    share: Score
+    mean: Score
+    share_random: Score
+    mean_random: Score
+
+
+@result
 class DictionaryEvaluation(Result):
     """Quality of one dictionary on held-out documents; intervals are over documents.
 
@@ -96,6 +125,8 @@ class DictionaryEvaluation(Result):
     kl: Score
     density: tuple[DensityBin, ...]
     features: tuple[FeatureEntry, ...] = ()
+    baselines: tuple[BaselineRow, ...] = ()
+    stability: Stability | None = noted(default=None, when_set=True)
 
     def scores(self) -> dict[str, Score]:
         """Every score by name, in the order of the table."""

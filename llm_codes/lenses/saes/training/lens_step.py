@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eval.measures.dictionaries.baselines import Constraint
 from eval.measures.dictionaries.thresholds import threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.training.specification import PENALISED, SAESpec
@@ -58,8 +59,10 @@ class LensTrainer:
         self.since_fired = torch.zeros(spec.n_features, device=device)
         self.fired = torch.zeros(spec.n_features, dtype=torch.float64, device=device)
         self.step_count = 0
-        moved = [p for name, p in self.sae.named_parameters() if not (spec.tied and name == "W_enc")]
-        self.optimizer = torch.optim.Adam(moved, lr=spec.learning_rate)
+        self.constraint = Constraint(spec.baseline, self.sae.W_dec.data)
+        named = {name: p for name, p in self.sae.named_parameters() if not (spec.tied and name == "W_enc")}
+        moved = self.constraint.moved(named, "W_enc", "W_dec")
+        self.optimizer = torch.optim.Adam(moved.values(), lr=spec.learning_rate)
         if spec.tied:
             self._tie()
 
@@ -116,14 +119,15 @@ class LensTrainer:
         moved = self.optimizer.param_groups[0]["params"]
         norm = float(torch.nn.utils.clip_grad_norm_(moved, 1.0))
         if not math.isfinite(norm) or not math.isfinite(output.loss.item()):
-            self.optimizer.zero_grad()
+            self.sae.zero_grad()
             if threshold is not None:
                 self.sae.topk_threshold = threshold
             return {"loss": math.nan}
         warm = min(1.0, (self.step_count + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         self.optimizer.param_groups[0]["lr"] = self.spec.learning_rate * warm
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.sae.zero_grad()
+        self.constraint.hold(self.sae.W_dec.data)
         if self.spec.tied:
             self._tie()
         self.step_count += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -15,7 +16,7 @@ from llm_codes.sites import Site, resolve_sites
 
 
 def specifications(options: DictionaryOptions, model: Model, seed: int = 0) -> list[SAESpec]:
-    """One specification per site and width.
+    """One specification per site, width and baseline.
 
     Raises:
         UserError: a site twice, two widths that are one, no output in an input's layer or several, an output that is
@@ -28,7 +29,12 @@ def specifications(options: DictionaryOptions, model: Model, seed: int = 0) -> l
     if options.sites_out:
         pairs = [(site, _target(model, site, options.sites_out)) for site in sites]
         _check_order(model, pairs)
-    made = [_specification(options, site, target, width, seed) for site, target in pairs for width in options.width]
+    made = [
+        replace(_specification(options, site, target, width, seed), baseline=baseline)
+        for site, target in pairs
+        for width in options.width
+        for baseline in options.baseline
+    ]
     twice = [name for name, count in Counter(spec.name for spec in made).items() if count > 1]
     if twice:
         raise UserError(

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from eval.errors import UserError, known_name
+from eval.measures.dictionaries.step_options import BASELINES, NONE
 from llm_codes.configs.saes import ARCHITECTURES
 
 TOP_K = ("topk", "batchtopk", "matryoshka", "transcoder")
@@ -24,6 +25,7 @@ class SAESpec:
     tied: the decoder is the encoder's transpose. learning_rate: Adam's; seed: of the initial weights.
     auxiliary: weight of the loss that revives dead features. dead_window: share of the run's tokens without firing
     after which a feature counts as dead, so that short runs revive features too.
+    baseline: what is held at random instead of being trained (`eval.measures.dictionaries.baselines`).
     """
 
     hook: str
@@ -40,9 +42,16 @@ class SAESpec:
     auxiliary: float = 1.0
     dead_window: float = 0.05
     seed: int = 0
+    baseline: str = NONE
 
     def __post_init__(self) -> None:
         known_name(self.architecture, ARCHITECTURES, "SAE architecture")
+        known_name(self.baseline, BASELINES, "baseline")
+        if self.tied and self.baseline != NONE:
+            raise UserError(
+                f"expected an untied dictionary for --baseline {self.baseline}; got --tied; drop one of the two: one "
+                "matrix cannot be held and trained"
+            )
         if (self.architecture == "transcoder") != bool(self.hook_out and self.d_out):
             raise UserError(
                 f"expected hook_out and d_out exactly for a transcoder; got architecture={self.architecture!r} with "
@@ -79,7 +88,9 @@ class SAESpec:
     @property
     def name(self) -> str:
         """Folder name where several are trained at once: `blocks.2.mlp.hook_out-topk-1536`."""
-        return f"{self.hook}-{self.architecture}{'-tied' if self.tied else ''}-{self.n_features}"
+        kind = self.architecture + ("-tied" if self.tied else "")
+        held = "" if self.baseline == NONE else f"-{self.baseline}"
+        return f"{self.hook}-{kind}-{self.n_features}{held}"
 
     def as_json(self) -> dict[str, object]:
         """Plain JSON, as the metadata of a folder and the results of a run hold it."""

@@ -49,5 +49,6 @@ def make_trainer(spec: SAESpec, options: TrainingOptions, device: str) -> Any:
         auxiliary=spec.auxiliary,
         dead_after=dead_after,
         seed=spec.seed,
+        baseline=spec.baseline,
     )
     return TopKTrainer(step, device)
