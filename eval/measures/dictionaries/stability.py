@@ -21,6 +21,8 @@ from eval.scores import Score
 
 PARTNER_COSINE = 0.7
 BLOCK = 2048
+OWN_STREAM = 77_003
+"""Added to the seed: a dictionary's random start, drawn with the same seed, must not be the null."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Match:
     mean_random: Score
 
 
-def match(vectors: Float[Tensor, "feature width"], partner: Float[Tensor, "feature2 width"], *, seed: int = 0) -> Match:
+def match(
+    vectors: Float[Tensor, "feature width"], partner: Float[Tensor, "feature2 width2"], *, seed: int = 0
+) -> Match:
     """Compare two dictionaries of one site. Features whose vector is zero are left out.
 
     Raises:
@@ -48,7 +52,7 @@ def match(vectors: Float[Tensor, "feature width"], partner: Float[Tensor, "featu
             f"expected two dictionaries of one width; got {vectors.shape[1]} and {partner.shape[1]}; compare two of "
             "one site"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + OWN_STREAM)
     noise = torch.randn(partner.shape, generator=generator)
     found, null = best_cosines(vectors, partner), best_cosines(vectors, noise)
     if not len(found):
@@ -58,7 +62,7 @@ def match(vectors: Float[Tensor, "feature width"], partner: Float[Tensor, "featu
 
 def best_cosines(
     vectors: Float[Tensor, "feature width"], partner: Float[Tensor, "feature2 width"]
-) -> Float[Tensor, " feature"]:
+) -> Float[Tensor, " found"]:
     """The largest cosine of every non-zero vector with any of the partner's, in blocks."""
     ours, theirs = (_unit(rows.float()) for rows in (vectors, partner))
     return torch.cat([(rows @ theirs.T).max(1).values for rows in ours.split(BLOCK)]) if len(ours) else ours[:, 0]

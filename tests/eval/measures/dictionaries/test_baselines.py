@@ -80,6 +80,6 @@ def test_vectors_are_turned_back_to_the_limit_and_keep_their_norms() -> None:
 
 def test_errors() -> None:
     with pytest.raises(UserError, match="baseline"):
-        StepOptions(WIDTH, FEATURES, baseline="frozen")
+        StepOptions(WIDTH, FEATURES, k=3, baseline="frozen")
     with pytest.raises(UserError, match="expected an untied dictionary for --baseline frozen-decoder; got tied=True"):
         StepOptions(WIDTH, FEATURES, k=3, tied=True, baseline="frozen-decoder")

@@ -22,6 +22,11 @@ def test_a_permuted_and_rescaled_copy_is_found_whole() -> None:
     assert found.share.low is not None and found.share.low < 1.0  # exact binomial: 60 of 60 is not certainty
 
 
+def test_the_null_is_not_the_random_start_of_a_dictionary_with_the_same_seed() -> None:
+    for seed in (0, 1):
+        assert match(directions(60, 64, seed), directions(60, 64, 9), seed=seed).share_random.value == 0.0
+
+
 def test_half_a_copy_is_found_by_half() -> None:
     ours, other = directions(80, 64, 0), directions(40, 64, 5)
     found = match(ours, torch.cat([ours[:40], other]))
