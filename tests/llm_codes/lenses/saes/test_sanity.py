@@ -42,10 +42,10 @@ def test_a_dictionary_stands_beside_its_baselines(inputs: list[str], trained: Pa
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert [row["baseline"] for row in results["baselines"]] == list(kinds)
     for row in results["baselines"]:
-        share = (1 - row["fvu"]["value"]) / (1 - results["fvu"]["value"])
-        assert row["explained_reached"]["value"] == pytest.approx(share)
-    assert results["stability"]["share"]["value"] == 1.0  # its own partner
-    assert results["stability"]["share_random"]["value"] < 0.2
+        share = (1 - row["fvu"]) / (1 - results["fvu"])
+        assert row["explained_reached"] == pytest.approx(share)
+    assert results["stability"]["share"] == 1.0  # its own partner
+    assert results["stability"]["share_random"] < 0.2
     page = (tmp_path / "run/report.html").read_text()
     assert "Beside random baselines" in page and "of the variance that this dictionary explains" in page
 
