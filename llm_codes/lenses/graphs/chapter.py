@@ -22,8 +22,8 @@ from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoder
 from llm_codes.models import Model
 
 NODES_SHOWN, TESTS_SHOWN = 24, 24
-REPORT_PROMPTS, REPORT_LENGTH, REPORT_SOURCES = 20, 16, 3
-REPORT_OPTIONS = GraphOptions(max_features=1000)
+REPORT_PROMPTS, REPORT_LENGTH, REPORT_SOURCES = 20, 12, 2
+REPORT_OPTIONS = GraphOptions(max_features=500)
 
 
 @result
