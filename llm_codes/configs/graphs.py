@@ -49,15 +49,14 @@ class CircuitGraphConfig(RunConfig):
     model: str = option("embedded", MODEL_HELP)
     dtype: str = option("float32", "dtype of the weights", choices=DTYPE_NAMES)
     transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
-    prompt: str = option("", "text whose next token is explained")
-    prompts: str = option("", "file of such texts, one a line")
+    prompt: str = option("The President of the United", "text whose next token is explained")
+    prompts: str = option("", "file of such texts, one a line, instead of --prompt")
     graph: GraphOptions = nested(GraphOptions())
     tests: EdgeTestOptions = nested(EdgeTestOptions())
 
     def validate(self) -> None:
-        if bool(self.prompt) == bool(self.prompts):
-            got = "both" if self.prompt else "neither"
-            raise UserError(f"expected either --prompt or --prompts; got {got}; give one")
+        if not self.prompt.strip() and not self.prompts:
+            raise UserError("expected a text for --prompt; got an empty one; write some, or name a file with --prompts")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from eval.errors import UserError
+from eval.errors import IncompleteError, UserError
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
@@ -26,7 +27,7 @@ def read_prompts(config: CircuitGraphConfig) -> list[str]:
     Raises:
         UserError: no such file, or one without text.
     """
-    if config.prompt:
+    if not config.prompts:
         return [config.prompt]
     path = Path(config.prompts)
     if not path.is_file():
@@ -76,11 +77,13 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
     run.write_text("tables/graphs.csv", results.to_csv())
     page.write(run)
     run.finish(results.to_json(), model=model.provenance())
+    if reason is not None:
+        raise IncompleteError(f"the graphs are written, their edges are not tested: {reason}")
     return results.text()
 
 
 def edges_command(config: CircuitTestConfig, run: Run) -> str:
-    """Graphs of held-out windows, one a document, and the tests of their edges; each prompt is an item of the run."""
+    """Graphs of held-out windows, one a document, and the tests of their edges."""
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     transcoders = open_transcoders(inputs.model, config.transcoders)
     corpus = inputs.view(config.windows)
@@ -88,16 +91,18 @@ def edges_command(config: CircuitTestConfig, run: Run) -> str:
     if not windows:
         raise UserError("expected at least one full window of text; got none; raise --tokens or lower --context")
     run.inputs(transcoders=transcoders_sha256(transcoders), corpus=str(corpus.describe()["sha256_of_tokens"]))
-    graphs = [
-        graph_of(inputs.model, prompt_tokens(inputs.model, window), transcoders, config.graph) for window in windows
-    ]
+    options = config.graph
+    limits = [gb for gb in (options.graph_memory_gb, config.inputs.max_memory_gb) if gb is not None]
+    options = replace(options, graph_memory_gb=min(limits, default=None))
+    graphs = [graph_of(inputs.model, prompt_tokens(inputs.model, window), transcoders, options) for window in windows]
     found: EdgeTests = edge_tests(
         inputs.model,
         graphs,
         transcoders,
         n_sources=config.tests.sources,
         per_source=config.tests.per_source,
-        featureless=config.graph.featureless_positions,
+        featureless=options.featureless_positions,
+        batch_size=config.inputs.batch_size,
         seed=config.seed,
     )
     page = Page(f"Tested edges of {inputs.model.name}", "Attribution graphs against the real model")

@@ -19,7 +19,7 @@ from eval.errors import UserError
 from eval.measures.graphs.agreement import agreement
 from llm_codes.lenses.graphs.edge_rows import GROUPS, EdgeAgreement, EdgeTest, EdgeTests
 from llm_codes.lenses.graphs.frozen import freeze
-from llm_codes.lenses.graphs.interventions import Change, Held, Response, linear_response, respond, writes
+from llm_codes.lenses.graphs.interventions import BATCH, Change, Held, Response, linear_response, respond, writes
 from llm_codes.lenses.graphs.nodes import active_features
 from llm_codes.lenses.graphs.rows import AttributionGraph
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
@@ -43,6 +43,7 @@ def edge_tests(
     per_source: int = 4,
     sizes: Sequence[float] = SIZES,
     featureless: int = 1,
+    batch_size: int = BATCH,
     seed: int = 0,
 ) -> EdgeTests:
     """Edges of one or several graphs, tested in the real model.
@@ -51,6 +52,7 @@ def edge_tests(
         graphs: of different prompts; intervals are over them. n_sources: features moved in each graph, drawn from the
             sources of its kept edges. per_source: edges watched for each (and the first logit target).
         sizes: changes, in activations of the source. featureless: as the graphs were made.
+        batch_size: changes in one forward pass.
 
     Raises:
         UserError: no graph has a kept edge between two features.
@@ -60,7 +62,7 @@ def edge_tests(
         generator = np.random.default_rng([seed, number])
         drawn = _drawn(graph, n_sources, per_source, generator)
         if drawn:
-            tests += _tests_of(model, graph, transcoders, drawn, sizes, featureless, number, generator)
+            tests += _tests_of(model, graph, transcoders, drawn, sizes, featureless, batch_size, number, generator)
     if not tests:
         raise UserError("expected kept edges between features; got none; raise --node-share or take a longer prompt")
     return EdgeTests(len(graphs), len(tests), tuple(agreements(tests, seed)), tuple(tests))
@@ -86,6 +88,7 @@ def _tests_of(
     drawn: dict[int, list[int]],
     sizes: Sequence[float],
     featureless: int,
+    batch_size: int,
     number: int,
     generator: np.random.Generator,
 ) -> list[EdgeTest]:
@@ -99,7 +102,7 @@ def _tests_of(
             changes.append(Change(layer, position, feature, float(graph.activations[source]), size))
             places.append((source, size, targets))
     added = writes(changes, transcoders, frozen.n_positions)
-    found = {name: respond(model, frozen, added, held) for name, held in HELD.items()}
+    found = {name: respond(model, frozen, added, held, batch_size) for name, held in HELD.items()}
     found["predicted_total"] = linear_response(frozen, transcoders, active, added)
     reader = _Reader(graph, transcoders, found)
     return [

@@ -67,9 +67,9 @@ def writes(
 
 
 @torch.no_grad()
-def respond(model: Model, frozen: FrozenModel, added: Tensor, held: Held) -> Response:
-    """The real model's response to what is added to the outputs of its MLPs."""
-    parts = [_respond(model, frozen, some, held) for some in added.split(BATCH, dim=1)]
+def respond(model: Model, frozen: FrozenModel, added: Tensor, held: Held, batch_size: int = BATCH) -> Response:
+    """The real model's response to what is added to the outputs of its MLPs; `batch_size` changes a forward pass."""
+    parts = [_respond(model, frozen, some, held) for some in added.split(batch_size, dim=1)]
     return Response(torch.cat([part.mlp_in for part in parts], 1), torch.cat([part.logits for part in parts]))
 
 

@@ -39,8 +39,7 @@ def test_edges_of_held_out_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "expected either --prompt or --prompts; got neither; give one"),
-        (["--prompt", "a", "--prompts", "b"], "expected either --prompt or --prompts; got both; give one"),
+        (["--prompt", " "], "expected a text for --prompt; got an empty one; write some"),
         (["--prompts", "nowhere.txt"], "expected a file of prompts at nowhere.txt; found none; check the path"),
         (["--prompt", "a", "--against", "b"], "expected --target beside --against 'b'; got none"),
     ],
