@@ -128,6 +128,8 @@ def of_layer(
             out.reasons[kind] = (
                 f"what is read there has shape {list(values.shape)}, not [batch, position, {widths[kind]}]"
             )
+        elif not bool(torch.isfinite(values).all()):
+            out.reasons[kind] = "expected finite activations; got NaN or infinity: check the weights"
     sound = {kind: values for kind, values in here.items() if kind not in out.reasons}
     _residual(sound, out)
     _hidden(sound, activation, out)
