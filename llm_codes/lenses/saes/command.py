@@ -61,7 +61,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     run.inputs(model=inputs.model.weights_sha256, dictionary=own, beside=others, corpus=text)
     kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown).to_json())
     found = DictionaryEvaluation.from_json(kept)
-    rows = beside(inputs.model, corpus, found, baselines, **walk(inputs)) if baselines else ()
+    rows = beside(inputs.model, corpus, found, baselines, **_walk(inputs)) if baselines else ()
     found = replace(found, baselines=rows, stability=stability(sae, partners[0], config.seed) if partners else None)
     words = f"{inputs.describe()} {corpus.n_tokens:,} tokens in windows of {corpus.context}."
     write_evaluation(run, inputs.model.name, sae, found, words)
@@ -73,7 +73,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
 def evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> DictionaryEvaluation:
     """Scores and feature dashboards from one pass."""
     consumer = FeatureConsumer(inputs.model, sae)
-    found = evaluate_dictionary(inputs.model, corpus, sae, consumers=[consumer], **walk(inputs))
+    found = evaluate_dictionary(inputs.model, corpus, sae, consumers=[consumer], **_walk(inputs))
     if not (shown.features or (shown.dashboards and found.dead_share.value != 1.0)):
         return found
     index = consumer.index(inputs.model, corpus)
@@ -81,7 +81,7 @@ def evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOp
     return replace(found, features=tuple(entries))
 
 
-def walk(inputs: Inputs) -> dict[str, Any]:
+def _walk(inputs: Inputs) -> dict[str, Any]:
     """How every dictionary of a command is measured: the same batches, positions, seed and memory."""
     options = inputs.options
     return {

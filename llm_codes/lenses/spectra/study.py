@@ -89,10 +89,10 @@ def describe_site(
     if fields["alpha"] is None:
         return SiteSpectrum(**fields, alpha_corrected=Score.undefined(fields["alpha_reason"], moments.n_documents))
     corrected = corrected_exponent(moments, index_range, seed=seed)
-    return SiteSpectrum(**fields, alpha_corrected=corrected.score, correction=finite_only(corrected.diagnostics))
+    return SiteSpectrum(**fields, alpha_corrected=corrected.score, correction=_finite_only(corrected.diagnostics))
 
 
-def finite_only(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _finite_only(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields with non-finite numbers as null."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in fields.items()
