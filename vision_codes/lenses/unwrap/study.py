@@ -100,7 +100,7 @@ class _Seed:
     def __post_init__(self) -> None:
         self.n_features = self.config.expansion * self.config.hidden
 
-    def kept(self, name: str, compute: Callable[[], Arrays]) -> dict[str, Tensor]:
+    def kept(self, name: str, compute: Callable[[], Arrays]) -> dict[str, Any]:
         """The tensors of a finished piece."""
         arrays = self.pieces.with_arrays(name, Nothing, lambda: ({}, compute()))[1]
         return {key: torch.from_numpy(array) for key, array in arrays.items()}
