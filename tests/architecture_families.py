@@ -18,6 +18,14 @@ COMMON = {**NO_GROUPS, "num_key_value_heads": 2}
 HEADS = {**COMMON, "head_dim": 16}
 GPT = {"vocab_size": 320, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64, **ENDS}
 MAMBA = {"vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "state_size": 8, **ENDS}
+FALCON = {
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
 FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "GPT-2": ("GPT2LMHeadModel", "GPT2Config", GPT),
@@ -49,28 +57,12 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "Falcon": (
         "FalconForCausalLM",
         "FalconConfig",
-        {
-            "vocab_size": 320,
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "bos_token_id": 0,
-            "eos_token_id": 0,
-        },
+        FALCON,
     ),
     "Falcon, new decoder": (
         "FalconForCausalLM",
         "FalconConfig",
-        {
-            "vocab_size": 320,
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_kv_heads": 2,
-            "new_decoder_architecture": True,
-            "bos_token_id": 0,
-            "eos_token_id": 0,
-        },
+        {**FALCON, "num_kv_heads": 2, "new_decoder_architecture": True},
     ),
     "Llama": ("LlamaForCausalLM", "LlamaConfig", COMMON),
     "Mistral": ("MistralForCausalLM", "MistralConfig", COMMON),

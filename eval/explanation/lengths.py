@@ -31,9 +31,7 @@ def length_scores(
         if not explanation.is_defined:
             out.append(_scored(draft, name, budget, None, explanation.reason, np.zeros(0)))
             continue
-        tasks = [Task(explanation, record.strings, record.tokens) for record in records]
-        predicted = joined([simulation.values for simulation in simulator.simulate(tasks)])
-        out.append(_scored(draft, name, budget, explanation.bits, None, predicted))
+        out.append(_scored(draft, name, budget, explanation.bits, None, _predicted(draft, explanation, simulator)))
     bits = table_bits(book.windows.vocabulary_size)
     predicted = draft.problem or joined([table_prediction(book, unit, record.tokens) for record in records])
     problem = predicted if isinstance(predicted, str) else None
@@ -63,7 +61,12 @@ def rival_score(draft: Draft, explanation: Explanation) -> RivalScore:
     problem = draft.problem or explanation.reason
     if problem:
         return RivalScore(explanation, Score.undefined(problem, 0))
-    tasks = [Task(explanation, record.strings, record.tokens) for record in draft.records["random"]]
-    predicted = joined([simulation.values for simulation in RuleSimulator().simulate(tasks)])
+    predicted = _predicted(draft, explanation, RuleSimulator())
     sums, _ = document_sums(draft.truth["random"], predicted, draft.document["random"])
     return RivalScore(explanation, primary_score(sums))
+
+
+def _predicted(draft: Draft, explanation: Explanation, simulator: Simulator) -> np.ndarray:
+    """What is predicted of the random windows from the words alone."""
+    tasks = [Task(explanation, record.strings, record.tokens) for record in draft.records["random"]]
+    return joined([simulation.values for simulation in simulator.simulate(tasks)])

@@ -108,7 +108,6 @@ class FunctionSimulator:
         self.name, self._function = name, SIMULATORS[name]
 
     def simulate(self, tasks: Sequence[Task]) -> list[Simulation]:
-        out: list[Simulation] = []
         groups: dict[str, list[int]] = {}
         for place, task in enumerate(tasks):
             groups.setdefault(task.explanation.text, []).append(place)
@@ -116,8 +115,7 @@ class FunctionSimulator:
         for text, places in groups.items():
             windows = [list(tasks[place].strings) for place in places]
             found |= dict(zip(places, self._predict(text, windows), strict=True))
-        out += [found[place] for place in range(len(tasks))]
-        return out
+        return [found[place] for place in range(len(tasks))]
 
     def _predict(self, text: str, windows: list[list[str]]) -> list[Simulation]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eval.errors import UserError
-from eval.measures.dictionaries.step_options import BASELINES, NONE
+from eval.measures.dictionaries.step_options import BASELINES, NONE, check_baseline
 from eval.options import Options, RunConfig, nested, option
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 
@@ -47,6 +47,8 @@ class DictionaryOptions(Options):
     )
 
     def validate(self) -> None:
+        for baseline in self.baseline:
+            check_baseline(baseline, self.tied)
         if (self.architecture == "transcoder") != bool(self.sites_out):
             raise UserError(
                 f"expected --sites-out exactly for a transcoder; got --architecture {self.architecture} with "

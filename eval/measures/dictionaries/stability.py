@@ -65,12 +65,12 @@ def best_cosines(
 ) -> Float[Tensor, " found"]:
     """The largest cosine of every non-zero vector with any of the partner's, in blocks."""
     ours, theirs = (_unit(rows.float()) for rows in (vectors, partner))
-    return torch.cat([(rows @ theirs.T).max(1).values for rows in ours.split(BLOCK)]) if len(ours) else ours[:, 0]
+    return torch.cat([(rows @ theirs.T).max(1).values for rows in ours.split(BLOCK)])
 
 
 def _unit(rows: Tensor) -> Tensor:
     size = rows.norm(dim=1, keepdim=True)
-    return (rows / size)[size[:, 0] > 0] if bool((size > 0).any()) else rows[:0]
+    return (rows / size)[size[:, 0] > 0]
 
 
 def _summaries(best: Tensor, seed: int) -> tuple[Score, Score]:

@@ -55,12 +55,17 @@ class StepOptions:
             raise UserError(
                 "expected an untied transcoder; got tied=True; a transcoder reads one space, writes another"
             )
-        known_name(self.baseline, BASELINES, "baseline")
-        if self.tied and self.baseline != NONE:
-            raise UserError(
-                f"expected an untied dictionary for --baseline {self.baseline}; got tied=True; drop --tied: one matrix "
-                "cannot be held and trained"
-            )
+        check_baseline(self.baseline, self.tied)
+
+
+def check_baseline(baseline: str, tied: bool) -> None:
+    """Raises UserError for an unknown baseline, and for one of a tied dictionary."""
+    known_name(baseline, BASELINES, "baseline")
+    if tied and baseline != NONE:
+        raise UserError(
+            f"expected an untied dictionary for --baseline {baseline}; got tied=True; drop --tied: one matrix cannot "
+            "be held and trained"
+        )
 
 
 def learning_rate_at(options: StepOptions, step: int) -> float:

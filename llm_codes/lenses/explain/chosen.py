@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -133,10 +133,11 @@ def chosen_readouts(model: Model, chosen: Sequence[Chosen], moments: SiteMoments
     for one in chosen:
         site = resolve_site(model, one.site, one.layer)
         unit = Unit(one.kind, site.layer, one.index, site.hook, one.source, one.content)
-        seen[unit.name] = seen.get(unit.name, -1) + 1
-        if seen[unit.name] and one.kind in ("neuron", "sae"):
+        before = seen.get(unit.name, 0)
+        seen[unit.name] = before + 1
+        if before and one.kind in ("neuron", "sae"):
             raise UserError(f"{unit.name} stands twice among the units; name it once")
-        unit = Unit(one.kind, site.layer, one.index + seen[unit.name], site.hook, one.source, one.content)
+        unit = replace(unit, index=one.index + before)
         if one.vector is not None:
             out.append(centred(Readout(site, (unit,), lambda x: x, one.vector[:, None]), moments))
         else:

@@ -44,9 +44,13 @@ class FrozenNorm:
         out = self.gain.view(-1, *[1] * (vectors.ndim - 1)) * vectors
         return out - out.mean(0, keepdim=True) if self.centred else out
 
-    def __call__(self, x: Float[Tensor, "position width"]) -> Float[Tensor, "position width"]:
+    def linear(self, x: Float[Tensor, "*batch position width"]) -> Float[Tensor, "*batch position width"]:
+        """What is read of a change of the stream: the norm less its bias."""
         centred = x - x.mean(-1, keepdim=True) if self.centred else x
-        return centred / self.scale[:, None] * self.gain + self.bias
+        return centred / self.scale[:, None] * self.gain
+
+    def __call__(self, x: Float[Tensor, "position width"]) -> Float[Tensor, "position width"]:
+        return self.linear(x) + self.bias
 
 
 @dataclass(frozen=True)

@@ -116,11 +116,8 @@ def linear_response(
         position, feature = active.places[own, 1], active.places[own, 2]
         read = encoder_readings(layer, transcoder, position, feature)
         response = torch.einsum("cfd,fd->cf", stream[:, position], read)
-        into = layer.norm2.gain * (stream - stream.mean(-1, keepdim=True) if layer.norm2.centred else stream)
-        into = into / layer.norm2.scale[:, None]
+        into = layer.norm2.linear(stream)
         moved.append(into)
         written = added[number].index_add(1, position, response[:, :, None] * transcoder.decoder[feature])
         stream = stream + written + (0 if transcoder.skip is None else into @ transcoder.skip)
-    last = stream[:, -1]
-    last = (last - last.mean(-1, keepdim=True) if frozen.final.centred else last) / frozen.final.scale[-1]
-    return Response(torch.stack(moved), (last * frozen.final.gain) @ frozen.unembedding)
+    return Response(torch.stack(moved), frozen.final.linear(stream)[:, -1] @ frozen.unembedding)

@@ -128,9 +128,8 @@ def _references(model: Model, transcoders: Any) -> Sequence[Any]:
 def _layer(model: Model, folder: SAEFolder) -> int:
     sites = [resolve_site(model, hook) for hook in (folder.hook, folder.hook_out)]
     if not folder.is_transcoder or [site.kind for site in sites] != ["mlp_in", "mlp_out"]:
-        where = folder.hook if folder.hook == folder.hook_out else f"{folder.hook} to {folder.hook_out}"
         raise UserError(
-            f"expected a transcoder from mlp_in to mlp_out; {folder.name} is at {where}; train one with "
+            f"expected a transcoder from mlp_in to mlp_out; {folder.name} is at {folder.place}; train one with "
             "`sae train --architecture transcoder --sites mlp_in --sites-out mlp_out`"
         )
     if sites[0].layer != sites[1].layer:

@@ -65,8 +65,7 @@ def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: Dictionar
     histogram = [asdict(row) for row in found.density]
     run.write_text("tables/scores.csv", csv_text(rows))
     run.write_text("tables/density.csv", csv_text(histogram))
-    places = sae.hook if sae.hook == sae.hook_out else f"{sae.hook} to {sae.hook_out}"
-    page = Page(f"Dictionary {sae.name} of {model_name}", f"{places}, {sae.n_features} features")
+    page = Page(f"Dictionary {sae.name} of {model_name}", f"{sae.place}, {sae.n_features} features")
     section = page.section("Scores", "scores")
     section.text(inputs)
     section.table(rows, caption="95% intervals, documents resampled.")

@@ -16,7 +16,7 @@ from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
-from llm_codes.lenses.saes.rows import DictionaryEvaluation, TrainedDictionaries
+from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, TrainedDictionaries
 from llm_codes.lenses.saes.sanity import beside, open_beside, stability
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
@@ -61,8 +61,15 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     run.inputs(model=inputs.model.weights_sha256, dictionary=own, beside=others, corpus=text)
     kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown).to_json())
     found = DictionaryEvaluation.from_json(kept)
-    rows = beside(inputs.model, corpus, found, baselines, **_walk(inputs)) if baselines else ()
-    found = replace(found, baselines=rows, stability=stability(sae, partners[0], config.seed) if partners else None)
+    rows = [
+        run.item(f"baseline-{n}", lambda one=one: beside(inputs.model, corpus, found, one, **_walk(inputs)).to_json())
+        for n, one in enumerate(baselines)
+    ]
+    found = replace(
+        found,
+        baselines=tuple(BaselineRow.from_json(row) for row in rows),
+        stability=stability(sae, partners[0], config.seed) if partners else None,
+    )
     words = f"{inputs.describe()} {corpus.n_tokens:,} tokens in windows of {corpus.context}."
     write_evaluation(run, inputs.model.name, sae, found, words)
     run.finish(found.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())

@@ -41,6 +41,11 @@ class SAEFolder:
         return int(self.sae.cfg.d_sae)
 
     @property
+    def place(self) -> str:
+        """Where it reads, and where it writes if that is elsewhere, in words."""
+        return self.hook if self.hook == self.hook_out else f"{self.hook} to {self.hook_out}"
+
+    @property
     def is_transcoder(self) -> bool:
         return hasattr(self.sae.cfg, "d_out")
 
@@ -65,9 +70,8 @@ class SAEFolder:
         return self.vectors[feature]
 
     def __repr__(self) -> str:
-        where = self.hook if self.hook == self.hook_out else f"{self.hook} to {self.hook_out}"
         kind = self.sae.cfg.architecture()
-        return f"SAEFolder({self.name}: {kind}, {self.n_features} features, {self.d_in} wide, at {where})"
+        return f"SAEFolder({self.name}: {kind}, {self.n_features} features, {self.d_in} wide, at {self.place})"
 
     @property
     def offset(self) -> Float[Tensor, " d_out"]:

@@ -1,7 +1,7 @@
 """How much of a dictionary's quality do its random baselines have, and would another seed find the same features?
 
-    beside(model, corpus, sae, found, ["run/...-frozen-decoder", "run/...-frozen-encoder"])
-    stability(sae, "other-seed/...")
+    beside(model, corpus, found, load_sae("run/...-frozen-decoder"))
+    stability(sae, load_sae("other-seed/..."))
 
 Shares reached: explained variance (1 - FVU), and cross-entropy recovered against mean ablation, of the baseline over
 the dictionary's own. 1 says that training what the baseline holds at random bought nothing. Undefined where the
@@ -11,7 +11,6 @@ dictionary itself explains or recovers nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from eval.errors import UserError
@@ -37,35 +36,28 @@ def open_beside(model: Model, sae: SAEFolder, folders: Sequence[str], flag: str)
     for other in found:
         if (other.hook, other.hook_out) != (sae.hook, sae.hook_out):
             raise UserError(
-                f"expected dictionaries of {_place(sae)} in {flag}; got {other.name} of {_place(other)}; name one of "
+                f"expected dictionaries of {sae.place} in {flag}; got {other.name} of {other.place}; name one of "
                 "the same site"
             )
     return found
 
 
 def beside(
-    model: Model, corpus: Corpus, found: DictionaryEvaluation, baselines: Sequence[SAEFolder], **options: Any
-) -> tuple[BaselineRow, ...]:
-    """One row for each baseline, measured as the dictionary was, on the same text."""
-    rows = []
-    for baseline in baselines:
-        measured = evaluate_dictionary(model, corpus, baseline, **options)
-        explained = (_left(measured.fvu), _left(found.fvu))
-        recovered = (measured.ce_recovered_mean.value, found.ce_recovered_mean.value)
-        rows.append(
-            BaselineRow(
-                baseline.name,
-                baseline_of(baseline),
-                measured.l0,
-                measured.fvu,
-                measured.ce_delta,
-                measured.ce_recovered_mean,
-                measured.kl,
-                _share(*explained),
-                _share(*recovered),
-            )
-        )
-    return tuple(rows)
+    model: Model, corpus: Corpus, found: DictionaryEvaluation, baseline: SAEFolder, **options: Any
+) -> BaselineRow:
+    """A baseline measured as the dictionary was, on the same text, with the shares it reaches."""
+    measured = evaluate_dictionary(model, corpus, baseline, **options)
+    return BaselineRow(
+        baseline.name,
+        baseline_of(baseline),
+        measured.l0,
+        measured.fvu,
+        measured.ce_delta,
+        measured.ce_recovered_mean,
+        measured.kl,
+        explained_reached=_share(_left(measured.fvu), _left(found.fvu)),
+        recovered_reached=_share(measured.ce_recovered_mean.value, found.ce_recovered_mean.value),
+    )
 
 
 def baseline_of(sae: SAEFolder) -> str:
@@ -77,12 +69,8 @@ def baseline_of(sae: SAEFolder) -> str:
 
 def stability(sae: SAEFolder, partner: SAEFolder, seed: int = 0) -> Stability:
     """Features of a dictionary found again in a partner of another seed, beside random directions."""
-    return Stability(partner.name, **_scores(match(sae.vectors.cpu(), partner.vectors.cpu(), seed=seed)))
-
-
-def _scores(found: Any) -> dict[str, Score]:
-    """The fields of a dataclass of scores."""
-    return {name: getattr(found, name) for name in asdict(found)}
+    found = match(sae.vectors.cpu(), partner.vectors.cpu(), seed=seed)
+    return Stability(partner.name, found.share, found.mean, found.share_random, found.mean_random)
 
 
 def _left(fvu: Score) -> float | None:
@@ -93,7 +81,3 @@ def _share(reached: float | None, own: float | None) -> Score:
     if reached is None or own is None or own <= 0:
         return Score.undefined("the dictionary itself explains or recovers nothing")
     return Score(reached / own, interval_reason="a ratio of two scores; their intervals stand beside")
-
-
-def _place(sae: SAEFolder) -> str:
-    return sae.hook if sae.hook == sae.hook_out else f"{sae.hook} to {sae.hook_out}"

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from eval.errors import UserError, known_name
-from eval.measures.dictionaries.step_options import BASELINES, NONE
+from eval.measures.dictionaries.step_options import NONE, check_baseline
 from llm_codes.configs.saes import ARCHITECTURES
 
 TOP_K = ("topk", "batchtopk", "matryoshka", "transcoder")
@@ -46,12 +46,7 @@ class SAESpec:
 
     def __post_init__(self) -> None:
         known_name(self.architecture, ARCHITECTURES, "SAE architecture")
-        known_name(self.baseline, BASELINES, "baseline")
-        if self.tied and self.baseline != NONE:
-            raise UserError(
-                f"expected an untied dictionary for --baseline {self.baseline}; got --tied; drop one of the two: one "
-                "matrix cannot be held and trained"
-            )
+        check_baseline(self.baseline, self.tied)
         if (self.architecture == "transcoder") != bool(self.hook_out and self.d_out):
             raise UserError(
                 f"expected hook_out and d_out exactly for a transcoder; got architecture={self.architecture!r} with "

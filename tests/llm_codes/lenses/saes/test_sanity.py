@@ -70,3 +70,19 @@ def test_a_share_of_nothing_is_undefined() -> None:
     assert _share(0.3, 0.0).reason == "the dictionary itself explains or recovers nothing"
     assert _share(None, 0.5).value is None
     assert _share(0.3, 0.6) == Score(0.5, interval_reason="a ratio of two scores; their intervals stand beside")
+
+
+def test_a_rerun_reads_the_baselines_back(
+    inputs: list[str], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("--baselines", str(trained / f"{NAME}-frozen-decoder"))
+    assert evaluate(inputs, trained, tmp_path / "run", *more) == 0
+    first = json.loads((tmp_path / "run/results.json").read_text())["baselines"]
+    monkeypatch.setattr("llm_codes.lenses.saes.command.beside", lambda *_, **__: pytest.fail("measured again"))
+    assert evaluate(inputs, trained, tmp_path / "run", *more) == 0
+    assert json.loads((tmp_path / "run/results.json").read_text())["baselines"] == first
+
+
+def test_a_tied_baseline_is_refused_before_any_work(inputs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sae", "train", *inputs, "--tied", "--baseline", "frozen-decoder", "--out", "nowhere"]) == 2
+    assert "expected an untied dictionary for --baseline frozen-decoder" in capsys.readouterr().err
