@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from eval.errors import UserError
 from llm_codes import corpus as corpus_module
+from llm_codes.configs.inputs import HarvestOptions, WindowsOptions
 from llm_codes.corpus import MINIMUM_WINDOW, load_corpus
 from llm_codes.documents import Document, open_source, sotu_documents
 
@@ -404,11 +405,11 @@ def test_files_of_rows(tmp_path: Path) -> None:
 
 
 def test_windows_line_ends_are_line_ends(tmp_path: Path) -> None:
-    text = " = One = \n text\n = Two = \n text\n"
+    text = "".join(f" = Article {number} = \n text\n = = Section = = \n more\n" for number in range(5))
     for name, content in (("lf.txt", text), ("crlf.txt", text.replace("\n", "\r\n"))):
         (tmp_path / name).write_bytes(content.encode())
     assert texts_of(tmp_path / "crlf.txt") == texts_of(tmp_path / "lf.txt")
-    assert len(texts_of(tmp_path / "crlf.txt")) == 2
+    assert len(texts_of(tmp_path / "crlf.txt")) == 5
 
 
 def test_comments_of_code_start_no_documents(tmp_path: Path) -> None:
@@ -440,9 +441,30 @@ def test_a_tokenizer_that_was_told_to_cut_or_pad_cuts_and_pads_nothing(tiny_mode
         assert tokenizer.backend_tokenizer.to_str() == before
 
 
+def test_a_tokenizer_whose_file_says_to_cut_cuts_nothing(tiny_model_folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    whole = AutoTokenizer.from_pretrained(tiny_model_folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text((tiny_model_folder / name).read_text())
+    backend = whole.backend_tokenizer
+    backend.enable_truncation(20)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    cutting = AutoTokenizer.from_pretrained(tmp_path)
+    assert cutting.backend_tokenizer.truncation["max_length"] == 20
+    whole = AutoTokenizer.from_pretrained(tiny_model_folder)
+    texts = [f"{number} {WORDS} " * 40 for number in range(5)]
+    sizes = [load_corpus(texts, one, context=32, n_tokens=None).n_tokens for one in (whole, cutting)]
+    assert sizes[0] == sizes[1] > 5 * 400
+
+
 def test_budgets_that_mean_nothing_are_refused() -> None:
     with pytest.raises(UserError, match="expected at least 1 token to read; got -5; mend --tokens"):
         load_corpus([WORDS], TOKENIZER, n_tokens=-5)
+    with pytest.raises(UserError, match="expected --exclude-positions a whole number of at least 0; got -1"):
+        HarvestOptions(exclude_positions=-1)
+    with pytest.raises(UserError, match="expected --tokens a whole number of at least 1; got -5"):
+        WindowsOptions(tokens=-5)
     assert len(repr(load_corpus([WORDS], TOKENIZER)).splitlines()) == 1
 
 
