@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eval.explanation.calibration import fit_calibration
 from eval.explanation.explainers import Explanation
 from eval.explanation.records import LEVELS, Record
 from eval.explanation.results import ShownWindow
+from eval.explanation.scoring.calibration import fit_calibration
 from eval.explanation.simulators import Simulation
 from eval.explanation.tokens import visible
 from eval.explanation.units import Unit

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from eval.explanation.classification import TASKS, Judge, classification_scores, questions
 from eval.explanation.drafts import Draft, joined, shown_windows, shuffled_explanations
 from eval.explanation.explainers import Explainer, Explanation
 from eval.explanation.lengths import length_scores, rival_score, table_prediction
@@ -33,7 +32,8 @@ from eval.explanation.results import (
 )
 from eval.explanation.rules.bits import ladder
 from eval.explanation.rules.explainers import RuleExplainer
-from eval.explanation.scorers import CONSTANT, CONSTANT_PREDICTION, SCORES, document_sums, score_all
+from eval.explanation.scoring.classification import TASKS, Judge, classification_scores, questions
+from eval.explanation.scoring.scorers import CONSTANT, CONSTANT_PREDICTION, SCORES, document_sums, score_all
 from eval.explanation.simulators import RuleSimulator, Simulation, Simulator, Task
 from eval.scores import Score
 

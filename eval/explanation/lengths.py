@@ -16,7 +16,7 @@ from eval.explanation.explainers import Explanation
 from eval.explanation.records import LEVELS, Book
 from eval.explanation.results import DocumentSums, LengthScore, RivalScore
 from eval.explanation.rules.bits import WHOLE_TABLE, table_bits
-from eval.explanation.scorers import document_sums, primary_score
+from eval.explanation.scoring.scorers import document_sums, primary_score
 from eval.explanation.simulators import RuleSimulator, Simulator, Task
 from eval.scores import Score
 

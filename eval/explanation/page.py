@@ -14,7 +14,7 @@ from markupsafe import Markup
 from eval.explanation.drafts import level_string
 from eval.explanation.results import Explained, LayerMean, UnitResult
 from eval.explanation.rules.bits import WHOLE_TABLE
-from eval.explanation.scorers import SCORES
+from eval.explanation.scoring.scorers import SCORES
 from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.report.page import ASSETS, Page, Section
 from eval.result_json import noted

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from eval.claims import Claim
 from eval.explanation.explainers import Explanation
-from eval.explanation.scorers import CONSTANT
+from eval.explanation.scoring.scorers import CONSTANT
 from eval.explanation.units import Unit
 from eval.result_json import measured, noted
 from eval.results import Result, result

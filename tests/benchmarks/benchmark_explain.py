@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.explanation.chat_simulators import ServerSimulator
-from eval.explanation.client import Client, ClientSettings
 from eval.explanation.explainers import Explanation
-from eval.explanation.journal import Journal
+from eval.explanation.servers.chat_simulators import ServerSimulator
+from eval.explanation.servers.client import Client, ClientSettings
+from eval.explanation.servers.journal import Journal
 from eval.explanation.simulators import Task, expected_value
 from tests.eval.explanation.server import Action, chat, serve
 

@@ -1,1 +1,1 @@
-"""What stands between a request and its reply: openai's client for one attempt, the server's dialect, its health."""
+"""Between a question and its answer: requests, transport, dialect, health, journal, and how replies are read."""

@@ -1,7 +1,7 @@
 """One attempt at one request, through openai's `AsyncOpenAI` with its own retries off: what came back, or why nothing.
 
-Retries, journal, budget and limits are ours (`eval.explanation.client`), because openai's would send again without a
-journal entry. `openai` takes a second to import and is imported when the first request is sent.
+Retries, journal, budget and limits are ours (`servers.client`), because openai's would send again without a journal
+entry. `openai` takes a second to import and is imported when the first request is sent.
 """
 
 from __future__ import annotations

@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
-from eval.explanation.chat_simulators import ServerChat, ServerSimulator
-from eval.explanation.classification import ChatJudge, Judge, RuleJudge
-from eval.explanation.client import Client, ClientSettings
 from eval.explanation.explainers import ChatExplainer, Explainer
-from eval.explanation.journal import Journal, JournaledChat, JournaledSimulator
 from eval.explanation.local_simulator import LocalSimulator
 from eval.explanation.registry import EXPLAINERS, SIMULATORS, FunctionExplainer, FunctionSimulator, registered
 from eval.explanation.rules.explainers import RuleExplainer
+from eval.explanation.scoring.classification import ChatJudge, Judge, RuleJudge
+from eval.explanation.servers.chat_simulators import ServerChat, ServerSimulator
+from eval.explanation.servers.client import Client, ClientSettings
+from eval.explanation.servers.journal import Journal, JournaledChat, JournaledSimulator
 from eval.explanation.simulators import RuleSimulator, Simulator
 from llm_codes.configs.explain import LANGUAGE_MODELS, READS_RULES, RULES
 from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
 from llm_codes.models import load_model
 
 if TYPE_CHECKING:
-    from eval.explanation.client import Client
-    from eval.explanation.journal import Journal
+    from eval.explanation.servers.client import Client
+    from eval.explanation.servers.journal import Journal
     from eval.runs import Run
     from llm_codes.configs.explain import ExplainOptions
     from llm_codes.lenses.explain.local_language_model import LocalLanguageModel

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eval.explanation import page as pages
-from eval.explanation.neuron_record import write_neuron_records
+from eval.explanation.interchange.neuron_record import write_neuron_records
 from eval.explanation.registry import source_file
 from eval.explanation.results import Explained, UnitResult
 from eval.report.tables import csv_text, text_table

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from eval.explanation.client import estimated_tokens
 from eval.explanation.evaluate import Settings, explain_and_score
 from eval.explanation.explainers import ChatExplainer, Explanation
+from eval.explanation.servers.client import estimated_tokens
 from eval.report.tables import text_table
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.explanation.classification import RuleJudge
+from eval.explanation.comparison.statistics import by_layer, differences
 from eval.explanation.evaluate import Settings, explain_and_score, rules_only
 from eval.explanation.explainers import Explanation
 from eval.explanation.rules.explainers import RuleExplainer
+from eval.explanation.scoring.classification import RuleJudge
 from eval.explanation.simulators import RuleSimulator, Simulation
-from eval.explanation.statistics import by_layer, differences
 from eval.explanation.units import Unit
 from eval.results import load_result
 from tests.eval.explanation.planted import WORDS, Saying, fires_on, make_book, make_windows, says

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
+from eval.explanation.comparison.statistics import by_layer
 from eval.explanation.evaluate import Settings, rules_only
-from eval.explanation.neuron_record import read_neuron_record, write_neuron_records
+from eval.explanation.interchange.neuron_record import read_neuron_record, write_neuron_records
 from eval.explanation.page import add_units, depth_figure, level_string
-from eval.explanation.statistics import by_layer
 from eval.explanation.tokens import visible
 from eval.explanation.units import Unit
 from eval.explanation.windows import Windows

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
+from eval.explanation.comparison.length_rows import length_differences, length_rows
+from eval.explanation.comparison.statistics import against_rivals, by_layer
 from eval.explanation.evaluate import Settings, explain_and_score, rules_only
-from eval.explanation.length_rows import length_differences, length_rows
 from eval.explanation.rules.bits import LEVEL, budget, rule_bits, word_bits
 from eval.explanation.rules.explainers import NAMES, RuleExplainer
 from eval.explanation.rules.printing import read_rule
 from eval.explanation.simulators import RuleSimulator
-from eval.explanation.statistics import against_rivals, by_layer
 from eval.explanation.units import Unit
 from tests.eval.explanation.planted import VOCABULARY, fires_on, make_book, make_windows
 

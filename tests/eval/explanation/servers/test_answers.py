@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from eval.explanation.classification import yes_probability
 from eval.explanation.explainers import Reply, parse_explanation
+from eval.explanation.scoring.classification import yes_probability
 from eval.explanation.servers.answers import phrase_of, without_thinking
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from eval.explanation.chat_simulators import ServerChat, ServerSimulator
-from eval.explanation.client import Client, ClientSettings
 from eval.explanation.explainers import Explanation
-from eval.explanation.journal import Journal
+from eval.explanation.servers.chat_simulators import ServerChat, ServerSimulator
+from eval.explanation.servers.client import Client, ClientSettings
 from eval.explanation.servers.dialect import REASONING_TOKENS, Dialect, Lesson
+from eval.explanation.servers.journal import Journal
 from eval.explanation.simulators import Task
 from tests.eval.explanation.server import Action, chat, failure, serve
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from eval.errors import StoppedError, UserError
-from eval.explanation.chat_simulators import ServerSimulator
-from eval.explanation.client import Client, ClientSettings
 from eval.explanation.explainers import Explanation
-from eval.explanation.journal import Journal
+from eval.explanation.servers.chat_simulators import ServerSimulator
+from eval.explanation.servers.client import Client, ClientSettings
 from eval.explanation.servers.health import Health, error_text
+from eval.explanation.servers.journal import Journal
 from eval.explanation.simulators import Task
 from tests.eval.explanation.server import Action, chat, failure, serve
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eval.errors import StoppedError
-from eval.explanation.journal import Journal
+from eval.explanation.servers.journal import Journal
 
 
 def test_a_lock_that_ends_is_waited_for(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.explanation.neuron_record import file_names, write_neuron_records
+from eval.explanation.interchange.neuron_record import file_names, write_neuron_records
 from eval.explanation.units import Unit
 from eval.runs import Run
 from tests.eval.explanation.planted import fires_on, make_book, make_windows

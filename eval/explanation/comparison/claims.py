@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from eval.claims import Claim
+from eval.explanation.comparison.statistics import difference, grouped
 from eval.explanation.results import UnitResult
-from eval.explanation.statistics import difference, grouped
 from eval.scores import Score
 from eval.verdicts import above, below, corrected, judged_claim
 

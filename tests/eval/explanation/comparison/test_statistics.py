@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, permutation_test
 
-from eval.explanation.evaluate import MIXES
-from eval.explanation.explainers import Explanation
-from eval.explanation.results import CONSTANT, DocumentSums, PooledScores, TaskScores, UnitResult
-from eval.explanation.scorers import SCORES, document_sums
-from eval.explanation.statistics import (
+from eval.explanation.comparison.statistics import (
     against_baseline,
     against_null,
     by_layer,
@@ -24,6 +20,10 @@ from eval.explanation.statistics import (
     mean_over_units,
     sign_flip_p,
 )
+from eval.explanation.evaluate import MIXES
+from eval.explanation.explainers import Explanation
+from eval.explanation.results import CONSTANT, DocumentSums, PooledScores, TaskScores, UnitResult
+from eval.explanation.scoring.scorers import SCORES, document_sums
 from eval.explanation.units import Unit
 from eval.measures.statistics.resampling import holm
 from eval.scores import Score

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from eval.errors import StoppedError, UserError
-from eval.explanation.chat_simulators import ServerChat, ServerSimulator
-from eval.explanation.client import Client, ClientSettings, retry_after
 from eval.explanation.explainers import Explanation, parse_explanation
-from eval.explanation.journal import Journal
+from eval.explanation.servers.chat_simulators import ServerChat, ServerSimulator
+from eval.explanation.servers.client import Client, ClientSettings, retry_after
+from eval.explanation.servers.journal import Journal
 from eval.explanation.simulators import Task
 from tests.eval.explanation.server import Action, chat, failure, serve
 
@@ -271,10 +271,10 @@ def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
 VICTIM = """
 import sys
 from pathlib import Path
-from eval.explanation.chat_simulators import ServerSimulator
-from eval.explanation.client import Client, ClientSettings
+from eval.explanation.servers.chat_simulators import ServerSimulator
+from eval.explanation.servers.client import Client, ClientSettings
 from eval.explanation.explainers import Explanation
-from eval.explanation.journal import Journal
+from eval.explanation.servers.journal import Journal
 from eval.explanation.simulators import Task
 url, path = sys.argv[1:]
 with Journal(path) as journal:

@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.explanation.evaluate import MIXES
 from eval.explanation.results import PRIMARY, KindDifference, LayerMean, RivalMean, ScoreMean, UnitResult, is_constant
-from eval.explanation.scorers import N_STATISTICS, SCORES, score_sums
+from eval.explanation.scoring.scorers import N_STATISTICS, SCORES, score_sums
 from eval.measures.statistics.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
 from eval.scores import Score
 

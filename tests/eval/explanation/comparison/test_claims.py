@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from eval.explanation.claims import depth_claims
+from eval.explanation.comparison.claims import depth_claims
 from eval.explanation.evaluate import Settings, rules_only
 from eval.explanation.units import Unit
 from tests.eval.explanation.planted import fires_on, make_book, make_windows

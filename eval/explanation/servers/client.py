@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from eval.errors import OneLineError, StoppedError, UserError
-from eval.explanation.journal import Journal, content_hash
 from eval.explanation.servers.dialect import Dialect, Lesson, wants_logprobs
 from eval.explanation.servers.exchange import ClientSettings, Request, Response, estimated_tokens, read_attempt
 from eval.explanation.servers.health import Health
+from eval.explanation.servers.journal import Journal, content_hash
 from eval.explanation.servers.transport import Attempt, Connection, Transport, is_loopback, retry_after, run_to_end
 from eval.progress import progress_bar
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from eval.claims import Claim
-from eval.explanation.claims import depth_claims
+from eval.explanation.comparison.claims import depth_claims
+from eval.explanation.comparison.statistics import by_layer, differences
 from eval.explanation.results import (
     PRIMARY,
     KindDifference,
@@ -18,8 +19,7 @@ from eval.explanation.results import (
     PooledScores,
     UnitResult,
 )
-from eval.explanation.scorers import SCORES
-from eval.explanation.statistics import by_layer, differences
+from eval.explanation.scoring.scorers import SCORES
 from eval.scores import Score
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.explanation.calibration import fit_calibration
-from eval.explanation.scorers import SCORES, document_sums, pooled_scores, score_all, score_sums
+from eval.explanation.scoring.calibration import fit_calibration
+from eval.explanation.scoring.scorers import SCORES, document_sums, pooled_scores, score_all, score_sums
 
 # a = 0 2 4 6, p = 1 2 2 7. Means 3, 3. Deviations -3 -1 1 3 and -2 -1 -1 4: sum of products 6+1-1+12 = 18, squares
 # 9+1+1+9 = 20 and 4+1+1+16 = 22. Errors -1 0 2 -1: squares 1+0+4+1 = 6, absolute 4; sum a^2 = 56, sum a = 12.

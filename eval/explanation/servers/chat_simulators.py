@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from eval.errors import known_name
-from eval.explanation.client import Client, Response
 from eval.explanation.explainers import Reply
 from eval.explanation.local_simulator import PLACEHOLDER
 from eval.explanation.prompts import Message, load_prompt
-from eval.explanation.replies import parse_json_levels, parse_lines, parse_prompt_logprobs, reply_of
+from eval.explanation.servers.client import Client, Response
+from eval.explanation.servers.replies import parse_json_levels, parse_lines, parse_prompt_logprobs, reply_of
 from eval.explanation.servers.transport import CHAT, COMPLETIONS
 from eval.explanation.simulators import Simulation, Task
 from eval.explanation.tokens import visible

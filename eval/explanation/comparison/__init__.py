@@ -1,0 +1,1 @@
+"""Kinds of units compared: means by layer, differences, length curves, statements."""

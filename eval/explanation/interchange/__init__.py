@@ -1,0 +1,1 @@
+"""Records, predictions and explanations in the formats that others read."""
