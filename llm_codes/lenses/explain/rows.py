@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.explanation import statistics
+from eval.explanation.comparison import statistics
 from eval.explanation.comparison.claims import depth_claims
 from eval.explanation.comparison.length_rows import length_claims, length_differences, length_rows
 from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
