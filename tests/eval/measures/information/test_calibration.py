@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from eval.measures.information import estimate_information
+from eval.measures.information.calibration import calibrate
 from eval.measures.information.near_distribution import fit_near
 from tests.eval.measures.information.problems import PROBLEMS, independent_label, ring, ring_nats, student_nats
 
@@ -73,3 +75,34 @@ def test_the_gaussian_formula_says_nothing_of_other_data():
         assert score.value is None and words in str(score.reason)
     found = estimate_information(*PROBLEMS["Gaussian, correlation .9"][0](4000, generator), estimator="gaussian")
     assert found.score.value is not None
+
+
+@pytest.mark.parametrize("n", [300, 2300])
+def test_the_interval_is_assembled_as_documented(n: int):
+    """Bias and spread of simulated draws, a t quantile, half the bias and the drift as doubt; with more data than is
+    simulated the bias is an upper limit, so that the interval spans both ends."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((n, 1))
+    y = x + generator.standard_normal((n, 1))
+
+    def estimator(a: np.ndarray, b: np.ndarray, neighbours: int) -> float:
+        return float(-0.5 * np.log(1 - np.corrcoef(a[:, 0], b[:, 0])[0, 1] ** 2) + 0.1 + neighbours * a.std() / 50)
+
+    found = calibrate(x, y, estimator, neighbours=3, draws=4, seed=5)
+    near, again, size = fit_near(x, y, seed=5), np.random.default_rng(5), min(n, 2000)
+    assert found is not None and near is not None
+    known = near.information(again)
+    draws = []
+    for _ in range(4):
+        a, b = near.draw(size, again)
+        draws.append((estimator(a, b, 3), estimator(a, b, 6)))
+    raw, wider = estimator(x, y, 3), estimator(x, y, 6)
+    simulated = np.array(draws)
+    bias = simulated[:, 0].mean() - known
+    spread = simulated[:, 0].std(ddof=1) * math.sqrt(size / n)
+    drift = abs((raw - wider) - (simulated[:, 0] - simulated[:, 1]).mean())
+    reach = stats.t(3).ppf(0.975) * spread * math.sqrt(1 + 1 / 4) + abs(bias) / 2 + drift
+    ends = (raw - bias, raw - bias if n <= 2000 else raw)
+    assert (found.raw, found.bias, found.spread) == pytest.approx((raw, bias, spread))
+    assert found.value == pytest.approx((ends[0] + ends[1]) / 2)
+    assert (found.low, found.high) == pytest.approx((min(ends) - reach, max(ends) + reach))

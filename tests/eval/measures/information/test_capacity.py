@@ -131,3 +131,7 @@ def test_values_outside_their_range_are_one_line(call, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_an_erased_letter_becomes_silence_which_is_letter_zero() -> None:
+    np.testing.assert_allclose(capacity.dropout_channel(3, 0.25), [[1, 0, 0], [0.25, 0.75, 0], [0.25, 0, 0.75]])

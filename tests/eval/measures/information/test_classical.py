@@ -32,3 +32,13 @@ def test_canonical_correlations_of_planted_variates():
     assert found == pytest.approx([1, 0.6, 0], abs=0.05) and found[0] <= 1
     constant = np.c_[x, np.full(4000, 7.0)]
     np.testing.assert_allclose(canonical_correlations(constant, y), found, atol=1e-9)
+
+
+def test_directions_without_variance_have_no_variate():
+    generator = np.random.default_rng(0)
+    x, y = generator.standard_normal((200, 2)), generator.standard_normal((200, 4))
+    doubled = np.concatenate([x, x @ [[1.0], [2.0]], np.full((200, 1), 3.0)], 1)
+    found = canonical_correlations(doubled, y)
+    np.testing.assert_allclose(found, canonical_correlations(x, y), atol=1e-9)
+    np.testing.assert_allclose(canonical_correlations(1e-3 * doubled + 5, y), found, atol=1e-9)
+    assert len(canonical_correlations(np.full((200, 2), 3.0), y)) == 0

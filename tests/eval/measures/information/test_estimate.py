@@ -10,6 +10,7 @@ from eval.errors import UserError
 from eval.measures.information import ESTIMATORS, estimate_information
 from eval.measures.information.classical import canonical_correlations, gaussian
 from eval.measures.information.critics import NetworkOptions, _evaluate
+from eval.measures.information.estimate import _as_float, _standardised
 from eval.measures.information.neighbours import mixed_information_terms
 
 TRUE_NATS = 2.0
@@ -165,3 +166,38 @@ def test_the_held_out_value_of_few_samples_uses_every_other_pairing():
     assert found.value == pytest.approx(float(table.diag().mean() - apart.exp().mean().log()), rel=1e-6)
     clipped = _evaluate(Product(), x, y, clip=0.1)
     assert clipped.value == pytest.approx(float(table.diag().mean() - apart.clamp(-0.1, 0.1).exp().mean().log()))
+
+
+def test_standardised_columns_and_by_how_much_their_entropy_falls():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(200, 3, generator=generator).double() * torch.tensor([0.5, 3.0, 1.0]) + 70
+    values[:, 2] = 4.0
+    train = torch.arange(120)
+    found, shift = _standardised(values, train)
+    np.testing.assert_allclose(found[train].mean(0), np.zeros(3), atol=1e-12)
+    np.testing.assert_allclose(found[train].std(0), [1, 1, 0], atol=1e-12)
+    assert shift == pytest.approx(float(values[train, :2].std(0).log().sum()))
+    again, more = _standardised(10 * values + 5, train)
+    np.testing.assert_allclose(again, found, atol=1e-9)
+    assert more == pytest.approx(shift + 2 * math.log(10))
+
+
+def test_messages_as_real_numbers():
+    assert _as_float(torch.tensor([[0, 1], [1, 1]])).tolist() == [[-1, 1], [1, 1]]
+    assert _as_float(torch.tensor([3, 0])).tolist() == [[3], [0]]
+    assert _as_float(torch.tensor([[0.5]])).tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize("holdout", [0.3, 0.5])
+def test_the_held_out_share_is_what_bounds_are_taken_on(holdout: float):
+    x, y = correlated(300)
+    quick = NetworkOptions(hidden=8, steps=2)
+    found = estimate_information(x, y, estimator="infonce", options=quick, holdout=holdout)
+    assert found.score.n == 300 * holdout
+    assert estimate_information(x[:60], y[:60], estimator="infonce", options=quick, holdout=0.01).score.n == 10
+    assert estimate_information(x[:60], y[:60], holdout=holdout).score.n == 60
+
+
+def test_fifty_samples_are_enough():
+    x, y = correlated(50)
+    assert estimate_information(x, y, estimator="gaussian").score.n == 15

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from eval.measures.information.information_estimate import bound_estimate, scored
+from eval.scores import Score
 
 
 def test_a_bound_below_zero_is_vacuous_and_not_zero():
@@ -35,3 +36,8 @@ def test_a_lower_bound_reaches_up_to_what_is_known():
     )
     open_ended = bound_estimate("mine", "bits", 1.0, 0.01, None, 100).score
     assert open_ended.interval is None and "nothing is known from above" in str(open_ended.interval_reason)
+
+
+def test_an_interval_that_touches_the_range_is_defined():
+    assert scored(-1.0, -2.0, 0.0, None, 9, "nats") == Score(0.0, 0.0, 0.0, 9)
+    assert scored(3.0, 2.0, 4.0, 2.0, 9, "nats") == Score(2.0, 2.0, 2.0, 9)

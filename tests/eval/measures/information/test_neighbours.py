@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import digamma
 
 from eval.measures.information.neighbours import mixed_information_terms, normal_scores, symbol_information_terms
@@ -63,3 +65,42 @@ def test_normal_scores_keep_order_and_ties_and_forget_the_scale():
     scores = normal_scores(values)
     assert list(np.argsort(scores[:, 0], kind="stable")) == [4, 1, 2, 0, 3] and scores[1] == scores[2]
     np.testing.assert_array_equal(normal_scores(np.exp(values / 1e9)), scores)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-4, 4)), min_size=7, max_size=14), st.integers(1, 3))
+def test_symbols_with_ties_count_as_by_hand(pairs: list[tuple[int, int]], neighbours: int):
+    """Ross's terms by counting: K and M count all within a tied distance, those strictly nearer otherwise."""
+    symbols, y = np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
+    expected = []
+    for symbol, place in pairs:
+        own = np.abs(y[symbols == symbol] - place)  # with the sample itself, at 0
+        k = min(neighbours, len(own) - 1)
+        if k == 0:
+            expected.append(0.0)
+            continue
+        reach = np.sort(own)[k]
+        tied = (own <= reach).sum() > k + 1
+        together = (own <= reach).sum() if tied else k
+        every = (np.abs(y - place) <= reach).sum() if tied or reach == 0 else (np.abs(y - place) < reach).sum()
+        expected.append(digamma(together) + digamma(len(y)) - digamma(len(own)) - digamma(every))
+    found = symbol_information_terms(symbols, y[:, None].astype(float), neighbours=neighbours)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=7, max_size=14), st.integers(1, 3))
+def test_repeated_pairs_count_as_by_hand(pairs: list[tuple[int, int]], neighbours: int):
+    """Gao's terms by counting, where most distances are shared; nothing is nearer than a twin at distance 0."""
+    x, y = np.array(pairs).T
+    expected = []
+    for a, b in pairs:
+        d_x, d_y = np.abs(x - a), np.abs(y - b)
+        joint = np.maximum(d_x, d_y)
+        reach = np.sort(joint)[neighbours]
+        tied = (joint <= reach).sum() > neighbours + 1
+        n_x, n_y = ((d <= reach).sum() if tied or reach == 0 else (d < reach).sum() for d in (d_x, d_y))
+        together = (joint <= reach).sum() if tied else neighbours
+        expected.append(digamma(together) + digamma(len(x)) - digamma(n_x) - digamma(n_y))
+    found = mixed_information_terms(x[:, None].astype(float), y[:, None].astype(float), neighbours=neighbours)
+    np.testing.assert_allclose(found, expected, atol=1e-12)

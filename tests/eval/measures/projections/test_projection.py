@@ -120,3 +120,66 @@ def test_error_texts():
         explained_variance(np.ones((4, 3)), np.ones((4, 1)), np.ones(4, dtype=bool))
     with pytest.raises(UserError, match=r"at least two positive"):
         refinement_slope(np.ones(1), np.ones(1))
+
+
+def test_the_slowest_directions_do_not_depend_on_the_scale_of_the_code():
+    """A direction a thousandth of the largest counts at every scale; one far below the tolerance at none."""
+    time = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    sources = np.column_stack([np.sin(9 * time), 1e-3 * np.sin(time), 1e-3 * np.sin(2 * time), 1e-9 * np.cos(time)])
+    values = []
+    for scale in (1.0, 1e4, 1e-4):
+        found = minimum_action(scale * sources, n_dimensions=3)
+        values.append(found.action_per_variance)
+        assert action_per_variance(scale * sources, found.directions[:, :1]) == pytest.approx(values[-1][0])
+        with pytest.raises(UserError, match="spans at least 4 directions; got 3"):
+            minimum_action(scale * sources, n_dimensions=4)
+    np.testing.assert_allclose(values[1:], [values[0]] * 2, rtol=1e-6)
+    steps = [np.mean(np.diff(np.sin(k * time)) ** 2) * 199 / 2 / 0.5 for k in (1, 2, 9)]
+    np.testing.assert_allclose(values[0], steps, rtol=2e-2)
+
+
+def test_frames_further_apart_move_as_much_in_more_time():
+    assert minimum_action(CIRCLE, 0.5).action_per_variance == pytest.approx(
+        2 * minimum_action(CIRCLE, 1.0).action_per_variance
+    )
+    assert action_per_variance(CIRCLE, np.eye(200)[:, :2], 4.0) == pytest.approx(
+        action_per_variance(CIRCLE, np.eye(200)[:, :2]) / 4
+    )
+
+
+def test_size_relative_action_divides_by_the_variance_of_all_columns():
+    trajectory = np.random.default_rng(0).standard_normal((30, 4)).cumsum(0)
+    trace = np.trace(np.cov(trajectory.T, ddof=0))
+    assert action_per_trace(trajectory, 0.5, 2) == pytest.approx(expected_action(trajectory, 0.5, 2) / trace)
+    assert np.isnan(action_per_trace(np.ones((4, 2))))
+
+
+def test_two_turns_repeat_and_columns_are_cosines_then_sines_of_rising_frequency():
+    code = circle_code(40, 6, -2.0, n_turns=2.0)
+    np.testing.assert_allclose(code[:20], code[20:], atol=1e-12)
+    time = np.linspace(0, 4 * np.pi, 40, endpoint=False)
+    for k in (1, 2, 3):
+        np.testing.assert_allclose(code[:, 2 * k - 2], np.cos(k * time) / k, atol=1e-12)
+        np.testing.assert_allclose(code[:, 2 * k - 1], np.sin(k * time) / k, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_arcs", [8, 5])
+def test_held_out_arcs_are_whole_and_half_of_them(n_arcs):
+    held = held_out_arcs(120, n_arcs, seed=2)
+    arcs = held.reshape(n_arcs, -1)
+    assert (arcs.all(1) | ~arcs.any(1)).all() and arcs.all(1).sum() == n_arcs // 2
+
+
+@pytest.mark.parametrize(("counts", "actions"), [([0, 2], [1, 2]), ([1, 2], [1, 0])])
+def test_refinement_needs_pairs_of_positive_numbers(counts, actions):
+    with pytest.raises(UserError, match="at least two positive"):
+        refinement_slope(np.array(counts), np.array(actions))
+    assert refinement_slope(np.array([1, 10]), np.array([3.0, 300.0])) == pytest.approx(2)
+
+
+def test_explained_variance_needs_two_frames_more_than_dimensions():
+    path, stimulus = np.random.default_rng(0).standard_normal((2, 6, 3))
+    held = np.arange(6) < 1
+    assert np.isfinite(explained_variance(path, stimulus, held))
+    with pytest.raises(UserError, match="at least 5 training frames; got 2 and 4"):
+        explained_variance(path, stimulus, np.arange(6) < 2)

@@ -72,3 +72,48 @@ def test_error_texts():
         power_law_exponent(INDEX, (50, 10))
     with pytest.raises(UserError, match=r"expected at least 8 indices"):
         broken_power_law(INDEX, (1, 5))
+
+
+def test_the_evidence_for_a_kink_is_the_difference_of_the_two_bics():
+    """BIC = n log(SSE / n) + k log n with 2 and 4 parameters, the kink found by trying every inner index."""
+    index = np.arange(1, 41.0)
+    eigenvalues = np.exp(-np.log(index) - 1.2 * np.maximum(np.log(index / 17), 0))
+    eigenvalues *= np.exp(0.02 * np.random.default_rng(0).standard_normal(40))
+    x, y = np.log(index), np.log(eigenvalues)
+    errors = {}
+    for kink in range(3, 37):
+        design = np.column_stack([np.ones(40), np.minimum(x, x[kink]), np.maximum(x - x[kink], 0)])
+        errors[kink] = np.linalg.lstsq(design, y, rcond=None)[1][0]
+    best = min(errors, key=lambda kink: errors[kink])
+    straight = np.polyfit(x, y, 1, full=True)[1][0]
+    bics = [40 * np.log(error / 40) + k * np.log(40) for error, k in ((straight, 2), (errors[best], 4))]
+    found = broken_power_law(eigenvalues, (1, 40))
+    assert found.break_index == best + 1 and abs(found.break_index - 17) <= 2
+    assert found.delta_bic == pytest.approx(bics[0] - bics[1], rel=1e-6)
+    assert found.exponents == pytest.approx((-1, -2.2), abs=0.1)
+
+
+def test_eight_indices_are_enough_for_a_kink():
+    eigenvalues = np.arange(1, 20.0) ** -1
+    assert broken_power_law(eigenvalues, (3, 10)).exponents == pytest.approx((-1, -1))
+    with pytest.raises(UserError, match="at least 8 indices"):
+        broken_power_law(eigenvalues, (3, 9))
+
+
+def test_a_range_needs_three_indices_from_one_on():
+    eigenvalues = np.arange(1, 20.0) ** -1
+    assert power_law_exponent(eigenvalues, (1, 3)) == pytest.approx(-1)
+    assert power_law_exponent(eigenvalues, (5, 19)) == pytest.approx(-1)
+    for wrong in ((1, 2), (0, 5)):
+        with pytest.raises(UserError, match="index_range"):
+            power_law_exponent(eigenvalues, wrong)
+    with pytest.raises(UserError, match="at least 20 eigenvalues"):
+        power_law_exponent(eigenvalues, (5, 20))
+
+
+def test_ranges_tried_are_half_to_twice_each_end_where_they_hold_five_positive_eigenvalues():
+    eigenvalues = np.concatenate([np.arange(1, 21.0) ** -1, np.zeros(30)])
+    found = range_sensitivity(eigenvalues, (6, 10))
+    assert set(found) == {(3, 10), (3, 20), (6, 10), (6, 20), (12, 20)}
+    np.testing.assert_allclose(list(found.values()), -1)
+    assert min(first for first, _ in range_sensitivity(eigenvalues, (1, 10))) == 1
