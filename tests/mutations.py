@@ -46,7 +46,8 @@ def mutations(source: str) -> list[Mutation]:
 
 
 def _reached(tree: ast.Module) -> dict[ast.AST, frozenset[int]]:
-    """For each node: the lines of its statement; of the function for a default; of the uses for a constant's value."""
+    """For each node: the lines of its statement; for a default those of the function, for a constant's value its uses,
+    and for both their own, which a test executes that runs the module anew."""
     found: dict[ast.AST, frozenset[int]] = {}
 
     def lines(first: ast.AST, last: ast.AST) -> frozenset[int]:
@@ -56,7 +57,8 @@ def _reached(tree: ast.Module) -> dict[ast.AST, frozenset[int]]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = lines(node.body[0], node.body[-1])
             for child in ast.iter_child_nodes(node):
-                visit(child, body, True) if child in node.body else visit(child, body, False)
+                inner = child in node.body
+                visit(child, body if inner else body | {node.lineno}, inner)
             return
         if isinstance(node, ast.stmt) and inside:
             blocks = [child for child in ast.iter_child_nodes(node) if isinstance(child, (ast.stmt, ast.ExceptHandler))]
@@ -64,7 +66,8 @@ def _reached(tree: ast.Module) -> dict[ast.AST, frozenset[int]]:
             reach = frozenset(range(node.lineno, max(end, node.lineno + 1)))
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            reach = _uses(tree, {name.id for name in targets if isinstance(name, ast.Name)}) or reach
+            uses = _uses(tree, {name.id for name in targets if isinstance(name, ast.Name)})
+            reach = uses | lines(node, node) if uses else reach
         found[node] = reach
         for child in ast.iter_child_nodes(node):
             visit(child, reach, inside)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from eval.measures.spectra.alpha_interval import ClusteredSpectrum, correct_exponent, corrected_exponent
+from eval.measures.spectra.alpha_interval import (
+    ClusteredSpectrum,
+    _reason_against,
+    correct_exponent,
+    corrected_exponent,
+    effective_lengths,
+)
 from eval.measures.spectra.clustered_wishart import simulate_eigenvalues, wishart
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.power_law import power_law_exponent
@@ -127,3 +133,60 @@ def test_a_spectrum_with_endless_data_is_left_as_it_is():
     sample = measured(np.sort(spectrum)[::-1], 0.03, np.full(400, 500.0), 2)
     found = correct_exponent(sample)
     assert abs(found.diagnostics["alpha_bias"]) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (ClusteredSpectrum(np.arange(1, 51.0) ** -1, np.ones(150), np.zeros(50)), None),
+        (ClusteredSpectrum(np.arange(1, 51.0) ** -1, np.ones(149), np.zeros(50)), "needs at least 150"),
+        (ClusteredSpectrum(np.arange(1, 50.0) ** -1, np.ones(150), np.zeros(49)), "49 wide"),
+        # 60 directions and clustered tokens: 12 tokens each within documents
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(40, 19.0), np.full(60, 0.5)), None),
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(41, 18.5), np.full(60, 0.5)), "needs at least 720"),
+        # a shared part too small to cluster: 19 tokens share a twentieth
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(21, 19.0), np.full(60, 0.05)), None),
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(20, 50.0), np.zeros(60)), None),
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(19, 50.0), np.zeros(60)), "19 documents"),
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(20, 50.0), np.zeros(60), 2.0), None),
+        (ClusteredSpectrum(np.arange(1, 61.0) ** -1, np.full(20, 50.0), np.zeros(60), 2.01), "count as 10"),
+    ],
+)
+def test_what_is_just_enough_to_correct_and_what_is_not(sample: ClusteredSpectrum, words: str | None):
+    reason = _reason_against(sample, 50, 20)
+    assert reason is None if words is None else words in str(reason)
+
+
+def test_documents_that_differ_count_as_fewer_of_evenly_spaced_lengths():
+    lengths = np.arange(1, 41.0)
+    sample = ClusteredSpectrum(INDEX[:60] ** -1.0, lengths, np.zeros(60), 4.0)
+    found = effective_lengths(sample)
+    np.testing.assert_allclose(found, np.quantile(lengths, np.arange(0.05, 1, 0.1)))
+    assert len(effective_lengths(ClusteredSpectrum(INDEX[:60] ** -1.0, lengths, np.zeros(60), 30.0))) == 2
+    assert effective_lengths(ClusteredSpectrum(INDEX[:60] ** -1.0, lengths, np.zeros(60), 0.5)) is lengths
+
+
+def test_what_the_correction_rests_on_is_said():
+    sample = ClusteredSpectrum(np.array([3.0, 1.0]), np.array([10.0, 21.0]), np.array([0.5, 0.1]), 0.5)
+    found = correct_exponent(sample).diagnostics
+    assert (found["n_tokens"], found["n_documents"], found["tokens_per_width"]) == (31, 2, 15.5)
+    assert found["shared_fraction"] == pytest.approx(1.6 / 4) and found["effective_documents"] == 2
+    assert "N/d = 15.5" in str(found["warning"])
+    enough = ClusteredSpectrum(np.array([3.0, 1.0]), np.array([11.0, 21.0]), np.zeros(2), 2.0)
+    found = correct_exponent(enough).diagnostics
+    assert found["warning"] is None and found["effective_documents"] == 1
+
+
+def test_documents_of_one_token_or_without_a_shared_part_are_independent_tokens():
+    spectrum = INDEX[:8] ** -1.0
+    plain = simulate_eigenvalues(spectrum, np.zeros(8), np.ones(60), 3, 0)
+    np.testing.assert_array_equal(simulate_eigenvalues(spectrum, np.full(8, 0.5), np.ones(60), 3, 0), plain)
+    np.testing.assert_array_equal(simulate_eigenvalues(spectrum, np.zeros(8), np.full(6, 10.0), 3, 0), plain)
+
+
+def test_one_shared_direction_is_enough_to_cluster():
+    """Ten documents whose tokens share the first direction: its variance is known from ten draws, not from 500."""
+    spectrum, shared = np.array([100.0, 1.0, 0.9]), np.array([0.98, 0.0, 0.0])
+    draws = simulate_eigenvalues(spectrum, shared, np.full(10, 50.0), 200, 0)
+    assert np.log(draws[:, 0]).std() == pytest.approx(np.sqrt(2 / 9), rel=0.35)
+    assert np.log(draws[:, 1]).std() < 0.1

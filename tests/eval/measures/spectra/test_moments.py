@@ -154,3 +154,49 @@ def test_error_texts():
         Moments(4).covariance()
     with pytest.raises(UserError, match=r"expected moments 4 wide; got 5"):
         moments.merge(Moments(5))
+
+
+@pytest.mark.parametrize("width", [40, 300])
+def test_one_half_after_the_other_is_the_whole(width):
+    """A stream whose first batches hold one half of the documents only keeps its first shift."""
+    tokens = tokens_of(np.arange(1, width + 1.0) ** -0.5, 900)
+    scatter = HalfScatter(width)
+    for first, half in ((0, 0), (300, 0), (600, 1)):
+        scatter.update(torch.from_numpy(tokens[first : first + 300]), np.full(300, half))
+    exact = tokens.astype(float)
+    np.testing.assert_allclose(scatter.mean(), exact.mean(0), rtol=1e-5, atol=1e-6)
+    expected = (exact - exact.mean(0)).T @ (exact - exact.mean(0))
+    np.testing.assert_allclose(scatter.scatter(), expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(scatter.scatter(), scatter.scatter((0, 1)))
+    first = exact[:600] - exact[:600].mean(0)
+    np.testing.assert_allclose(scatter.scatter((0,)), first.T @ first, atol=1e-5 * np.abs(expected).max())
+    assert not HalfScatter(width).scatter().any()
+
+
+def test_dispersion_is_the_ratio_of_observed_to_expected_deviations_also_for_groups_of_one_token():
+    """Recomputed with loops over groups and pairs of directions."""
+    documents = np.arange(30)
+    tokens = np.random.default_rng(0).standard_normal((30, 4)) * [2.0, 1.5, 1.0, 0.7]
+    moments = fed(tokens.astype(np.float32), documents)
+    group = group_of(documents)
+    centred = tokens - tokens.mean(0)
+    found = expected = 0.0
+    for side in (0, 1):
+        mine = [centred[group == g] for g in range(16) if g % 2 == side and (group == g).any()]
+        other = np.concatenate([centred[group == g] for g in range(16) if g % 2 != side])
+        directions = np.linalg.eigh(other.T @ other)[1][:, ::-1][:, 1:]
+        mine = [rows @ directions for rows in mine]
+        total = sum(len(rows) for rows in mine)
+        covariance = sum(rows.T @ rows for rows in mine) / total
+        for i in range(3):
+            for j in range(i + 1, 3):
+                scale = covariance[i, i] * covariance[j, j]
+                variance = 1 + covariance[i, j] ** 2 / scale  # of one token's product
+                for rows in mine:
+                    n = len(rows)
+                    deviation = (rows[:, i] * rows[:, j]).sum() - n * covariance[i, j]
+                    found += deviation**2 / scale
+                    expected += (1 - 2 * n / total) * n * variance
+                expected += sum(len(rows) ** 2 for rows in mine) / total**2 * total * variance
+    assert min(np.bincount(group)[np.bincount(group) > 0]) == 1
+    assert moments.documents.dispersion(np.zeros(4), (2, 4)) == pytest.approx(found / expected, rel=1e-4)

@@ -99,3 +99,37 @@ def test_error_texts():
         Spectrum.of_samples(np.ones((1, 3)))
     with pytest.raises(UserError, match=r"expected finite samples"):
         Spectrum.of_samples(np.full((4, 3), np.nan))
+
+
+def test_one_neuron_carries_its_bits_and_none_is_refused():
+    assert effective_capacity(-3.0, 1) == 32
+    with pytest.raises(UserError, match="expected width >= 1; got 0"):
+        effective_capacity(-3.0, 0)
+
+
+def test_a_site_as_wide_as_the_limit_is_subsampled_below_it():
+    samples = np.random.default_rng(0).standard_normal((60, 20))
+    assert len(randomized_eigenvalues(samples, 1000, maximum_features=20)) == 19
+    assert len(randomized_eigenvalues(samples, 1000, maximum_features=21)) == 20
+    assert len(randomized_eigenvalues(samples, 7, maximum_features=21)) == 7
+    np.testing.assert_array_equal(
+        randomized_eigenvalues(samples, 9, 20, seed=0), randomized_eigenvalues(samples, 9, maximum_features=20)
+    )
+
+
+def test_measures_of_known_spectra_by_hand():
+    values = np.array([4.0, 2.0, 2.0])
+    assert top_direction_share(values) == 0.5
+    assert effective_rank(values) == pytest.approx(math.exp(1.5 * math.log(2)))
+    assert participation_ratio(values) == pytest.approx(64 / 24)
+    assert effective_rank(np.array([4.0, 0.0])) == pytest.approx(1)
+
+
+def test_a_kink_is_reported_from_eight_fitted_indices_on():
+    spectrum = Spectrum(np.arange(1, 41.0) ** -1, 500)
+    assert "broken_power_law" in spectrum.report((3, 10)) and "broken_power_law" not in spectrum.report((3, 9))
+    assert "split_half_alpha" not in spectrum.report((3, 9))
+    halves = np.where(np.arange(40) < 10, np.arange(1, 41.0) ** -2, 0.0)  # nothing beyond index 10 is shared
+    split = Spectrum(spectrum.eigenvalues, 500, halves)
+    assert split.report((3, 10))["split_half_alpha"] == pytest.approx(-2)
+    assert "split_half_alpha" not in split.report((3, 11))

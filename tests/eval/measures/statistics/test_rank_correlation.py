@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from eval.measures.statistics.rank_correlation import image_rank_correlation, rank_correlation
+from eval.scores import Score
 
 
 def columns(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +55,24 @@ def test_images_are_compared_over_pairs_and_resampled_as_images():
     assert score.n == 20 and score.low is not None and score.high is not None
     assert score.low < (score.value or 0) < score.high < 1
     assert image_rank_correlation(exact, exact**3, seed=0).value == pytest.approx(1)
+
+
+def test_an_image_drawn_twice_counts_all_its_pairs_twice(monkeypatch: pytest.MonkeyPatch):
+    """The statistic under weights is Spearman's over pairs, each as often as both its images were drawn."""
+    kept = {}
+
+    def keeps(statistic, n_groups, **_) -> Score:
+        kept.update(of=statistic)
+        return Score(0.0, n=n_groups, interval_reason="none asked for")
+
+    monkeypatch.setattr("eval.measures.statistics.rank_correlation.bootstrap", keeps)
+    first, second = np.random.default_rng(0).standard_normal((2, 6, 6))
+    image_rank_correlation(first, second, seed=0)
+    upper = np.triu_indices(6, 1)
+    ranks = [rankdata(matrix[upper]) for matrix in (first, second)]
+    weights = np.array([[2, 0, 1, 3, 0, 1], [1, 1, 1, 1, 1, 1]])
+    expected = []
+    for row in weights:
+        times = [row[i] * row[j] for i, j in zip(*upper, strict=True)]
+        expected.append(np.corrcoef(*(np.repeat(rank, times) for rank in ranks))[0, 1])
+    np.testing.assert_allclose(kept["of"](weights.astype(float)), expected)

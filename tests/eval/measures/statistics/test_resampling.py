@@ -9,6 +9,7 @@ from scipy import stats
 
 from eval.errors import UserError
 from eval.measures.statistics.resampling import (
+    _bca_levels,
     benjamini_hochberg,
     bootstrap,
     bootstrap_mean,
@@ -154,3 +155,53 @@ def test_a_share_on_which_they_differ_is_bootstrapped_and_other_values_are_refus
     with pytest.raises(UserError, match=r"expected shares in \[0, 1\]; got 0 to 2; use bootstrap_mean"):
         bootstrap_share(np.array([0.0, 2.0]))
     assert not bootstrap_share(np.array([np.nan])).is_defined
+
+
+def test_documents_without_a_value_do_not_narrow_the_exact_interval():
+    found = bootstrap_share(np.array([np.nan, 1.0, 1.0, 1.0, np.nan]))
+    assert found.n == 3 and found.interval == pytest.approx([0.025 ** (1 / 3), 1])
+    mixed = bootstrap_share(np.array([np.nan, 0.0, 0.0, 0.0]))
+    assert mixed.n == 3 and mixed.interval == pytest.approx([0, 1 - 0.025 ** (1 / 3)])
+
+
+def test_bca_levels_by_efron_and_their_fallback():
+    """Acceleration from the jackknife and bias from the share below; percentile levels where all lies on one side."""
+    levels, draws = np.array([0.025, 0.975]), np.arange(10.0)
+    jackknife = np.array([0.0, 1.0, 5.0])
+    deviation = 2.0 - jackknife
+    acceleration = (deviation**3).sum() / (6 * (deviation**2).sum() ** 1.5)
+    bias = stats.norm.ppf(0.35)  # three below 3 and half of the one that is 3
+    z = bias + stats.norm.ppf(levels)
+    expected = stats.norm.cdf(bias + z / (1 - acceleration * z))
+    np.testing.assert_allclose(_bca_levels(levels, 3.0, draws, jackknife), expected)
+    for value in (-1.0, 11.0):
+        np.testing.assert_array_equal(_bca_levels(levels, value, draws, jackknife), levels)
+    np.testing.assert_array_equal(_bca_levels(levels, 3.0, draws, np.ones(3)), levels)
+
+
+def test_one_group_or_unit_more_than_too_few_has_an_interval():
+    assert bootstrap_mean(np.arange(20.0)).interval is not None and bootstrap_mean(np.arange(19.0)).interval is None
+    table = np.random.default_rng(0).standard_normal((10, 20))
+    assert bootstrap_two_way(table).interval is not None
+    assert "9 units" in str(bootstrap_two_way(table[:9]).interval_reason)
+    assert "19 documents" in str(bootstrap_two_way(table[:, :19]).interval_reason)
+
+
+def test_a_statistic_defined_on_half_of_the_resamples_has_an_interval():
+    def of(share: float):
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            values = weights[:, 0].astype(float)
+            if len(weights) == 100:
+                values[: round(100 * share)] = np.nan
+            return values
+
+        return bootstrap(statistic, 20, n_resamples=100, method="percentile")
+
+    assert of(0.5).interval is not None and "more than half" in str(of(0.51).interval_reason)
+
+
+def test_permutation_counts_equal_statistics_as_extreme():
+    """Two labels of each kind and a statistic that depends on them by sign only: every shuffle is as extreme."""
+    assert permutation_p(lambda labels: np.ones(len(labels)), np.array([0, 0, 1, 1])) == 1
+    rare = permutation_p(lambda labels: (labels[:, 0] == 7).astype(float), np.r_[7, np.zeros(9)], alternative="greater")
+    assert rare == pytest.approx(0.1, abs=0.02)
