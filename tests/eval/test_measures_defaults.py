@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 METHOD: dict[str, dict[str, Any]] = {
     "eval.measures.clustering.clusters": {
         "NEIGHBOURS": 16,
