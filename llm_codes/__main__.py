@@ -63,6 +63,13 @@ COMMANDS = (
         result="eval.explanation.results:Explained",
     ),
     Command(
+        "explain rescore",
+        "llm_codes.configs.explain:RescoreConfig",
+        "llm_codes.lenses.explain.command:rescore_command",
+        "another metric of an explanation run's predictions",
+        result="eval.explanation.rescoring.rescore:Rescored",
+    ),
+    Command(
         "sae train",
         "llm_codes.configs.saes:SAETrainConfig",
         "llm_codes.lenses.saes.command:train_command",

@@ -32,7 +32,8 @@ from eval.explanation.results import (
 )
 from eval.explanation.rules.bits import ladder
 from eval.explanation.rules.explainers import RuleExplainer
-from eval.explanation.scoring.classification import TASKS, Judge, classification_scores, questions
+from eval.explanation.scoring.classification import TASKS, Judge
+from eval.explanation.scoring.judging import judged
 from eval.explanation.scoring.scorers import CONSTANT, CONSTANT_PREDICTION, SCORES, document_sums, score_all
 from eval.explanation.simulators import RuleSimulator, Simulation, Simulator, Task
 from eval.scores import Score
@@ -68,11 +69,12 @@ def explain_and_score(
     judge: Judge | None = None,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
     show: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
+    keep: Callable[[Sequence[Draft]], None] | None = None,
 ) -> list[UnitResult]:
     """Explain, simulate and score units of a book (``units``: their numbers; all of them where it is not given).
 
     Baselines (token lookup where an LLM explains, and a constant) are scored on the same windows. ``show`` wraps a loop
-    for a progress bar.
+    for a progress bar; ``keep`` is given truth and prediction of every token.
     """
     chosen = list(range(len(book)) if units is None else units)
     # Phase 1: words
@@ -85,7 +87,9 @@ def explain_and_score(
     _simulate(drafts, simulator)
     for draft in drafts:
         draft.lay_out(settings.calibration)
-    tasks = _judged(drafts, chosen, book, judge, settings)
+    if keep is not None:
+        keep(drafts)
+    tasks = judged(drafts, chosen, book, judge, settings.tasks, settings.questions, settings.seed)
     nulls = shuffled_explanations(drafts)
     # Phase 3: scores
     waiting = list(zip(chosen, drafts, tasks, nulls, strict=True))
@@ -215,35 +219,6 @@ def _baselines(draft: Draft, book: Book, unit: int, settings: Settings) -> dict[
         }
         for name, by_mix in predictions.items()
     }
-
-
-def _judged(
-    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge | None, settings: Settings
-) -> list[dict[str, TaskScores]]:
-    """Detection and fuzzing of every unit, all questions in one call."""
-    if judge is None:
-        return [{} for _ in drafts]
-    asked, owner = [], []
-    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        for task in settings.tasks:
-            if draft.explanation.is_defined:
-                found = questions(book, unit, draft.explanation, task, settings.questions, settings.seed)
-                asked += found
-                owner += [(place, task)] * len(found)
-    probability = judge.judge(asked)
-    out: list[dict[str, TaskScores]] = []
-    for place in range(len(drafts)):
-        scored = {}
-        for task in settings.tasks:
-            rows = [row for row, who in enumerate(owner) if who == (place, task)]
-            truth = np.array([asked[row].truth for row in rows], dtype=bool)
-            scored[task] = TaskScores(**classification_scores(probability[rows], truth))
-        unanswered = sum(not np.isfinite(probability[row]) for row, who in enumerate(owner) if who[0] == place)
-        if unanswered:
-            drafts[place].notes["question without a usable answer"] = unanswered
-            drafts[place].unanswered = unanswered
-        out.append(scored)
-    return out
 
 
 def rules_only(

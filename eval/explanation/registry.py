@@ -32,15 +32,16 @@ SIMULATORS: dict[str, Simulate] = {}
 
 def register_explainer(name: str) -> Callable[[Function], Function]:
     """Make a function (records of a unit's strongest explain windows -> words) an explainer of this name."""
-    return _register(name, EXPLAINERS)
+    return register_in(name, EXPLAINERS)
 
 
 def register_simulator(name: str) -> Callable[[Function], Function]:
     """Make a function (words, windows of tokens -> 0..10 for every token) a simulator of this name."""
-    return _register(name, SIMULATORS)
+    return register_in(name, SIMULATORS)
 
 
-def _register(name: str, table: dict[str, Any]) -> Callable[[Function], Function]:
+def register_in(name: str, table: dict[str, Any]) -> Callable[[Function], Function]:
+    """A decorator that puts a function into a table under a name. Raises `UserError` for a name with a colon."""
     if not name or ":" in name:
         raise UserError(f"expected a name without a colon, got {name!r}; choose another")
 

@@ -210,7 +210,7 @@ class UnitRow(Result):
 
 @result
 class LayerMean(Result):
-    """The mean of one score over the units of a kind in a layer, with a BCa interval over units; ``n`` with a score.
+    """The mean of one score over the units of a kind in a layer, bootstrap-t interval over units; ``n`` with a score.
 
     undefined: units without one. constant: explanations that predict one value everywhere, counted as 0;
     mean_of_others: the mean without them. coverage: mean share of the wanted predictions that are there.

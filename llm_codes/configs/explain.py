@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eval.errors import UserError
-from eval.options import Options, RunConfig, nested, option
+from eval.options import SEED_LIMIT, FolderConfig, Options, RunConfig, nested, option
 from llm_codes.configs.inputs import InputsOptions
 
 RULES = ("token-lookup", "back-off", "decision-list", "token-graph", "lag-weights")
@@ -131,4 +131,24 @@ class ExplainConfig(RunConfig):
     inputs: InputsOptions = nested(InputsOptions(split="all", batch_size=16))
     explain: ExplainOptions = nested(ExplainOptions())
     dry_run: bool = option(False, "send nothing; print requests, tokens and cost", identity=False)
-    records: bool = option(False, "also write OpenAI NeuronRecord JSON of every unit", identity=False)
+    records: bool = option(
+        False, "also write every unit as OpenAI NeuronRecord and ScoredSimulation JSON", identity=False
+    )
+    predictions: bool = option(
+        True, "keep every prediction (predictions.parquet), so that `explain rescore` needs no rerun", identity=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RescoreConfig(FolderConfig):
+    """Score the predictions that an `explain` run kept by another metric, without running it again."""
+
+    run: str = option(help="folder of an `explain` run", positional=True)
+    metric: str = option(
+        "spearman",
+        "correlation, r_squared_uncentred, r_squared, absolute_deviation_explained, spearman, auroc, "
+        "mean_squared_error, file.py:name",
+    )
+    mix: str = option("random", "windows that are scored", choices=("random", "top", "top_and_random"))
+    seed: int = option(0, "seed of every random draw", at_least=0, at_most=SEED_LIMIT)
+    out: str = option("runs/rescore", "run folder; the same command on the same folder continues", identity=False)

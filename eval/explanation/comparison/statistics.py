@@ -3,7 +3,7 @@
 Axes: ``unit``, ``document``, ``statistic`` (sums of ``scorers``), ``resample``, ``layer``. The primary score is the
 correlation on the shared random windows, where every unit is scored on the same tokens. A neuron and a projection have
 no natural pairing, so a difference resamples units of both kinds independently and documents together, and its p
-permutes the kind labels over the units of the layer; p is Holm-corrected over layers.
+permutes the kind labels over the units of the layer, of Welch's t (`small_samples`); p is Holm-corrected over layers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from eval.explanation.evaluate import MIXES
 from eval.explanation.results import PRIMARY, KindDifference, LayerMean, RivalMean, ScoreMean, UnitResult, is_constant
 from eval.explanation.scoring.scorers import N_STATISTICS, SCORES, score_sums
-from eval.measures.statistics.resampling import MINIMUM_GROUPS, bootstrap_mean, draw_weights, holm, permutation_test
+from eval.measures.statistics.resampling import MINIMUM_GROUPS, draw_weights, holm
+from eval.measures.statistics.small_samples import expanded_levels, studentised_mean, studentised_permutation_test
 from eval.scores import Score
 
 MINIMUM_UNITS = 8
@@ -37,13 +38,13 @@ def grouped(results: Sequence[UnitResult]) -> dict[tuple[str, int], list[UnitRes
 
 
 def mean_over_units(scores: Sequence[Score], *, n_resamples: int = 2000, seed: int = 0) -> Score:
-    """The mean of the defined scores with a BCa interval over units; ``n`` counts units with a score."""
+    """The mean of the defined scores with a bootstrap-t interval over units; ``n`` counts units with a score."""
     values = np.array([score.value for score in scores if score.value is not None])
     if not len(values):
         reasons = [score.reason for score in scores if score.reason]
         return Score.undefined(max(set(reasons), key=reasons.count) if reasons else "no units", 0)
-    result = bootstrap_mean(values, n_resamples=n_resamples, minimum_groups=MINIMUM_UNITS, seed=seed)
-    if result.interval_reason:
+    result = studentised_mean(values, n_resamples=n_resamples, minimum_groups=MINIMUM_UNITS, seed=seed)
+    if len(values) < MINIMUM_UNITS:
         reason = f"{len(values)} units; an interval over units needs at least {MINIMUM_UNITS}"
         return Score(result.value, n=len(values), interval_reason=reason)
     return result
@@ -130,9 +131,10 @@ def difference(
     """Mean score of ``first`` minus mean score of ``second``: (difference with interval, permutation p).
 
     The interval is a percentile interval over units (each kind drawn anew) and documents (drawn once for both kinds:
-    all units are scored on the same windows); each unit's pooled score is recomputed on the drawn documents. ``n``
-    counts the units of both kinds. Undefined where a kind has no scored unit; the interval also with fewer than
-    ``MINIMUM_UNITS`` units or ``MINIMUM_GROUPS`` documents; p is NaN where the difference is undefined.
+    all units are scored on the same windows), widened for the smallest of the three samples (`expanded_levels`); each
+    unit's pooled score is recomputed on the drawn documents. ``n`` counts the units of both kinds. Undefined where a
+    kind has no scored unit; the interval also with fewer than ``MINIMUM_UNITS`` units or ``MINIMUM_GROUPS`` documents;
+    p is NaN where the difference is undefined.
     """
     kept = [[r for r in members if r.scores[mix][name].is_defined] for members in (first, second)]
     n = sum(map(len, kept))
@@ -140,7 +142,7 @@ def difference(
         return Score.undefined("one of the two kinds has no scored unit in this layer", n), float("nan")
     values = [np.array([r.scores[mix][name].value for r in members], dtype=float) for members in kept]
     value = float(values[0].mean() - values[1].mean())
-    p = permutation_test(values[0], values[1], n_resamples=n_resamples, seed=seed)
+    p = studentised_permutation_test(values[0], values[1], n_resamples=n_resamples, seed=seed)
     documents = np.unique(np.concatenate([r.sums[mix].documents for members in kept for r in members]))
     if min(map(len, kept)) < MINIMUM_UNITS:
         reason = f"{min(map(len, kept))} units of one kind; an interval over units needs at least {MINIMUM_UNITS}"
@@ -158,7 +160,8 @@ def difference(
         with np.errstate(invalid="ignore"):
             means.append((np.nan_to_num(drawn) * weights).sum(1) / weights.sum(1))
     draws = means[0] - means[1]
-    low, high = np.quantile(draws[np.isfinite(draws)], [0.025, 0.975])
+    levels = expanded_levels(min(*map(len, kept), len(documents)))
+    low, high = np.quantile(draws[np.isfinite(draws)], levels)
     return Score(value, float(low), float(high), n), p
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from eval.explanation import page as pages
 from eval.explanation.interchange.neuron_record import write_neuron_records
 from eval.explanation.registry import source_file
+from eval.explanation.rescoring.predictions import FILE as PREDICTIONS
+from eval.explanation.rescoring.predictions import write_predictions
 from eval.explanation.results import Explained, UnitResult
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run, json_ready
@@ -28,7 +30,15 @@ SHORT = ("kind", "layer", "n", "undefined", "coverage", "bits", "mean", "ci", "u
 SHORT_PAIRS = ("layer", "a", "b", "difference", "ci", "p", "n")
 
 
-def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts, batch_size: int = 0) -> Study:
+def study(
+    inputs: Inputs,
+    options: ExplainOptions,
+    run: Run,
+    parts: Parts,
+    batch_size: int = 0,
+    *,
+    keep_predictions: bool = False,
+) -> Study:
     """The run's own view of the inputs (windows of `window` tokens after the left-out positions), explained.
 
     batch_size: windows per forward pass (0: the inputs').
@@ -38,7 +48,17 @@ def study(inputs: Inputs, options: ExplainOptions, run: Run, parts: Parts, batch
     length = options.window + reading.exclude_positions
     corpus = inputs.windows(length, n_tokens=options.tokens)
     text = f"{reading.corpus} (documents: {reading.split})"
-    return explain_units(inputs.model, corpus, options, parts, reading=reading, seed=inputs.seed, run=run, text=text)
+    return explain_units(
+        inputs.model,
+        corpus,
+        options,
+        parts,
+        reading=reading,
+        seed=inputs.seed,
+        run=run,
+        text=text,
+        keep_predictions=keep_predictions,
+    )
 
 
 def file_contents(options: ExplainOptions) -> dict[str, str]:
@@ -82,6 +102,8 @@ def write_outputs(run: Run, done: Study, *, records: bool, provenance: Mapping[s
         words = {unit.unit.name: unit.explanation.text or None for unit in trained}
         book = done.recorded().books["trained"]
         write_neuron_records(run, book, [words.get(unit.name) for unit in book.units])
+    if done.predictions:
+        write_predictions(run.path(PREDICTIONS), done.predictions)
     saved = pages.depth_figures(run, done.found)
     whole = run.finish(done.found.to_json(), **provenance)
     pages.write_page(run, done.found, done.units, saved, whole["provenance"])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.errors import IncompleteError
+from eval.explanation.rescoring.predictions import FILE
+from eval.explanation.rescoring.rescore import rescore
+from eval.files import content_hash
+from eval.report.tables import csv_text
 from llm_codes.inputs import open_inputs
 from llm_codes.lenses.explain import dry_run
 from llm_codes.lenses.explain.backends import open_parts
@@ -13,7 +18,7 @@ from llm_codes.lenses.explain.study import Study, record, settings_of
 
 if TYPE_CHECKING:
     from eval.runs import Run
-    from llm_codes.configs.explain import ExplainConfig
+    from llm_codes.configs.explain import ExplainConfig, RescoreConfig
 
 
 def command(config: ExplainConfig, run: Run) -> str:
@@ -29,7 +34,7 @@ def command(config: ExplainConfig, run: Run) -> str:
             corpus = inputs.windows(length, n_tokens=options.tokens)
             recorded = record(inputs.model, corpus, options, inputs.options, seed=config.seed)
             return dry_run.describe(parts, recorded.books, settings_of(options, config.seed))
-        done = study(inputs, options, run, parts)
+        done = study(inputs, options, run, parts, keep_predictions=config.predictions)
     table = write_outputs(run, done, records=config.records, provenance=inputs.provenance())
     require_complete(done, run)
     return table
@@ -46,3 +51,15 @@ def require_complete(done: Study, run: Run) -> None:
             f"{missing} predictions of {short} of {len(asked)} units are missing; what there is, and every reason, is "
             f"in {run.path('results.json')}: run the same command to ask again for replies that never came"
         )
+
+
+def rescore_command(config: RescoreConfig, run: Run) -> str:
+    """`python -m llm_codes explain rescore RUN`."""
+    path = Path(config.run) / FILE
+    if path.is_file():
+        run.inputs(predictions=content_hash(path))
+    found = rescore(config.run, config.metric, config.mix, seed=config.seed)
+    for name, rows in (("by_layer", found.by_layer), ("paired", found.paired), ("units", found.units)):
+        run.write_text(f"tables/{name}.csv", csv_text([row.to_json() for row in rows]))
+    run.finish(found.to_json())
+    return f"{found.metric} on {found.mix} windows\n{found.text()}"

@@ -10,7 +10,7 @@ continued with everything finished walks no text. An item with a missing predict
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import cache, partial
@@ -18,11 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.explanation.evaluate import Settings, explain_and_score
-from eval.explanation.records import Book
+from eval.explanation.evaluate import Settings
 from eval.explanation.results import Explained, ExplainedUnit, ExplainedUnits, UnitResult, UnitSource
 from eval.explanation.units import parse_units
-from eval.progress import progress
 from eval.results import Result, result
 from eval.runs import Run
 from llm_codes.configs.explain import ExplainOptions
@@ -30,6 +28,7 @@ from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.explain.backends import Parts, open_parts
 from llm_codes.lenses.explain.chosen import Chosen
+from llm_codes.lenses.explain.groups import finished_group, score_group
 from llm_codes.lenses.explain.recording import READING, Recorded, record
 from llm_codes.lenses.explain.rows import summarise
 from llm_codes.lenses.explain.units import describe_readouts
@@ -63,24 +62,13 @@ class Plan(Result):
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """An explanation run: its results, every unit's, and the records (walks the text where that was not needed yet)."""
+    """An explanation run: its results, every unit's, the records (walks the text where that was not needed yet), and
+    the predictions of every group where they were kept (`rescoring.predictions`)."""
 
     found: Explained
     units: list[UnitResult]
     recorded: Callable[[], Recorded]
-
-
-@result
-class _Group(Result):
-    units: tuple[UnitResult, ...]
-
-
-class _Incomplete(Exception):
-    """Carries results that are not to be kept, past the item that would keep them."""
-
-    def __init__(self, group: _Group) -> None:
-        super().__init__()
-        self.group = group
+    predictions: tuple[np.ndarray, ...] = ()
 
 
 def explain(
@@ -111,7 +99,8 @@ def explain(
     opened = load_model(model)
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(options, opened, run))
-        return explain_units(opened, corpus, options, parts, chosen=chosen, reading=reading, seed=seed, run=run).found
+        done = explain_units(opened, corpus, options, parts, chosen=chosen, reading=reading, seed=seed, run=run)
+        return done.found
 
 
 def explain_units(
@@ -125,8 +114,12 @@ def explain_units(
     seed: int = 0,
     run: Run | None = None,
     text: str = "the given windows",
+    keep_predictions: bool = False,
 ) -> Study:
-    """`explain` with its parts open already; also every unit's results and the records. text: what was read."""
+    """`explain` with its parts open already; also every unit's results and the records.
+
+    text: what was read. keep_predictions: as Parquet, for every finished group (needs a run).
+    """
     recorded = cache(lambda: record(model, corpus, options, reading, chosen=chosen, seed=seed))
 
     def item(name: str, compute: Callable[[], Any]) -> Any:
@@ -135,13 +128,12 @@ def explain_units(
     plan = Plan.from_json(item("explain-plan", lambda: _plan(recorded()).to_json()))
     settings = settings_of(options, seed)
     units: list[UnitResult] = []
-    for condition, kind, layer in plan.groups:
-        name = f"explain-{condition}-{kind}-layer-{layer}"
-        compute = partial(_complete_group, recorded, condition, kind, layer, parts, settings)
-        try:
-            units += _Group.from_json(item(name, compute)).units
-        except _Incomplete as incomplete:
-            units += incomplete.group.units
+    predictions: list[np.ndarray] = []
+    for group in plan.groups:
+        compute = partial(score_group, recorded, *group, parts, settings)
+        found_units, kept = finished_group(run, group, compute, keep_predictions=keep_predictions)
+        units += found_units
+        predictions += kept
     found = summarise(
         units,
         model.n_layers,
@@ -156,7 +148,7 @@ def explain_units(
         found = ExplainedUnits(
             **{field.name: getattr(found, field.name) for field in fields(found)}, units=lines(units)
         )
-    return Study(found, units, recorded)
+    return Study(found, units, recorded, tuple(predictions))
 
 
 def _asked(units: str | Sequence[str | Chosen] | None) -> tuple[dict[str, tuple[str, ...]], list[Chosen]]:
@@ -186,16 +178,6 @@ def lines(units: Sequence[UnitResult]) -> tuple[ExplainedUnit, ...]:
     )
 
 
-def _complete_group(
-    recorded: Callable[[], Recorded], condition: str, kind: str, layer: int, parts: Parts, settings: Settings
-) -> Any:
-    """The units of one kind, layer and condition as an item; raises where a prediction is missing."""
-    group = _Group(tuple(_score(recorded().books[condition], condition, kind, layer, parts, settings)))
-    if any(unit.missing for unit in group.units):
-        raise _Incomplete(group)
-    return group.to_json()
-
-
 def settings_of(options: ExplainOptions, seed: int) -> Settings:
     """How units are scored under these options."""
     return Settings(
@@ -222,24 +204,6 @@ def _plan(recorded: Recorded) -> Plan:
         score_windows=len(shared),
         window_tokens=int(recorded.windows.keep[0].sum()),
         score_documents=len(np.unique(recorded.windows.document[shared])),
-    )
-
-
-def _score(book: Book, condition: str, kind: str, layer: int, parts: Parts, settings: Settings) -> Sequence[UnitResult]:
-    members = [place for place, unit in enumerate(book.units) if (unit.family, unit.layer) == (kind, layer)]
-
-    def show(items: Iterable[Any], label: str) -> Iterable[Any]:
-        return progress(items, label=f"{label}, {kind}, layer {layer}", unit="unit")
-
-    return explain_and_score(
-        book,
-        parts.explainer,
-        parts.simulator,
-        units=members,
-        condition=condition,
-        judge=parts.judge,
-        settings=settings,
-        show=show,
     )
 
 

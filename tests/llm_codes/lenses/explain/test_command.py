@@ -105,6 +105,13 @@ def test_the_command_writes_its_contract_and_repeats_itself(
     names = {path.name for path in (tmp_path / "a").rglob("*")}
     assert {"report.html", "score_by_depth.pdf", "by_layer.csv", "neuron_L0_{}.json".format(rows[0]["index"])} <= names
     assert "neuron" in capsys.readouterr().out
+    rescored = tmp_path / "rescored"
+    words = f"explain rescore {tmp_path / 'a'} --metric correlation --out {rescored}"
+    assert main(words.split()) == 0 and "correlation on random windows" in capsys.readouterr().out
+    again = json.loads((rescored / "results.json").read_text())
+    wanted = {row["unit"]: row["scores"]["random"]["correlation"] for row in rows if row["condition"] == "trained"}
+    found = {row["unit"]: row["score"] for row in again["units"] if not row["kind"].endswith(")")}
+    assert found == pytest.approx(wanted, abs=1e-9)
 
 
 @pytest.mark.parametrize(
