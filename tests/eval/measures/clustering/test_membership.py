@@ -132,3 +132,12 @@ def test_no_cluster_and_one_cluster_have_defined_answers():
         predict(found, blobs(0), np.zeros((1, 2)))
     with pytest.raises(UserError, match=r"expected an epsilon \(a distance\) of at least 0; got -1.0"):
         cluster_points(blobs(0), epsilon=-1.0)
+
+
+def test_new_points_of_a_single_cluster_belong_to_it_the_more_the_nearer():
+    points = np.random.default_rng(0).standard_normal((200, 2))
+    found = cluster_points(points, min_cluster_size=20, allow_single_cluster=True)
+    assert found.n_clusters == 1
+    labels, strength = predict(found, points, np.array([[0.0, 0.0], [3.0, 3.0], [40.0, 0.0]]))
+    assert labels[0] == 0 and strength[0] > strength[1] >= strength[2] and strength[0] > 0.5
+    assert strength[2] < 0.1

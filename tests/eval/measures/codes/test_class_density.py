@@ -125,3 +125,16 @@ def test_shapes_that_do_not_match_and_single_images_are_refused() -> None:
     with pytest.raises(UserError, match="got 3 classes of at most 1"):
         class_density(np.ones((3, 3), dtype=int), np.ones((3, 3)), np.arange(3))
     assert class_density(*_planted(1.0, classes=2, each=2), n_resamples=10).ratio.value is not None
+
+
+def test_the_unit_of_length_changes_neither_ratio_nor_p() -> None:
+    distance, length, labels = _planted(1.1)
+    found = class_density(distance, length, labels, n_resamples=100)
+    for unit in (1e-4, 1e4):
+        other = class_density(distance, unit * length, labels, n_resamples=100)
+        assert other.p == found.p and other.ratio.value == pytest.approx(found.ratio.value)
+        assert other.intra.value == pytest.approx((found.intra.value or 0) / unit)
+
+
+def test_the_smallest_p_is_one_of_four_hundred_shuffles() -> None:
+    assert class_density(*_planted(3.0), n_resamples=50).p == pytest.approx(1 / 401)

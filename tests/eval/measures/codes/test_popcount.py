@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import types
 
-from eval.measures.codes.popcount import distance_matrix, paired_distances, word_distance
+from eval.measures.codes.popcount import _popcount, distance_matrix, paired_distances, word_distance
 
 
 def counted(a: np.ndarray, b: np.ndarray, symbol_word: int) -> np.ndarray:
@@ -23,3 +24,13 @@ def test_distances_are_numpys_bit_counts(symbol_word: int):
     found = distance_matrix(a, b[:4], symbol_word)
     assert found.dtype == np.int32 and found.shape == (5, 4)
     assert (found == counted(a[:, None], b[None, :4], symbol_word)).all()
+
+
+def test_the_intrinsic_asks_the_compiler_for_the_bits_of_its_only_argument():
+    class Builder:
+        def ctpop(self, word: object) -> tuple[str, object]:
+            return "bits of", word
+
+    signature, generate = _popcount(None, None)
+    assert signature == types.int64(types.uint64)
+    assert generate(None, Builder(), signature, ("the word",)) == ("bits of", "the word")

@@ -60,3 +60,8 @@ def test_distances_add_up_over_the_sites_from_a_layer_on() -> None:
         distances_from(codes, [])
     with pytest.raises(UserError, match="expected inputs and at least one switch; .* has 3 sites"):
         site_codes(program, [])
+
+
+def test_a_smooth_unit_has_its_one_threshold_at_zero() -> None:
+    part = code_part(trace(F.silu, torch.zeros(3)).sites[0])
+    assert (part.activation, part.thresholds, part.symbols) == ("silu", (0.0,), 0)

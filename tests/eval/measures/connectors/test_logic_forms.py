@@ -114,3 +114,13 @@ def test_named_forms_are_tested_again_as_they_stand():
     assert found[4].support == -1 and found[4].adjusted == 1
     swapped = retest_forms([(LogicForm("and-not", (8, 7), 1, nan, nan, 0, nan), b & ~a, both[:, ::-1])], groups=groups)
     assert swapped[0].named and swapped[0].parents == (8, 7)
+
+
+def test_a_cell_seen_as_often_as_the_minimum_is_tested_and_one_firing_is_all_of_it():
+    a = np.repeat([True, False], [10, 90])
+    fires = np.arange(100) == 0
+    form = logic_forms({0: (fires, a[:, None], (0,))}, minimum_support=10)[0][0]
+    assert (form.precision, form.recall, form.support) == (0.1, 1.0, 10)
+    assert logic_forms({0: (fires, a[:, None], (0,))}, minimum_support=11)[0] == []
+    never = logic_forms({0: (np.zeros(100, bool), a[:, None], (0,))})[0][0]
+    assert (never.precision, never.recall) == (0.0, 0.0)

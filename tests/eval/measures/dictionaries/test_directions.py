@@ -228,3 +228,10 @@ def test_principal_directions_are_numpys_eigenvectors_with_the_largest_loading_p
 def test_sets_larger_than_the_items_are_refused_by_the_largest():
     with pytest.raises(UserError, match="expected sets of at most 5 items; got 9; are labels per item?"):
         overlap_above_chance([np.arange(3), np.arange(9)], np.zeros(5, dtype=int))
+
+
+def test_a_set_of_all_items_is_judged():
+    """Two directions whose strongest items are everything meet both clusters, as every draw of that size does."""
+    labels = np.repeat([0, 1], 6)
+    found, chance = overlap_above_chance([np.arange(12)] * 2, labels, n_draws=20)
+    assert found.value == 0 and chance == 1

@@ -11,7 +11,7 @@ from torch import nn
 from eval.errors import UserError
 from eval.measures.geometry.affine_maps import nearest_boundary
 from eval.measures.geometry.cell_walls import cell_of
-from eval.measures.geometry.cells import BOX, _shoot
+from eval.measures.geometry.cells import BOX, _from_corners, _shoot
 from eval.measures.geometry.piecewise_linear import code_of
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
@@ -151,3 +151,17 @@ def test_walls_of_pool_windows_belong_to_their_window() -> None:
     assert cell.unit.tolist() == [0, 1, 2] and cell.site.tolist() == [0, 0, 0]
     distance = np.abs(cell.normals @ np.array([3.0, 1, 4, 5, 9, 2]) - cell.offsets)
     np.testing.assert_allclose(distance * 2**0.5, [2, 1, 7], rtol=1e-6)
+
+
+def test_facets_from_corners_stand_at_their_mean_and_are_refused_where_another_wall_lies_there() -> None:
+    corners = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    normals = np.array([[-1.0, 0.0], [0.0, -1.0], [0.5**0.5, 0.5**0.5], [1.0, 0.0]])
+    offsets = np.array([0.0, 0.0, 2**0.5, 5.0])
+    meet = [[0, 1], [1, 2], [0, 2]]
+    found = _from_corners(corners, meet, normals, offsets)
+    assert found is not None
+    assert found[0].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found[1], [[0, 1], [1, 0], [1, 1]])
+    touching = np.r_[normals, [[0.0, -1.0]]]
+    assert _from_corners(corners, meet, touching, np.r_[offsets, 0.0]) is None  # a second wall on the first side
+    assert _from_corners(corners * [1, np.nan], meet, normals, offsets) is None

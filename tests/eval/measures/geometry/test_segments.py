@@ -142,3 +142,14 @@ def test_bad_input_is_refused_by_name() -> None:
         segment_crossings(program, torch.full((3,), -9.0), torch.full((3,), 9.0), max_crossings=2)
     with pytest.raises(UserError, match="at least 2 samples; got 1"):
         sampled_crossings(program, torch.zeros(3), torch.ones(3), n_samples=1)
+
+
+def test_a_switch_of_two_thresholds_met_exactly_at_another_ones_kink_says_which_piece() -> None:
+    """relu6(2 (relu(x) - relu(-x)) + 6 c) for c = 0 and 1 along x in [-1, 1]: 0 or 6 exactly at the inner kink."""
+    for c, before, after in ((0.0, 0, 1), (1.0, 1, 2)):
+        program = trace(lambda x, c=c: F.relu6(2 * (F.relu(x) - F.relu(-x)) + 6 * c), torch.zeros(1))
+        for start, expected in ((-1.0, (before, after)), (1.0, (after, before))):
+            found = segment_crossings(program, torch.tensor([start]), torch.tensor([-start]))
+            outer = found.site == 2
+            assert (found.before[outer].tolist(), found.after[outer].tolist()) == ([expected[0]], [expected[1]])
+            assert found.t[outer].tolist() == [0.5]

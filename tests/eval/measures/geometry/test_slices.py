@@ -172,3 +172,12 @@ def test_slopes_are_the_change_of_the_outputs_across_the_plane() -> None:
         moved = found.centroid + step * np.eye(2)[axis]
         change = (program(plane.points(moved)) - program(plane.points(found.centroid))).numpy() / step
         np.testing.assert_allclose(found.slopes[..., axis], change, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_plane_has_orthonormal_axes_at_every_scale(scale: float) -> None:
+    points = scale * torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plane, corners = plane_through(points)
+    axes = torch.stack([plane.first, plane.second])
+    torch.testing.assert_close(axes @ axes.T, torch.eye(2, dtype=torch.float64))
+    torch.testing.assert_close(plane.points(corners).reshape(3, 7), points)

@@ -342,3 +342,28 @@ def test_a_fixed_mask_may_choose_between_the_input_and_a_constant(first: bool) -
 
     x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(trace(network, torch.zeros(3))(x).reshape(4, 3), network(x))
+
+
+def test_outputs_of_which_one_overflows_are_named() -> None:
+    large = torch.tensor([1.0, 1e38, 1.0])
+    with pytest.raises(UserError, match="returns NaN or infinity on random inputs; check its weights"):
+        trace(lambda x: ((x * large) * large).relu(), torch.randn(3))
+
+
+def test_linear_layers_over_several_rows_and_sums_of_two_paths_are_the_network() -> None:
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Linear(4, 5)
+    weight = torch.randn(4, 4, generator=generator)
+    networks = [
+        (lambda x: layer(x).relu(), (3, 4)),  # three tokens, one layer
+        (lambda x: torch.addmm(2 * x.view(1, 4), x.view(1, 4), weight).relu(), (4,)),
+        (lambda x: torch.mm(x.view(1, 4), weight).relu(), (4,)),
+        (lambda x: x.unsqueeze(1).unsqueeze(0).relu(), (4,)),
+        (lambda x: x.unsqueeze(-1).relu(), (4,)),
+    ]
+    for network, shape in networks:
+        program = trace(network, torch.randn(shape, generator=generator))
+        x = torch.randn(6, *shape, generator=generator)
+        with torch.no_grad():
+            expected = torch.stack([network(row[None] if len(shape) > 1 else row[None]) for row in x])
+            torch.testing.assert_close(program(x).flatten(1), expected.flatten(1), rtol=1e-5, atol=1e-6)
