@@ -211,6 +211,7 @@ METHOD: dict[str, dict[str, Any]] = {
     },
     "eval.measures.spectra.alpha_interval": {
         "SIMULATED_WIDTH": 256,
+        "TRUNCATED_WIDTH": 200,
         "WARN_TOKENS_PER_WIDTH": 16,
         "MINIMUM_TOKENS_PER_INDEX": 3,
         "TOKENS_PER_DIRECTION": 12,

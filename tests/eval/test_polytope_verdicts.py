@@ -34,3 +34,14 @@ def test_a_peak_lost_to_more_samples_is_no_finding():
 def test_what_fails_at_the_threshold_needs_no_settled_control():
     own = Counted(Score(-1.0, -1.1, -0.9), -1.05)
     assert judge_counts(own, {"a": Counted(Score(-1.2, -1.3, -1.1), 5.0)}) == ("fails", "")
+
+
+def test_a_control_without_half_the_samples_has_not_settled_and_a_quarter_is_too_much():
+    own, unknown = Counted(Score(1.0, 0.9, 1.1), 1.0), Counted(Score(0.4, 0.3, 0.5), None)
+    assert not own.settled_against(0.0, unknown) and own.settled_against(0.0)
+    assert judge_counts(own, {"a": unknown}) == (
+        "cannot tell", "sampled counts have not settled against a: take more samples",
+    )  # fmt: skip
+    assert not own.settled_against(0.0, Counted(Score.undefined("none"), 0.4))
+    assert not Counted(Score(1.0), 0.75).settled_against(0.0) and Counted(Score(1.0), 0.76).settled_against(0.0)
+    assert Counted(Score(0.5), 0.5).settled_against(0.5)  # on the threshold, whatever the samples

@@ -104,3 +104,17 @@ def test_simulated_nulls_decide_no_more_often_than_said():
         alone += sum(claim.uncorrected != "cannot tell" for claim in found)
         families += any(claim.verdict != "cannot tell" for claim in found)
     assert 0.04 < alone / 3400 < 0.06 and families / 200 < 0.08
+
+
+def test_an_interval_of_no_width_leaves_no_doubt_and_without_one_there_is_no_p():
+    sure = Score(1.0, 1.0, 1.0)
+    assert p_value(sure, above(0)) == 0 and p_value(sure, above(1)) == 1
+    assert p_value(sure, above(0), {"a": Score(0.5)}) == 0 and p_value(sure, above(0), {"a": Score(1.0)}) == 1
+    assert p_value(Score(1.0), above(0)) is None
+
+
+def test_a_claim_has_the_scores_interval_or_none():
+    with_one = judged_claim("words", "source", "more", Score(1.0, 0.5, 1.5, 9), above(0))
+    assert with_one.interval == (0.5, 1.5) and with_one.n == 9 and with_one.seeds is None
+    without = judged_claim("words", "source", "more", Score(1.0, n=9, interval_reason="few"), above(0), over_seeds=True)
+    assert without.interval is None and without.note == "few" and without.seeds == 9 and without.n is None

@@ -88,3 +88,9 @@ def test_the_middle_is_the_layer_next_to_two_thirds_of_the_depth(falling) -> Non
     assert "score(layer 6)" in depth_claims([*deep, *deeper], 10, n_resamples=20)[0].prediction  # 2/3 of 9 is 6
     assert "score(layer 4)" in depth_claims([*deep, *deeper], 7, n_resamples=20)[0].prediction  # 2/3 of 6 is 4
     assert depth_claims([r for r in falling if r.unit.layer < 2], 3, n_resamples=20) == []
+    by_layer = {layer: [r for r in falling if r.unit.layer == layer] for layer in range(3)}
+    for layers, n_layers, middle in (((0, 1, 8, 9), 3, 1), ((0, 1, 2, 3), 4, 2), ((0, 2, 4, 9), 7, 4)):
+        moved = [
+            replace(r, unit=replace(r.unit, layer=layer)) for i, layer in enumerate(layers) for r in by_layer[i % 3]
+        ]
+        assert f"score(layer {middle})" in depth_claims(moved, n_layers, n_resamples=20)[0].prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import bootstrap, permutation_test, ttest_ind
 from eval.explanation.comparison.statistics import (
     against_baseline,
     against_null,
+    against_rivals,
     by_layer,
     difference,
     differences,
@@ -22,7 +24,7 @@ from eval.explanation.comparison.statistics import (
 )
 from eval.explanation.evaluate import MIXES
 from eval.explanation.explainers import Explanation
-from eval.explanation.results import CONSTANT, DocumentSums, PooledScores, TaskScores, UnitResult
+from eval.explanation.results import CONSTANT, DocumentSums, PooledScores, RivalScore, TaskScores, UnitResult
 from eval.explanation.scoring.scorers import SCORES, document_sums
 from eval.explanation.units import Unit
 from eval.measures.statistics.resampling import holm
@@ -182,3 +184,26 @@ def test_flipped_signs_give_the_share_of_all_sign_patterns():
         exact = np.mean(np.array(sums) >= abs(sum(gaps)) - 1e-9)
         assert sign_flip_p(np.array(gaps)) == pytest.approx(exact, abs=0.03)
     assert np.isnan(sign_flip_p(np.zeros(0))) and sign_flip_p(np.zeros(3)) == 1
+
+
+def test_a_rival_is_compared_unit_for_unit_and_corrected_over_layers():
+    """Own minus rival where both have a score; p of flipped signs, Holm over the layers of a kind."""
+    own = {0: [0.9, 0.8, 0.7, 0.9, 0.6], 1: [0.5, 0.4, 0.6, 0.3, 0.2]}
+    rival = {0: [0.5, 0.6, 0.4, 0.3, 0.5], 1: [0.4, 0.5, 0.5, 0.4, 0.1]}
+    members = [
+        replace(unit(Score(a), layer=layer, index=i), rivals={"server": RivalScore(Explanation("words"), Score(b))})
+        for layer in own
+        for i, (a, b) in enumerate(zip(own[layer], rival[layer], strict=True))
+    ]
+    missing = RivalScore(Explanation("words"), ABSENT)
+    members += [unit(Score(0.1), index=8), replace(unit(Score(0.1), index=9), rivals={"server": missing})]
+    rows = against_rivals(members)
+    assert [(row.rival, row.kind, row.layer) for row in rows] == [("server", "neuron", 0), ("server", "neuron", 1)]
+    raw = [sign_flip_p(np.array(own[layer]) - np.array(rival[layer])) for layer in (0, 1)]
+    assert [row.p for row in rows] == pytest.approx(holm(np.array(raw)).tolist()) and raw[0] < 0.2 < raw[1]
+    for row in rows:
+        assert row.mean == pytest.approx(np.mean(own[row.layer]))
+        assert row.rival_mean == pytest.approx(np.mean(rival[row.layer]))
+        gains = np.array(own[row.layer]) - np.array(rival[row.layer])
+        assert row.difference.value == pytest.approx(gains.mean()) and row.difference.n == 5
+    assert against_rivals([unit(Score(0.5))]) == []

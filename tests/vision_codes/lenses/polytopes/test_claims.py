@@ -1,0 +1,73 @@
+"""Thresholds, samples that have not settled, and how few clusters have an interval."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eval.scores import Score
+from tests.vision_codes.lenses.polytopes.test_study import _scaling_row
+from vision_codes.lenses.polytopes.claims import _beyond_claim, _claim, _cluster_claim, _density_claims, _map_claim
+from vision_codes.lenses.polytopes.results import ChannelClusters, DensityRow
+
+
+def density_row(network: str, ratio: float, layer: str = "a") -> DensityRow:
+    one = Score(1.0, 0.9, 1.1)
+    return DensityRow(network, layer, "exact", one, one, Score(ratio, ratio - 0.1, ratio + 0.1), 0.01, None)
+
+
+@pytest.mark.parametrize(("trend", "verdict"), [(0.3, "cannot tell"), (-0.3, "fails")])
+def test_a_rising_density_is_one_above_zero(trend: float, verdict: str):
+    """Without a control nothing holds; a small rise is no failure either."""
+    claim = _density_claims([density_row("trained", 1.4)], Score(trend, trend - 0.1, trend + 0.1))[1]
+    assert claim.verdict == verdict and claim.measured == trend
+
+
+@pytest.mark.parametrize(
+    ("ratio", "control", "verdict"),
+    [
+        (1.5, 1.0, "holds"),
+        (1.5, 1.45, "holds, and so does its control"),
+        (0.7, 0.5, "fails"),
+        (1.05, 0.5, "cannot tell"),
+    ],
+)
+def test_density_between_classes_is_that_of_the_last_layer_against_its_controls(ratio, control, verdict):
+    rows = [
+        density_row("trained", 0.2), density_row("trained", ratio, "b"), density_row("init", 5.0),
+        density_row("init", control, "b"),
+    ]  # fmt: skip
+    claim = _density_claims(rows, Score(0.0, -1, 1))[0]
+    assert claim.verdict == verdict and claim.controls is not None and list(claim.controls) == ["init"]
+
+
+@pytest.mark.parametrize(("half", "verdict"), [(1.68, "holds"), (None, "cannot tell"), (0.9, "cannot tell")])
+def test_fewer_boundaries_beyond_count_only_where_samples_have_settled(half: float | None, verdict: str):
+    trained = replace(
+        _scaling_row("trained", 1.69, 0.9), log2_peak=Score(1.69, 1.64, 1.74), log2_peak_half_samples=half
+    )
+    claim = _beyond_claim(trained, {"init": _scaling_row("init", 0.5, 0.1)})
+    assert claim.verdict == verdict
+    assert ("have not settled" in claim.note) == (verdict == "cannot tell")
+
+
+def clusters(found: int, below: int) -> ChannelClusters:
+    return ChannelClusters("conv:relu", 100, found, 0.1, 5, None if found else "all noise", below, ())
+
+
+def test_a_share_of_clusters_has_an_interval_from_eight_on():
+    assert _cluster_claim(clusters(7, 5)).interval is None
+    eight = _cluster_claim(clusters(8, 6))
+    assert eight.interval is not None and eight.measured == 0.75 and eight.n == 8
+    assert _cluster_claim(clusters(20, 1)).verdict == "fails"
+    none = _cluster_claim(clusters(0, 0))
+    assert (none.verdict, none.measured, none.note) == ("cannot tell", None, "all noise")
+
+
+def test_maps_are_tracked_by_a_correlation_above_a_half():
+    assert _map_claim(Score(0.4, 0.3, 0.45)).verdict == "fails"
+    assert _map_claim(Score(0.7, 0.6, 0.8)).verdict == "cannot tell"  # its control was not measured
+    assert _claim("w", "p", "p", Score(0.7, 0.6, 0.8), 0.5, controls={"a": Score(0.1, 0.0, 0.2)}).verdict == "holds"
+    assert np.isfinite(_claim("w", "p", "p", Score(0.7, 0.6, 0.8), 0.5).p or np.nan)
