@@ -13,15 +13,18 @@ from eval.runs import Run
 from llm_codes.configs.graphs import GraphOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.graphs.edge_rows import EdgeTests
-from llm_codes.lenses.graphs.edge_tests import edge_tests
+from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.figures import draw_attribution_graph, draw_edge_tests, drawn_nodes
 from llm_codes.lenses.graphs.labels import promoted_tokens
+from llm_codes.lenses.graphs.nodes import frozen_prompt
 from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, GraphSummary
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
 from llm_codes.models import Model
 
 NODES_SHOWN, TESTS_SHOWN = 24, 24
+WHOLE = ("edges between features", "to the first logit")
+BY_PART = ("direct", "patterns held", "total", "total, patterns held")  # of the groups within these
 REPORT_PROMPTS, REPORT_LENGTH, REPORT_SOURCES = 20, 12, 2
 REPORT_OPTIONS = GraphOptions(max_features=500)
 
@@ -52,9 +55,16 @@ def chapter(model: Model, corpus: Corpus, page: Page, run: Run, *, seed: int = 0
         return GraphChapter(False, reason)
     transcoders = open_transcoders(model)
     windows = one_window_a_document(corpus, REPORT_PROMPTS, REPORT_LENGTH)
-    graphs = [graph_of(model, prompt_tokens(model, window), transcoders, REPORT_OPTIONS) for window in windows]
+    graphs, found = [], []
+    for number, window in enumerate(windows):
+        tokens = prompt_tokens(model, window)
+        prompt = frozen_prompt(model, tokens, transcoders, REPORT_OPTIONS.featureless_positions)
+        graphs.append(graph_of(model, tokens, transcoders, REPORT_OPTIONS, prompt))
+        found += tests_of_graph(
+            model, graphs[-1], transcoders, prompt, n_sources=REPORT_SOURCES, number=number, seed=seed
+        )
     drawn = max(graphs, key=lambda graph: graph.targets[0].probability)
-    tests = edge_tests(model, graphs, transcoders, n_sources=REPORT_SOURCES, seed=seed)
+    tests = tests_together(found, len(graphs), seed)
     section.text(
         f"Every MLP of {model.name} is replaced by its transcoder and what the transcoder misses; attention patterns "
         f"and norm denominators are held. {len(graphs)} prompts, the first {REPORT_LENGTH} tokens of windows of "
@@ -132,22 +142,27 @@ def add_tests(section: Section, run: Run, tests: EdgeTests) -> None:
     section.text(
         f"{tests.n_tests:,} tests over {tests.prompts} prompts: a feature is taken out, doubled, or lowered by a tenth "
         "in the real model, and the target's pre-activation watched. direct: the MLPs between are held, attention and "
-        "norms respond; patterns held, norms held: those are held as well, which says what explains a gap; total: "
-        "everything responds, against the sum over all paths of the graph. null: the same change, watched at another "
-        "active feature of the target's layer and position."
+        "norms respond; total: everything responds, against the sum over all paths of the graph. patterns, norms, both "
+        "held: those keep the prompt's values as well, which says what explains a gap (a direct effect with both held "
+        "is the edge itself). null: the same change, watched at another active feature of the target's layer and "
+        "position."
     )
     section.figure(draw_edge_tests(run, tests))
     columns = ("group", "measured", "tests", "sign", "rank", "r2", "slope")
-    section.table(agreement_rows(tests), columns, "Do the edges hold? 95% intervals over prompts")
+    section.table(agreement_rows(tests, WHOLE), columns, "Do the edges hold? 95% intervals over prompts")
+    parts = [row for row in agreement_rows(tests) if row["group"] not in WHOLE and row["measured"] in BY_PART]
+    section.table(parts, columns, "By size of change, place, layer of the source and layers between")
     shown = [test.to_json() for test in tests.tests if test.size == -1 and test.kind == FEATURE][:TESTS_SHOWN]
     names = ("source", "target", "predicted", "patterns_held", "direct", "predicted_total", "total", "null")
     section.table(shown, names, "The first edges tested, source taken out: layer, position, feature")
 
 
-def agreement_rows(tests: EdgeTests) -> list[dict[str, object]]:
-    """Each score as a value with its interval, or its reason."""
+def agreement_rows(tests: EdgeTests, groups: Sequence[str] = ()) -> list[dict[str, object]]:
+    """Each score as a value with its interval, or its reason; of some groups, or of all."""
     rows = []
     for row in tests.agreement:
+        if groups and row.group not in groups:
+            continue
         cells: dict[str, object] = {"group": row.group, "measured": row.measured, "tests": row.tests}
         for name in ("sign", "rank", "r2", "slope"):
             score = getattr(row, name)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from eval.errors import IncompleteError, UserError
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
-from llm_codes.configs.graphs import CircuitGraphConfig, CircuitTestConfig
+from llm_codes.configs.graphs import CircuitGraphConfig, CircuitTestConfig, EdgeTestOptions, GraphOptions
 from llm_codes.inputs import open_inputs
 from llm_codes.lenses.graphs.chapter import add_graph, add_tests, agreement_rows, one_window_a_document
-from llm_codes.lenses.graphs.edge_rows import EdgeTests
-from llm_codes.lenses.graphs.edge_tests import edge_tests
+from llm_codes.lenses.graphs.edge_rows import EdgeTest
+from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.export import graph_json
+from llm_codes.lenses.graphs.nodes import frozen_prompt
 from llm_codes.lenses.graphs.rows import GraphResults
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
-from llm_codes.lenses.graphs.transcoders import open_transcoders, transcoders_sha256
-from llm_codes.models import load_model
+from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, transcoders_sha256
+from llm_codes.models import Model, load_model
+
+CODE = (tests_of_graph.__module__, graph_of.__module__)
 
 
 def read_prompts(config: CircuitGraphConfig) -> list[str]:
@@ -48,27 +53,23 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
         model=model.weights_sha256, tokenizer=str(model.tokenizer_sha256), transcoders=transcoders_sha256(transcoders)
     )
     page = Page(f"Circuits of {model.name}", "Attribution graphs from tokens to logits")
-    graphs, files = [], []
+    graphs, files, found = [], [], []
     for number, own in enumerate(tokens):
-        graph = graph_of(model, own, transcoders, config.graph)
+        prompt = frozen_prompt(model, own, transcoders, config.graph.featureless_positions)
+        graph = graph_of(model, own, transcoders, config.graph, prompt)
         section = page.section(f"Prompt {number + 1}", f"prompt-{number + 1}")
         section.text(graph.prompt)
         labels = add_graph(section, run, model, graph, transcoders, f"graph-{number + 1}")
         files.append(f"graphs/graph-{number + 1}.json")
         run.write_json(files[-1], graph_json(graph, f"graph-{number + 1}", labels))
         graphs.append(graph)
+        if config.tests.sources:
+            asked: Any = {"n_sources": config.tests.sources, "per_source": config.tests.per_source, "seed": config.seed}
+            found += tests_of_graph(model, graph, transcoders, prompt, number=number, **asked)
     tests, reason = None, None
     if config.tests.sources:
         try:
-            tests = edge_tests(
-                model,
-                graphs,
-                transcoders,
-                n_sources=config.tests.sources,
-                per_source=config.tests.per_source,
-                featureless=config.graph.featureless_positions,
-                seed=config.seed,
-            )
+            tests = tests_together(found, len(graphs), config.seed)
             add_tests(page.section("Tests of edges", "tests"), run, tests)
         except UserError as error:
             reason = str(error)
@@ -83,7 +84,7 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
 
 
 def edges_command(config: CircuitTestConfig, run: Run) -> str:
-    """Graphs of held-out windows, one a document, and the tests of their edges."""
+    """Graphs of held-out windows, one a document, and the tests of their edges; resumes by window."""
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     transcoders = open_transcoders(inputs.model, config.transcoders)
     corpus = inputs.view(config.windows)
@@ -94,17 +95,14 @@ def edges_command(config: CircuitTestConfig, run: Run) -> str:
     options = config.graph
     limits = [gb for gb in (options.graph_memory_gb, config.inputs.max_memory_gb) if gb is not None]
     options = replace(options, graph_memory_gb=min(limits, default=None))
-    graphs = [graph_of(inputs.model, prompt_tokens(inputs.model, window), transcoders, options) for window in windows]
-    found: EdgeTests = edge_tests(
-        inputs.model,
-        graphs,
-        transcoders,
-        n_sources=config.tests.sources,
-        per_source=config.tests.per_source,
-        featureless=options.featureless_positions,
-        batch_size=config.inputs.batch_size,
-        seed=config.seed,
-    )
+    tests: list[EdgeTest] = []
+    for number, window in enumerate(windows):
+
+        def compute(number: int = number, window: Sequence[int] = window) -> list[dict[str, object]]:
+            return tests_of_window(inputs.model, window, transcoders, config, options, number)
+
+        tests += map(EdgeTest.from_json, run.item(f"window-{number}", compute, of=CODE))
+    found = tests_together(tests, len(windows), config.seed)
     page = Page(f"Tested edges of {inputs.model.name}", "Attribution graphs against the real model")
     section = page.section("Tests of edges", "tests")
     section.text(f"{inputs.describe()} {len(windows)} windows of {corpus.context} tokens, each of another document.")
@@ -113,3 +111,30 @@ def edges_command(config: CircuitTestConfig, run: Run) -> str:
     page.write(run)
     run.finish(found.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
     return text_table(agreement_rows(found))
+
+
+def tests_of_window(
+    model: Model,
+    window: Sequence[int],
+    transcoders: Sequence[LayerTranscoder],
+    config: CircuitTestConfig,
+    options: GraphOptions,
+    number: int,
+) -> list[dict[str, object]]:
+    """The graph of one window and the tests of its edges, frozen once for both, as an item of the run."""
+    asked: EdgeTestOptions = config.tests
+    tokens = prompt_tokens(model, window)
+    prompt = frozen_prompt(model, tokens, transcoders, options.featureless_positions)
+    graph = graph_of(model, tokens, transcoders, options, prompt)
+    found = tests_of_graph(
+        model,
+        graph,
+        transcoders,
+        prompt,
+        n_sources=asked.sources,
+        per_source=asked.per_source,
+        batch_size=config.inputs.batch_size,
+        number=number,
+        seed=config.seed,
+    )
+    return [test.to_json() for test in found]

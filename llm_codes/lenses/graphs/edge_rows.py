@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from eval.result_json import noted
 from eval.results import Result, result
@@ -15,8 +15,9 @@ class EdgeTest(Result):
 
     source, target: layer, position, feature (target: none for the first logit target). size: change in activations of
     the source. length: layers between; same_position: whether both stand at one position. predicted: direct effect of
-    the graph. direct, patterns_held, norms_held, total: measured in the real model, see `edge_tests`. predicted_total:
-    over all paths of the graph. null, null_total: measured at another feature of the target's layer and position.
+    the graph. direct, patterns_held, norms_held, both_held, total and total with the same held: measured in the real
+    model, see `edge_tests`. predicted_total: over all paths of the graph. null, null_total: measured at another feature
+    of the target's layer and position.
     """
 
     prompt: int
@@ -30,7 +31,11 @@ class EdgeTest(Result):
     direct: float
     patterns_held: float
     norms_held: float
+    both_held: float
     total: float
+    total_patterns_held: float
+    total_norms_held: float
+    total_both_held: float
     predicted_total: float
     null: float | None = noted(default=None, when_set=True)
     null_total: float | None = noted(default=None, when_set=True)
@@ -71,11 +76,19 @@ GROUPS: dict[str, Callable[[EdgeTest], bool]] = {
     "taken out": lambda test: _feature(test) and test.size == -1,
     "doubled": lambda test: _feature(test) and test.size == 1,
     "moved by a tenth": lambda test: _feature(test) and abs(test.size) == 0.1,
-    "one layer up": lambda test: _feature(test) and test.length == 1,
-    "two layers or more": lambda test: _feature(test) and test.length > 1,
     "at one position": lambda test: _feature(test) and test.same_position,
     "to a later position": lambda test: _feature(test) and not test.same_position,
-    "from layer 0": lambda test: _feature(test) and test.source[0] == 0,
-    "from other layers": lambda test: _feature(test) and test.source[0] > 0,
+    "from other layers than 0": lambda test: _feature(test) and test.source[0] > 0,
     "to the first logit": lambda test: test.kind == "logit",
 }
+
+
+def groups_of(tests: Sequence[EdgeTest]) -> dict[str, list[EdgeTest]]:
+    """The tests by size of change, place, layer of the source and layers between; groups without tests left out."""
+    out = {name: [test for test in tests if chosen(test)] for name, chosen in GROUPS.items()}
+    inner = [test for test in tests if _feature(test)]
+    for layer in sorted({test.source[0] for test in inner}):
+        out[f"from layer {layer}"] = [test for test in inner if test.source[0] == layer]
+    for length in sorted({test.length for test in inner}):
+        out[f"{length} layer{'s' if length > 1 else ''} up"] = [test for test in inner if test.length == length]
+    return {name: some for name, some in out.items() if some}

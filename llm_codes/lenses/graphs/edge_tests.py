@@ -1,9 +1,10 @@
 """Do the edges of a graph hold in the real model? Sources are moved, targets watched, predictions compared.
 
 For each kept edge between two features that is drawn: the source is taken out, doubled, or moved a little; the target's
-pre-activation is watched with the MLPs between held (direct effect; with patterns or norms held as well, to say which
-of them explains the gap) and with nothing held (total effect). The null watches, for the same change, another active
-feature at the target's layer and position. Logits are watched as targets of every source.
+pre-activation is watched with the MLPs between held (direct effect) and with nothing held (total effect), each with
+attention patterns, norm denominators, both or neither held as well, to say which of them explains the gap. A direct
+effect with both held is the edge itself. The null watches, for the same change, another active feature at the target's
+layer and position. Logits are watched as targets of every source.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from torch import Tensor
 
 from eval.errors import UserError
 from eval.measures.graphs.agreement import agreement
-from llm_codes.lenses.graphs.edge_rows import GROUPS, EdgeAgreement, EdgeTest, EdgeTests
-from llm_codes.lenses.graphs.frozen import freeze
+from llm_codes.lenses.graphs.edge_rows import EdgeAgreement, EdgeTest, EdgeTests, groups_of
 from llm_codes.lenses.graphs.interventions import BATCH, Change, Held, Response, linear_response, respond, writes
-from llm_codes.lenses.graphs.nodes import active_features
+from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
 from llm_codes.lenses.graphs.rows import AttributionGraph
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
 from llm_codes.models import Model
@@ -30,7 +30,11 @@ HELD = {
     "direct": Held(mlps=True),
     "patterns_held": Held(mlps=True, patterns=True),
     "norms_held": Held(mlps=True, norms=True),
+    "both_held": Held(mlps=True, patterns=True, norms=True),
     "total": Held(),
+    "total_patterns_held": Held(patterns=True),
+    "total_norms_held": Held(norms=True),
+    "total_both_held": Held(patterns=True, norms=True),
 }
 
 
@@ -59,13 +63,57 @@ def edge_tests(
     """
     tests: list[EdgeTest] = []
     for number, graph in enumerate(graphs):
-        generator = np.random.default_rng([seed, number])
-        drawn = _drawn(graph, n_sources, per_source, generator)
-        if drawn:
-            tests += _tests_of(model, graph, transcoders, drawn, sizes, featureless, batch_size, number, generator)
+        tokens = torch.tensor(graph.token_ids, device=graph.edges.device)
+        prompt = frozen_prompt(model, tokens, transcoders, featureless)
+        asked: Any = {"n_sources": n_sources, "per_source": per_source, "batch_size": batch_size, "seed": seed}
+        tests += tests_of_graph(model, graph, transcoders, prompt, sizes=sizes, number=number, **asked)
+    return tests_together(tests, len(graphs), seed)
+
+
+def tests_together(tests: Sequence[EdgeTest], prompts: int, seed: int = 0) -> EdgeTests:
+    """The tests of all prompts, and how well they agree.
+
+    Raises:
+        UserError: there is no test.
+    """
     if not tests:
         raise UserError("expected kept edges between features; got none; raise --node-share or take a longer prompt")
-    return EdgeTests(len(graphs), len(tests), tuple(agreements(tests, seed)), tuple(tests))
+    return EdgeTests(prompts, len(tests), tuple(agreements(tests, seed)), tuple(tests))
+
+
+def tests_of_graph(
+    model: Model,
+    graph: AttributionGraph,
+    transcoders: Sequence[LayerTranscoder],
+    prompt: FrozenPrompt,
+    *,
+    n_sources: int = 12,
+    per_source: int = 4,
+    sizes: Sequence[float] = SIZES,
+    batch_size: int = BATCH,
+    number: int = 0,
+    seed: int = 0,
+) -> list[EdgeTest]:
+    """The tests of one graph; empty where it has no kept edge between features. number: of the prompt, in the rows and
+    in the draw; the other arguments are those of `edge_tests`."""
+    generator = np.random.default_rng([seed, number])
+    changes, places = [], []
+    for source, targets in _drawn(graph, n_sources, per_source, generator).items():
+        layer, position, feature = graph.features[source].tolist()
+        for size in sizes:
+            changes.append(Change(layer, position, feature, float(graph.activations[source]), size))
+            places.append((source, size, targets))
+    if not changes:
+        return []
+    added = writes(changes, transcoders, prompt.frozen.n_positions)
+    found = {name: respond(model, prompt.frozen, added, held, batch_size) for name, held in HELD.items()}
+    found["predicted_total"] = linear_response(prompt.frozen, transcoders, prompt.active, added)
+    reader = _Reader(graph, transcoders, found)
+    return [
+        test
+        for change, (source, size, targets) in enumerate(places)
+        for test in reader.tests(number, change, source, size, targets, generator)
+    ]
 
 
 def _drawn(
@@ -79,37 +127,6 @@ def _drawn(
     for one in generator.permutation(np.unique(source))[:n_sources]:
         out[int(one)] = generator.permutation(target[source == one])[:per_source].tolist()
     return out
-
-
-def _tests_of(
-    model: Model,
-    graph: AttributionGraph,
-    transcoders: Sequence[LayerTranscoder],
-    drawn: dict[int, list[int]],
-    sizes: Sequence[float],
-    featureless: int,
-    batch_size: int,
-    number: int,
-    generator: np.random.Generator,
-) -> list[EdgeTest]:
-    with torch.no_grad():
-        frozen = freeze(model, torch.tensor(graph.token_ids, device=graph.edges.device))
-        active = active_features(frozen, transcoders, featureless)
-    changes, places = [], []
-    for source, targets in drawn.items():
-        layer, position, feature = graph.features[source].tolist()
-        for size in sizes:
-            changes.append(Change(layer, position, feature, float(graph.activations[source]), size))
-            places.append((source, size, targets))
-    added = writes(changes, transcoders, frozen.n_positions)
-    found = {name: respond(model, frozen, added, held, batch_size) for name, held in HELD.items()}
-    found["predicted_total"] = linear_response(frozen, transcoders, active, added)
-    reader = _Reader(graph, transcoders, found)
-    return [
-        test
-        for change, (source, size, targets) in enumerate(places)
-        for test in reader.tests(number, change, source, size, targets, generator)
-    ]
 
 
 class _Reader:
@@ -177,22 +194,20 @@ def _logit(logits: Tensor, graph: AttributionGraph) -> float:
 
 def agreements(tests: Sequence[EdgeTest], seed: int = 0) -> list[EdgeAgreement]:
     """Predicted against measured, of all tests and by size of change, length, layer of the source and what responds."""
-    out = []
-    for name, chosen in GROUPS.items():
-        some = [test for test in tests if chosen(test)]
-        for what in ("direct", "patterns held", "norms held", "direct, null", "total", "total, null"):
-            found = _one_agreement(some, name, what, seed)
-            if found is not None:
-                out.append(found)
-    return out
+    rows = [_one_agreement(some, name, what, seed) for name, some in groups_of(tests).items() for what in FIELDS]
+    return [row for row in rows if row is not None]
 
 
 FIELDS = {
     "direct": ("predicted", "direct"),
     "patterns held": ("predicted", "patterns_held"),
     "norms held": ("predicted", "norms_held"),
+    "both held": ("predicted", "both_held"),
     "direct, null": ("predicted", "null"),
     "total": ("predicted_total", "total"),
+    "total, patterns held": ("predicted_total", "total_patterns_held"),
+    "total, norms held": ("predicted_total", "total_norms_held"),
+    "total, both held": ("predicted_total", "total_both_held"),
     "total, null": ("predicted_total", "null_total"),
 }
 

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from llm_codes.lenses.graphs.frozen import FrozenLayer, FrozenModel
+from llm_codes.lenses.graphs.frozen import FrozenLayer, FrozenModel, freeze
 from llm_codes.lenses.graphs.targets import LogitTarget, readings
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
+from llm_codes.models import Model
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ def active_features(
             written = written + layer.mlp_in @ transcoder.skip
         errors.append(layer.mlp_out - written)
     return ActiveFeatures(torch.cat(places), torch.cat(values), torch.stack(errors))
+
+
+@dataclass(frozen=True)
+class FrozenPrompt:
+    """A prompt as its graph and its tests both need it: the frozen model, and the sources."""
+
+    frozen: FrozenModel
+    active: ActiveFeatures
+
+
+@torch.no_grad()
+def frozen_prompt(
+    model: Model, tokens: Int[Tensor, " position"], transcoders: Sequence[LayerTranscoder], featureless: int = 1
+) -> FrozenPrompt:
+    """The model made linear at a prompt, and its active features; errors are those of `freeze`."""
+    frozen = freeze(model, tokens)
+    return FrozenPrompt(frozen, active_features(frozen, transcoders, featureless))
 
 
 def total_effects(

@@ -23,8 +23,8 @@ from eval.measures.graphs.influence import normalised, prune, replacement_and_co
 from eval.options import chosen
 from llm_codes.configs.graphs import GraphOptions
 from llm_codes.lenses.graphs.effects import bias_names, direct_effects
-from llm_codes.lenses.graphs.frozen import FrozenModel, freeze
-from llm_codes.lenses.graphs.nodes import ActiveFeatures, active_features, total_effects
+from llm_codes.lenses.graphs.frozen import FrozenModel
+from llm_codes.lenses.graphs.nodes import ActiveFeatures, FrozenPrompt, frozen_prompt, total_effects
 from llm_codes.lenses.graphs.rows import AttributionGraph
 from llm_codes.lenses.graphs.targets import LogitTarget, logit_targets
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders
@@ -75,13 +75,17 @@ def prompt_tokens(model: Model, prompt: str | Sequence[int]) -> Tensor:
 
 
 def graph_of(
-    model: Model, tokens: Tensor, transcoders: Sequence[LayerTranscoder], options: GraphOptions
+    model: Model,
+    tokens: Tensor,
+    transcoders: Sequence[LayerTranscoder],
+    options: GraphOptions,
+    prompt: FrozenPrompt | None = None,
 ) -> AttributionGraph:
-    """The graph of a prompt's tokens; see `attribution_graph`."""
+    """The graph of a prompt's tokens; see `attribution_graph`. prompt: where it is frozen already."""
     started = time.perf_counter()
+    prompt = prompt or frozen_prompt(model, tokens, transcoders, options.featureless_positions)
+    frozen, active = prompt.frozen, prompt.active
     with torch.no_grad():
-        frozen = freeze(model, tokens)
-        active = active_features(frozen, transcoders, options.featureless_positions)
         targets = logit_targets(model, frozen, options)
         kept = strongest(frozen, transcoders, active, targets, options.max_features)
         check_memory(len(kept), frozen, len(targets), options)

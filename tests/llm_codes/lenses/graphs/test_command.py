@@ -26,7 +26,7 @@ def test_a_file_of_prompts_gives_graphs_json_and_tests(tmp_path: Path) -> None:
     assert "<svg" in page and "Do the edges hold?" in page
 
 
-def test_edges_of_held_out_text(tmp_path: Path) -> None:
+def test_edges_of_held_out_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     few = ["--prompt-count", "2", "--tokens", "400", "--context", "12", "--sources", "2", "--max-features", "300"]
     assert main(["circuit", "test", *few, "--out", str(out)]) == 0
@@ -34,6 +34,16 @@ def test_edges_of_held_out_text(tmp_path: Path) -> None:
     assert results["prompts"] == 2
     groups = {(row["group"], row["measured"]) for row in results["agreement"]}
     assert ("edges between features", "direct, null") in groups and ("to the first logit", "total") in groups
+    exact = next(row for row in results["agreement"] if row["measured"] == "both held")
+    assert exact["r2"] == pytest.approx(1, abs=1e-3)  # everything but the stream held: the edge itself
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("a window that was tested before is tested again")
+
+    monkeypatch.setattr("llm_codes.lenses.graphs.command.tests_of_graph", again)
+    (out / "results.json").unlink()
+    assert main(["circuit", "test", *few, "--out", str(out)]) == 0
+    assert json.loads((out / "results.json").read_text())["agreement"] == results["agreement"]
 
 
 @pytest.mark.parametrize(
