@@ -40,6 +40,8 @@ def test_a_mean_by_hand_and_its_degenerate_cases() -> None:
     assert studentised_mean(np.array([np.nan])).reason == "no values"
     lonely = np.array([0.0, 0, 0, 0, 0, 0, 0, 1.0])
     assert studentised_mean(lonely).interval_reason == "8 values, too many of them equal for an interval"
+    nearly = lonely + 1e-9 * np.arange(8)  # constant explanations that differ by rounding
+    assert studentised_mean(nearly).interval_reason == "8 values, too many of them equal for an interval"
     assert standard_error(values) == pytest.approx(stats.sem(values))
 
 
