@@ -82,7 +82,9 @@ def claims_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
     rows = []
     for claim in claims:
         measured = "-" if claim.measured is None else f"{claim.measured:.4g}"
-        if claim.interval is not None:
+        if claim.interval is not None and claim.interval[0] == claim.interval[1] == claim.measured:
+            measured += " (exact)"
+        elif claim.interval is not None:
             measured += f" [{claim.interval[0]:.3g}, {claim.interval[1]:.3g}]"
         elif claim.standard_error is not None:
             measured += f" +- {claim.standard_error:.2g}"

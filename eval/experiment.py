@@ -16,9 +16,11 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from eval.claims import Claim, Verdict, claims_rows, tally
+from scipy.stats import t as student
+
+from eval.claims import Claim, Kind, claims_rows, tally
 from eval.progress import say
 from eval.report.figures import SavedFigure, drawn
 from eval.report.page import Page
@@ -26,8 +28,19 @@ from eval.report.tables import csv_text, text_table
 from eval.results import Result, result
 from eval.runs import Run
 from eval.scores import Score
+from eval.verdicts import Controls, Region, judged_claim
 
 ONE_MODEL = "one model says nothing about the spread"
+
+
+class ClaimParts(TypedDict, total=False):
+    """What a claim may have besides; as in `eval.verdicts.judged_claim`."""
+
+    controls: Controls | None
+    note: str
+    kind: Kind
+    family: str
+    tolerance: float | None
 
 
 @result
@@ -64,12 +77,19 @@ class ExperimentResults(Result, Generic[Measured]):
 
 
 def mean_score(values: Sequence[float]) -> Score:
-    """Mean over independent models with its normal 95% interval; of one model the interval is undefined."""
+    """Mean over independent models with Student's t 95% interval; of one model the interval is undefined."""
     error = standard_error(values)
     mean, n = math.fsum(values) / len(values), len(values)
     if error is None:
         return Score(mean, n=n, interval_reason=ONE_MODEL)
-    return Score(mean, mean - 1.96 * error, mean + 1.96 * error, n)
+    half = float(student.ppf(0.975, n - 1)) * error
+    return Score(mean, mean - half, mean + half, n)
+
+
+def mean_of_defined(values: Sequence[float | None], undefined: str) -> Score:
+    """`mean_score` of the models that have a value; undefined, for the reason given, where none has."""
+    known = [value for value in values if value is not None]
+    return mean_score(known) if known else Score.undefined(undefined, 0)
 
 
 def standard_error(values: Sequence[float]) -> float | None:
@@ -81,28 +101,13 @@ def standard_error(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
 
 
-def within(measured: float, prediction: float, tolerance: float | None) -> Verdict:
-    """`holds` where the measurement is within the tolerance of the prediction, else `fails`.
-
-    `cannot tell` where the tolerance is undefined, because it rests on the spread of a single model.
-    """
-    if tolerance is None:
-        return "cannot tell"
-    return "holds" if abs(measured - prediction) <= tolerance else "fails"
-
-
-def separated(difference: float, standard_error: float | None, errors: float = 3.0) -> Verdict:
-    """Is a difference predicted to be positive so, by `errors` standard errors? `cannot tell` in between."""
-    if standard_error is None:
-        return "cannot tell"
-    if difference > errors * standard_error:
-        return "holds"
-    return "fails" if difference < -errors * standard_error else "cannot tell"
-
-
-def times(factor: float, error: float | None) -> float | None:
-    """A multiple of a standard error, undefined where it is."""
-    return None if error is None else factor * error
+def claim_over_seeds(
+    claim: str, source: str, prediction: str, score: Score, region: Region, **more: Unpack[ClaimParts]
+) -> Claim:
+    """A claim on a mean over models (`mean_score`), judged by the one rule; its p is that of Student's t."""
+    return judged_claim(
+        claim, source, prediction, score, region, degrees=max(1, (score.n or 2) - 1), over_seeds=True, **more
+    )
 
 
 def combined(*errors: float | None) -> float | None:
@@ -114,7 +119,13 @@ def combined(*errors: float | None) -> float | None:
 def claims_table(claims: Sequence[Claim]) -> str:
     """The short table for stdout: failed and undecided claims stand in the same type as the others."""
     rows = [
-        {"verdict": row["verdict"], "claim": row["claim"], "predicted": row["prediction"], "measured": row["measured"]}
+        {
+            "verdict": row["verdict"],
+            "claim": row["claim"],
+            "predicted": row["prediction"],
+            "measured": row["measured"],
+            "controls": row["controls"],
+        }
         for row in claims_rows(claims)
     ]
     return f"{text_table(rows)}\n{tally(claims)}"

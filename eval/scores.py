@@ -36,6 +36,11 @@ class Score:
         """No value, because of `reason`."""
         return cls(None, n=n, reason=reason)
 
+    @classmethod
+    def exact(cls, value: float, n: int | None = None) -> Score:
+        """A value that is computed and not sampled: its interval is the value itself."""
+        return cls(value, value, value, n)
+
     @property
     def is_defined(self) -> bool:
         return self.value is not None

@@ -94,7 +94,7 @@ def verdict_on(score: Score, region: Region, controls: Controls | None = None) -
         return "fails" if place == "outside" else "cannot tell"
     if controls is None:
         return "holds"
-    known = [one for one in controls.values() if one.is_defined]
+    known = _defined(controls)
     if not known:
         return "cannot tell"
     unclear = [one for one in known if not region.clear_of(score, one)]
@@ -113,14 +113,21 @@ def both(*verdicts: Verdict) -> Verdict:
     return "holds"
 
 
+def _defined(controls: Controls | None) -> list[Score]:
+    return [one for one in (controls or {}).values() if one.is_defined]
+
+
 def p_value(score: Score, region: Region, controls: Controls | None = None, degrees: float = math.inf) -> float | None:
     """Two-sided p of the decision: of the end of the region that the interval is nearest to, or the worst control.
 
     From the interval: its half-width on that side is taken as the 97.5% quantile of Student's t with `degrees` degrees
-    of freedom (normal where infinite) times the standard error. `None` without an interval.
+    of freedom (normal where infinite) times the standard error. `None` without an interval; 0 for an exact number
+    without controls that have a width: nothing was drawn that could have come out otherwise.
     """
     if score.value is None or score.low is None or score.high is None:
         return None
+    if score.low == score.high and all(low == high for low, high in map(ends, _defined(controls))):
+        return 0.0
     quantile, value, low, high = float(stats.t.ppf(0.975, degrees)), score.value, score.low, score.high
 
     def p_of(distance: float, half: float) -> float:

@@ -67,3 +67,8 @@ def test_typos_get_the_nearest_names():
     assert nearest("xyz", ["resid_post"]) == "known: resid_post"
     with pytest.raises(UserError, match="unknown split 'trian': did you mean train"):
         known_name("trian", ["train", "all"], "split")
+
+
+def test_an_exact_value_is_its_own_interval():
+    score = Score.exact(0.25, 16)
+    assert (score.value, score.interval, score.n) == (0.25, [0.25, 0.25], 16)

@@ -118,3 +118,10 @@ def test_a_claim_has_the_scores_interval_or_none():
     assert with_one.interval == (0.5, 1.5) and with_one.n == 9 and with_one.seeds is None
     without = judged_claim("words", "source", "more", Score(1.0, n=9, interval_reason="few"), above(0), over_seeds=True)
     assert without.interval is None and without.note == "few" and without.seeds == 9 and without.n is None
+
+
+def test_an_exact_number_has_no_chance_to_be_corrected_away():
+    zero = judged_claim(
+        "c", "s", "p", Score.exact(0.0), near(0.0, 0.0), controls={"other": Score.exact(1.0)}, family="f"
+    )
+    assert zero.p == 0.0 and corrected([zero])[0].verdict == "holds"

@@ -103,7 +103,7 @@ def test_a_finished_experiment_is_not_measured_again(
         (["incidental", "--sizes", "16"], "expected a size as FEATURESxHIDDEN; got '16'"),
         (["incidental", "--sizes", "16x0"], "expected a size of at least 2 features and 1 hidden unit; got '16x0'"),
         (["incidental", "--sizes", "2000000x2000000"], "GiB are available; lower the number of features"),
-        (["incidental", "--row-hidden", "1000000000000"], "32 rows of 1000000000000 hidden units"),
+        (["incidental", "--row-hidden", "1000000000000"], "40 rows of 1000000000000 hidden units"),
         (["incidental", "--noise-seeds", "1000000000000"], "1000000000000 models of 8 features"),
         (["incidental", "--l1", "nan"], "expected --l1 a number of at least 0 and at most 1000; got nan"),
         (["incidental", "--l1", "1e300"], "expected --l1 a number of at least 0 and at most 1000; got 1e+300"),

@@ -21,7 +21,10 @@ class CompressionRate(Result):
 
 @result
 class NeuronCapacity(Result):
-    """One neuron of C bits under dropout D: closed form, Blahut-Arimoto's oracle, the bounds of Theorem 3."""
+    """One neuron of C bits under dropout D: closed form, Blahut-Arimoto's oracle, the bounds of Theorem 3.
+
+    error_channel: capacity of a neuron that errs with probability D instead of falling silent, the control.
+    """
 
     bits: int
     dropout: float
@@ -30,11 +33,15 @@ class NeuronCapacity(Result):
     difference: float
     low: float
     high: float
+    error_channel: float
 
 
 @result
 class DepthCurve(Result):
-    """Bits of one neuron by layer: as printed without and with correction, and exact without (Fig. 2b, c)."""
+    """Bits of one neuron by layer: as printed without and with correction, and exact without (Fig. 2b, c).
+
+    error_channel: the same depth of errors with probability D instead of dropout, the control.
+    """
 
     dropout: float
     bits: int
@@ -42,6 +49,7 @@ class DepthCurve(Result):
     uncorrected: tuple[float, ...]
     corrected: tuple[float, ...]
     uncorrected_exact: tuple[float, ...]
+    error_channel: tuple[float, ...]
 
 
 @result
@@ -71,11 +79,15 @@ class Cascade(Result):
 
 @result
 class FiniteWidth(Result):
-    """Message symbols per neuron that a re-encoding layer carries at a failure rate of .01, by width."""
+    """Message symbols per neuron that a re-encoding layer carries at a failure rate of .01, by width.
+
+    uncoded: the same without a code, where every symbol must survive: the control.
+    """
 
     widths: tuple[int, ...]
     normal: tuple[float, ...]
     exact: tuple[float, ...]
+    uncoded: tuple[float, ...]
     dropout: float
 
 

@@ -6,6 +6,7 @@ Axis glossary: ``dropout`` shares D, ``bits`` C of one neuron, ``layer`` depth.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,21 @@ def _capacities(bits: int, dropout: float) -> NeuronCapacity:
     exact = capacity.dropout_capacity(n_levels, dropout)
     oracle = capacity.blahut_arimoto(capacity.dropout_channel(n_levels, dropout)).capacity
     low, high = capacity.dropout_capacity_bounds(n_levels, dropout)
-    return NeuronCapacity(bits, dropout, exact, oracle, abs(exact - oracle), low, high)
+    errs = error_channel_capacity(bits, dropout)
+    return NeuronCapacity(bits, dropout, exact, oracle, abs(exact - oracle), low, high, errs)
+
+
+def error_channel_capacity(bits: int, share: float) -> float:
+    """Bits of one neuron of M = 2^C levels that shows one of the M-1 wrong levels with probability `share` instead of
+    falling silent: ``C - h(s) - s log2(M-1)`` [Cover & Thomas 2006, 7.2]; in [0, C], 0 at s = 1 - 1/M."""
+    wrong = min(share, 1 - 2.0**-bits)
+    return bits - capacity.binary_entropy(wrong) - wrong * math.log2(2**bits - 1)
+
+
+def _cascaded_error(bits: int, share: float, layers: int) -> float:
+    """Probability of a wrong level after that many layers: ``(1-1/M) (1 - (1 - s/(1-1/M))^N)``."""
+    top = 1 - 2.0**-bits
+    return top * (1 - max(0.0, 1 - share / top) ** layers)
 
 
 def measure_depth(config: CapacityOptions) -> tuple[DepthCurve, ...]:
@@ -65,6 +80,7 @@ def measure_depth(config: CapacityOptions) -> tuple[DepthCurve, ...]:
                 uncorrected=tuple(capacity.cascade_capacity(bits, dropout, n, corrected=False) for n in layers),
                 corrected=tuple(capacity.cascade_capacity(bits, dropout, n, corrected=True) for n in layers),
                 uncorrected_exact=tuple(capacity.dropout_capacity(2**bits, d) for d in effective),
+                error_channel=tuple(error_channel_capacity(bits, _cascaded_error(bits, dropout, n)) for n in layers),
             )
         )
     return tuple(rows)
@@ -75,7 +91,8 @@ def measure_widths(dropout: float) -> FiniteWidth:
     widths = tuple(int(w) for w in np.unique(np.logspace(0.5, 4, 40).round()))
     normal = tuple(capacity.finite_width_capacity(w, dropout, 0.01) / w for w in widths)
     exact = tuple(largest_message(width, dropout, 0.01) / width for width in widths)
-    return FiniteWidth(widths, normal, exact, dropout)
+    uncoded = tuple(math.floor(math.log(0.99) / math.log(1 - dropout)) / w if dropout else 1.0 for w in widths)
+    return FiniteWidth(widths, normal, exact, uncoded, dropout)
 
 
 def largest_message(width: int, dropout: float, failure: float) -> int:

@@ -19,7 +19,7 @@ class DropoutChannelOptions(Options):
     width: int = option(24, "m, neurons per layer", at_least=1)
     layers: int = option(12, "depth N", at_least=1)
     dropout: float = option(0.2, "D, share of neurons erased at every layer", at_least=0, below=1)
-    seeds: int = option(2, "networks per condition", at_least=1)
+    seeds: int = option(4, "networks per condition", at_least=1)
     steps: int = option(2000, "training steps", at_least=1)
     learning_rate: float = option(5e-3, "learning rate", above=0, at_most=1000)
     samples: int = option(6000, "messages sent to estimate the information of a layer", at_least=100)

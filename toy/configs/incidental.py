@@ -30,7 +30,7 @@ class IncidentalOptions(Options):
     """Sizes, regulariser and noise of the models, and the four results."""
 
     sizes: tuple[str, ...] = option(("16x64", "64x128", "64x256", "16x256"), "features x hidden units to count at")
-    seeds: int = option(64, "models per size, one seed each", at_least=1)
+    seeds: int = option(128, "models per size, one seed each", at_least=1)
     l1: float = option(1e-3, "lambda, weight of the L1 penalty", at_least=0, at_most=1000)
     noise: str = option("none", "noise on the hidden layer", choices=("none", *NOISES))
     noise_scale: float = option(0.15, "standard deviation of the noise", at_least=0, at_most=1000)
@@ -42,7 +42,7 @@ class IncidentalOptions(Options):
     noise_steps: int = option(50_000, "SGD steps of the noise comparison", at_least=1)
     noise_seeds: int = option(16, "models per noise", at_least=1)
     row_hidden: int = option(10_000, "weights of the single row whose L1 norm is followed", at_least=1)
-    row_seeds: int = option(32, "single rows", at_least=1)
+    row_seeds: int = option(40, "single rows", at_least=1)
     sgd_steps: int = option(40_000, "SGD steps of the initialisation comparison (learning rate .1)", at_least=1)
     sgd_seeds: int = option(8, "models of the initialisation comparison by SGD", at_least=1)
     movie_size: str = option("16x32", "size of the model whose weights the page's slider shows")
@@ -59,4 +59,4 @@ class IncidentalConfig(SeededConfig):
     incidental: IncidentalOptions = nested(IncidentalOptions())
 
 
-FULL = {"seeds": 128, "sizes": ("16x64", "64x128", "64x256", "16x256", "256x256", "256x512"), "row_hidden": 100_000}
+FULL = {"seeds": 256, "sizes": ("16x64", "64x128", "64x256", "16x256", "256x256", "256x512"), "row_hidden": 100_000}

@@ -14,7 +14,7 @@ class OneWayOptions(Options):
     """Primes, networks and probes."""
 
     prime_sets: tuple[str, ...] = option(("5+7+11", "11+13+17", "17+19+23"), "sets of primes that vary together")
-    seeds: int = option(2, "networks per set", at_least=1)
+    seeds: int = option(5, "networks per set", at_least=1)
     width: int = option(96, "neurons per hidden layer", at_least=1)
     layers: int = option(4, "hidden layers", at_least=1)
     steps: int = option(700, "training steps of a network (all triples per step)", at_least=1)
@@ -39,4 +39,4 @@ class OneWayConfig(SeededConfig):
     one_way: OneWayOptions = nested(OneWayOptions())
 
 
-FULL = {"prime_sets": ("5+7+11", "11+13+17", "17+19+23", "29+31+37"), "seeds": 5, "probe_steps": (50, 400, 3000)}
+FULL = {"prime_sets": ("5+7+11", "11+13+17", "17+19+23", "29+31+37"), "seeds": 8, "probe_steps": (50, 400, 3000)}

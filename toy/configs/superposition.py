@@ -14,12 +14,14 @@ class SuperpositionOptions(Options):
     n_features: int = option(120, "features n", at_least=2)
     n_hidden: int = option(12, "hidden units m", at_least=1)
     levels: int = option(14, "sparsity levels, active share p = 20^(-k/(levels-1))", at_least=3)
-    seeds: int = option(2, "models per sparsity level", at_least=1)
+    seeds: int = option(5, "models per sparsity level", at_least=1)
     batch: int = option(256, "inputs per step", at_least=1)
     steps: int = option(3000, "training steps", at_least=1)
     learning_rate: float = option(3e-3, "AdamW learning rate", above=0, at_most=1000)
     weight_decay: float = option(0.01, "AdamW decoupled weight decay", at_least=0, at_most=1000)
-    entropies: tuple[float, ...] = option((8.0, 16.0, 32.0), "H: bits of one active feature, for the bound R", above=0)
+    entropies: tuple[float, ...] = option(
+        (8.0, 16.0, 24.0), "H: bits of one active feature, for the bound R; the inputs hold 24", above=0
+    )
     phase_resolution: int = option(12, "cells per side of the phase diagram", at_least=2)
 
 
@@ -34,7 +36,7 @@ FULL = {
     "n_features": 200,
     "n_hidden": 20,
     "levels": 20,
-    "seeds": 4,
+    "seeds": 8,
     "batch": 1024,
     "steps": 10_000,
     "learning_rate": 1e-3,

@@ -1,163 +1,186 @@
-"""The claims on the dropout channel, judged."""
+"""The claims on the dropout channel, judged by the one rule of `eval.verdicts`.
+
+Information is compared network by network (networks of one number start from the same weights) and averaged. The
+controls are the networks trained without dropout and the untrained ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 from eval.claims import Claim
-from eval.experiment import combined, separated, times, within
+from eval.experiment import claim_over_seeds, mean_score
+from eval.scores import Score
+from eval.verdicts import Controls, above, below, corrected, judged_claim, near
 from toy.dropout_channel.results import DropoutChannelResult, SelfTest
 from toy.dropout_channel.study import SELF_TEST_NATS
 
-Law = Literal["corrected", "uncorrected"]
-Measured = tuple[float, float | None]
-"""A mean with its standard error."""
-
 MK = "Marshall & Kirchner 2023 (MK), supplement: dropout channel"
+FAMILY = "dropout channel"
+LAW_SHARE = 0.1
+"""How far a curve may lie from its law, as a share of the message's k bits."""
+RISE_SHARE = 0.05
+"""How much a decoder bound may rise with depth and still count as not rising, as a share of the k bits."""
 
 
 def judge(found: DropoutChannelResult) -> list[Claim]:
     """Depth laws, the effect of training with dropout, and the self-tests."""
-    curves = found.curves
-    last = {name: (curve.mean[-1], curve.standard_error[-1]) for name, curve in curves.items()}
-    trained = last["with dropout"]
     claims = [
-        _above(found, "beats the uncorrected law", trained, (found.uncorrected[-1], 0.0), "k(1-D)^(N+1)"),
-        _above(found, "carries more than one trained without", trained, last["without dropout"], "without dropout"),
-        _above(found, "carries more than an untrained one", trained, last["untrained"], "untrained"),
-        _law_claim(found, "with dropout", "corrected", "k(1-D), flat in depth"),
-        _law_claim(found, "without dropout", "uncorrected", "k(1-D)^(N+1)"),
-        _law_claim(found, "untrained", "uncorrected", "k(1-D)^(N+1)"),
+        _beats_law_claim(found),
+        _more_claim(found, "one trained without", "without dropout", {"untrained": "untrained"}),
+        _more_claim(found, "an untrained one", "untrained", {"trained without": "without dropout"}),
+        _law_claim(found, "without dropout"),
+        _law_claim(found, "untrained"),
         _monotone_claim(found),
     ]
-    return [*claims, *_self_test_claims(found.self_tests)]
+    return corrected([*claims, *_self_test_claims(found.self_tests)])
 
 
-def _above(found: DropoutChannelResult, words: str, one: Measured, other: Measured, name: str) -> Claim:
-    difference, error = one[0] - other[0], combined(one[1], other[1])
-    return Claim(
-        claim=f"A network trained with dropout {words}",
-        source=MK,
-        prediction=f"bits at layer {found.layers} above {other[0]:.3g} ({name})",
-        measured=one[0],
-        standard_error=error,
-        tolerance=times(3, error),
-        verdict=separated(difference, error),
-        seeds=found.seeds,
-        note=f"k={found.bits}, m={found.width}, D={found.dropout:g}; {found.estimator} estimate",
+def _setting(found: DropoutChannelResult) -> str:
+    return f"k={found.bits}, m={found.width}, D={found.dropout:g}; {found.estimator} estimate"
+
+
+def _at(found: DropoutChannelResult, condition: str, index: int) -> list[float]:
+    return [values[index] for values in found.curves[condition].by_seed]
+
+
+def _less(found: DropoutChannelResult, first: str, second: str) -> Score:
+    """Bits at the last layer, one condition less another, network by network."""
+    return mean_score([a - b for a, b in zip(_at(found, first, -1), _at(found, second, -1), strict=True)])
+
+
+def _beats_law_claim(found: DropoutChannelResult) -> Claim:
+    law = found.uncorrected[-1]
+    return claim_over_seeds(
+        "A network trained with dropout beats the uncorrected law",
+        MK,
+        f"bits at layer {found.layers} above {law:.3g} (k(1-D)^(N+1))",
+        mean_score(_at(found, "with dropout", -1)),
+        above(law),
+        controls={name: mean_score(_at(found, name, -1)) for name in ("without dropout", "untrained")},
+        family=FAMILY,
+        note=_setting(found),
     )
 
 
-def _law_claim(
-    found: DropoutChannelResult, condition: str, law: Literal["corrected", "uncorrected"], words: str
-) -> Claim:
-    """Does the whole curve follow the law, within .1 k at every depth?"""
-    measured, expected = found.curves[condition].mean, getattr(found, law)
+def _more_claim(found: DropoutChannelResult, words: str, other: str, controls: dict[str, str]) -> Claim:
+    return claim_over_seeds(
+        f"A network trained with dropout carries more than {words}",
+        MK,
+        f"bits at layer {found.layers} less those {other} above 0",
+        _less(found, "with dropout", other),
+        above(0.0),
+        controls={f"{name} less {other}": _less(found, condition, other) for name, condition in controls.items()},
+        family=FAMILY,
+        note=_setting(found),
+    )
+
+
+def _law_claim(found: DropoutChannelResult, condition: str) -> Claim:
+    """Does the whole curve follow the law, within a share of k at every depth?"""
+    measured, expected = found.curves[condition].mean, found.uncorrected
     worst = max(range(len(measured)), key=lambda i: abs(measured[i] - expected[i]))
-    tolerance = 0.1 * found.bits
+    margin = LAW_SHARE * found.bits
     name = condition if condition == "untrained" else f"trained {condition}"
-    return Claim(
-        claim=f"Information in a network {name} is {words}",
-        source=MK,
-        prediction=f"{expected[worst]:.3g} bits at layer {found.depths[worst]}, where it is farthest off",
-        measured=measured[worst],
-        standard_error=found.curves[condition].standard_error[worst],
-        tolerance=tolerance,
+    controls: Controls = {"with dropout": mean_score(_at(found, "with dropout", worst))}
+    return claim_over_seeds(
+        f"Information in a network {name} is k(1-D)^(N+1)",
+        MK,
+        f"{expected[worst]:.3g} bits at layer {found.depths[worst]}, where it is farthest off",
+        mean_score(_at(found, condition, worst)),
+        near(expected[worst], margin),
+        controls=controls,
+        tolerance=margin,
         kind="prediction of ours",
-        verdict=within(measured[worst], expected[worst], tolerance),
-        seeds=found.seeds,
+        family=FAMILY,
         note="the law counts k neurons; the network has more, so early layers may lie above it",
     )
 
 
 def _monotone_claim(found: DropoutChannelResult) -> Claim:
-    steps = [
-        (later - earlier, combined(error, later_error))
+    margin = RISE_SHARE * found.bits
+    rises = [
+        mean_score([late[later] - late[earlier] for late in curve.by_seed])
         for curve in found.curves.values()
-        for (earlier, error), (later, later_error) in pairwise(zip(curve.mean, curve.standard_error, strict=True))
+        for earlier, later in pairwise(range(len(found.depths)))
     ]
-    rises = [rise / max(error, 1e-9) for rise, error in steps if error is not None]
-    alone = "one network says nothing about the spread"
-    return Claim(
-        claim="Information never rises with depth (data processing)",
-        source="Cover & Thomas 2006, 2.8",
-        prediction="largest rise between measured layers below 3 standard errors",
-        measured=max(rises, default=None),
-        tolerance=3.0,
+    return claim_over_seeds(
+        "Information never rises with depth (data processing)",
+        "Cover & Thomas 2006, 2.8",
+        f"largest rise between measured layers below {margin:.2g} bits",
+        max(rises, key=lambda score: score.value or 0.0),
+        below(margin),
+        tolerance=margin,
         kind="theorem",
-        verdict="cannot tell" if not rises else "holds" if max(rises) < 3 else "fails",
-        seeds=found.seeds,
-        n=len(steps),
-        note="in standard errors; a decoder bound may rise where the earlier layer is harder to decode"
-        if rises
-        else alone,
+        note=f"of {len(rises)} steps; a decoder bound may rise where the earlier layer is harder to decode",
     )
+
+
+def _around(value: float, standard_error: float) -> Score:
+    """An estimate with its own normal interval over the samples."""
+    return Score(value, value - 1.96 * standard_error, value + 1.96 * standard_error)
 
 
 def _self_test_claims(rows: Sequence[SelfTest]) -> list[Claim]:
     claims = []
     for row in rows:
-        tolerance = 0.1 if row.estimator in ("decoder", "mine") else 0.2
+        margin = 0.1 if row.estimator in ("decoder", "mine") else 0.2
+        value = row.nats.value
         claims.append(
-            Claim(
-                claim=f"The {row.estimator} estimate finds 2 nats in correlated Gaussians",
-                source="self-test, d=3; MINE: Belghazi et al. 2018",
-                prediction=f"{SELF_TEST_NATS:g} nats",
-                measured=row.nats.value,
-                standard_error=row.standard_error,
-                tolerance=tolerance,
+            judged_claim(
+                f"The {row.estimator} estimate finds 2 nats in correlated Gaussians",
+                "self-test, d=3; MINE: Belghazi et al. 2018",
+                f"{SELF_TEST_NATS:g} nats",
+                row.nats if value is None else _around(value, row.standard_error),
+                near(SELF_TEST_NATS, margin),
+                tolerance=margin,
                 kind="self-test",
-                verdict=within(row.nats.value or 0.0, SELF_TEST_NATS, tolerance),
-                seeds=1,
-                note=f"shuffled {row.nats_shuffled:.3f} nats; 3 noiseless bits read as {row.bits or 0.0:.2f}",
+                note=f"shuffled {row.nats_shuffled:.3f} nats; 3 noiseless bits read as "
+                + ("undefined" if row.bits is None else f"{row.bits:.2f}"),
             )
         )
-        if row.nats_scaled is not None:
-            change = abs((row.nats.value or 0.0) - row.nats_scaled)
+        if row.nats_scaled is not None and value is not None:
             claims.append(
-                Claim(
-                    claim=f"The {row.estimator} estimate does not depend on the scale of y",
-                    source="self-test, y x .001",
-                    prediction="0 nats of change",
-                    measured=change,
+                judged_claim(
+                    f"The {row.estimator} estimate does not depend on the scale of y",
+                    "self-test, y x .001",
+                    "0 nats of change",
+                    Score.exact(abs(value - row.nats_scaled)),
+                    near(0.0, 0.05),
                     tolerance=0.05,
                     kind="self-test",
-                    verdict=within(change, 0, 0.05),
-                    seeds=1,
+                    note="the same pairs and the same start, so the change is exact",
                 )
             )
+    return [*claims, _shuffled_claim(rows), _entropy_claim(rows)]
+
+
+def _shuffled_claim(rows: Sequence[SelfTest]) -> Claim:
     worst = max(rows, key=lambda row: row.nats_shuffled)
-    claims.append(
-        Claim(
-            claim="No estimator finds information in shuffled pairs",
-            source="self-test",
-            prediction="below .02 nats",
-            measured=worst.nats_shuffled,
-            tolerance=0.02,
-            kind="self-test",
-            verdict=within(worst.nats_shuffled, 0, 0.02),
-            seeds=1,
-            note=f"largest of {len(rows)} estimators: {worst.estimator}",
-        )
+    return judged_claim(
+        "No estimator finds information in shuffled pairs",
+        "self-test",
+        "below .02 nats",
+        Score.exact(worst.nats_shuffled),
+        below(0.02),
+        tolerance=0.02,
+        kind="self-test",
+        note=f"largest of {len(rows)} estimators: {worst.estimator}; of these pairs, as estimated",
     )
-    return [*claims, _entropy_claim(rows)]
 
 
 def _entropy_claim(rows: Sequence[SelfTest]) -> Claim:
     """Before anything is held to a range: the estimate farthest above H(X), in its own standard errors."""
     known = [(row.bits_raw, row.bits_standard_error or 0.0, row.estimator) for row in rows if row.bits_raw is not None]
     raw, error, name = max(known, key=lambda one: one[0] - 3 * one[1])
-    return Claim(
-        claim="No estimate exceeds H(X)",
-        source="self-test, before estimates are held to [0, H(X)]",
-        prediction="at most 3 bits of 3, by 3 standard errors",
-        measured=raw,
-        standard_error=error,
-        tolerance=3 * error,
+    return judged_claim(
+        "No estimate exceeds H(X)",
+        "self-test, before estimates are held to [0, H(X)]",
+        "at most 3 bits of 3, within .05",
+        _around(raw, error),
+        below(3.05),
+        tolerance=0.05,
         kind="self-test",
-        verdict="holds" if raw - 3 * error <= 3 else "fails",
-        seeds=1,
         note=f"farthest of {len(known)} estimators: {name}, as estimated",
     )

@@ -26,7 +26,7 @@ def _depth(run: Run, found: DropoutChannelResult) -> SavedFigure:
         mean, error = np.array(curve.mean), np.array([error or 0.0 for error in curve.standard_error])
         axis.errorbar(depths, mean, 1.96 * error, color=colour, marker="o", markersize=3.5, label=name)
     axis.plot(depths, found.uncorrected, "--", color=COLOURS[6], label="k(1-D)ᴺ⁺¹: no correction")
-    axis.plot(depths, found.corrected, ":", color=COLOURS[6], label="k(1-D): with correction, as printed")
+    axis.plot(depths, found.corrected, ":", color=COLOURS[6], label="min(k, m(1-D)): with correction")
     axis.axhline(found.bits, color="#999999", linewidth=0.8)
     axis.set_xlabel("layer N")
     axis.set_ylabel("bits about the message")

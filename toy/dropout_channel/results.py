@@ -45,9 +45,10 @@ class SelfTest(Result):
 
 @result
 class DropoutChannelResult(Measurement):
-    """Information through depth by condition, beside the laws k(1-D)^(N+1) and k(1-D); estimators' self-tests.
+    """Information through depth by condition, beside k(1-D)^(N+1) and the ceiling; estimators' self-tests.
 
-    ceiling: min(k, m(1-D)), what the neurons that are left could carry.
+    ceiling: min(k, m(1-D)), what the neurons that are left could carry; corrected: the same at every depth, the law of
+    a layer that corrects its erasures.
     """
 
     table = "self_tests"

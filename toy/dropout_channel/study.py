@@ -71,7 +71,7 @@ def measure(options: DropoutChannelOptions | None = None, *, seed: int = 0, **ch
         depths=depths,
         curves=curves,
         uncorrected=tuple(config.bits * keep ** (n + 1) for n in depths),
-        corrected=(config.bits * keep,) * len(depths),
+        corrected=(min(config.bits, config.width * keep),) * len(depths),
         ceiling=min(config.bits, config.width * keep),
         self_tests=self_tests,
     )

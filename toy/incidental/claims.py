@@ -1,147 +1,179 @@
-"""The claims on incidental polysemanticity, judged."""
+"""The claims on incidental polysemanticity, judged by the one rule of `eval.verdicts`.
+
+Both laws of the count are held to the same margin, a share of the law stated beforehand, and the difference of their
+errors stands beside. Controls come from the same objects: initial weights, rows that stay as they started, noise
+of the same strength without the kurtosis in question, and the initial weights of another model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from eval.claims import Claim, Verdict
-from eval.experiment import separated, times, within
+from eval.claims import Claim, Kind
+from eval.experiment import claim_over_seeds
+from eval.measures.statistics.binomial import binomial_share
+from eval.scores import Score
+from eval.verdicts import Region, above, below, corrected, judged_claim, near
+from toy.incidental.dynamics import LAW_BAND
 from toy.incidental.results import IncidentalResult, Initialisation, NoiseNorm, PolysemanticCount, RowNorm
 
 CONVERGENCE_GATE = 0.95
-
-
+LAW_SHARE = 0.15
+"""Equivalence margin of either law of the count, as a share of the law."""
+ROW_BAND = Region(*LAW_BAND)
+ROW_SHARE = 0.9
+"""Share of single rows that must stay inside the band for `every` to hold: with 36 rows or more it can be told."""
+NOISE_MARGIN = 0.02
+"""How far the fourth norm may move and still count as left alone."""
 SOURCE = "Lecomte et al. 2023 (incidental polysemanticity)"
 
 
 def judge(found: IncidentalResult) -> list[Claim]:
     """The four results of the post."""
-    claims = [_occupancy_claim(row) for row in found.counts]
-    claims += [_printed_claim(row) for row in found.counts]
-    return [*claims, *_row_claims(found.row), *_noise_claims(found.noise), *_start_claims(found.initialisation)]
+    laws = [claim for row in found.counts for claim in _count_claims(row)]
+    claims = [*laws, *_row_claims(found.row), *_noise_claims(found.noise), *_start_claims(found.initialisation)]
+    return corrected(claims)
 
 
-def _name(row: PolysemanticCount) -> str:
-    return f"(n, m) = ({row.n_features}, {row.n_hidden})"
+def _count_claims(row: PolysemanticCount) -> list[Claim]:
+    """Both laws under one rule, with the difference of their errors beside."""
+    name = f"(n, m) = ({row.n_features}, {row.n_hidden})"
+    score = _gated(replace(row.mean, n=row.seeds), row.converged)
+    laws: list[tuple[float, str, str, str, Kind]] = [
+        (row.occupancy, f"Polysemantic neurons at {name} follow chance (occupancy law)", "exact law here",
+         f"{row.occupancy:.3g} = m[1-2(1-1/2m)^n+(1-1/m)^n]", "prediction of ours"),
+        (row.leading_order, f"Polysemantic neurons at {name} number n^2/4m, as printed", "leading order",
+         f"{row.leading_order:.3g} = n^2/4m", "statement of a source"),
+    ]  # fmt: skip
+    nearer = error_difference(score, row.leading_order, row.occupancy)
+    return [
+        claim_over_seeds(
+            words,
+            f"{SOURCE}, counts; {source}",
+            prediction,
+            score,
+            near(law, LAW_SHARE * law),
+            controls={"untrained": row.untrained},
+            kind=kind,
+            tolerance=LAW_SHARE * law,
+            family="incidental polysemanticity: counts",
+            note=f"error of n^2/4m less that of the occupancy law {nearer}; convergence gate {row.converged:.1%}",
+        )
+        for law, words, source, prediction, kind in laws
+    ]
 
 
-def _gated(row: PolysemanticCount, verdict: Verdict) -> Verdict:
-    """Counts of models that have not converged decide nothing."""
-    return verdict if row.converged > CONVERGENCE_GATE else "cannot tell"
+def _gated(score: Score, converged: float) -> Score:
+    """Models that have not converged decide nothing: their score loses its interval, for that reason."""
+    if converged > CONVERGENCE_GATE:
+        return score
+    reason = f"not converged: {converged:.1%} of features on exactly one neuron"
+    return Score(score.value, n=score.n, reason=score.reason, interval_reason=reason)
 
 
-def _occupancy_claim(row: PolysemanticCount) -> Claim:
-    return Claim(
-        claim=f"Polysemantic neurons at {_name(row)} follow chance (occupancy law)",
-        source=f"{SOURCE}, counts; exact law here",
-        prediction=f"{row.occupancy:.3g} = m[1-2(1-1/2m)^n+(1-1/m)^n]",
-        measured=row.mean.value,
-        standard_error=row.standard_error,
-        tolerance=row.tolerance,
-        kind="prediction of ours",
-        verdict=_gated(row, "holds" if row.agrees else "fails"),
-        seeds=row.seeds,
-        note=f"convergence gate {row.converged:.1%} of features on exactly one neuron",
-    )
+def error_difference(score: Score, rival: float, law: float) -> Score:
+    """``|measured - rival| - |measured - law|``: above 0 where the law is nearer. It never rises with `measured` while
+    the rival is the larger, so the interval of the one is that of the other, end for end."""
 
+    def of(value: float) -> float:
+        return abs(value - rival) - abs(value - law)
 
-def _printed_claim(row: PolysemanticCount) -> Claim:
-    tolerance = times(3, row.standard_error)
-    return Claim(
-        claim=f"Polysemantic neurons at {_name(row)} number n^2/4m, as printed",
-        source=f"{SOURCE}, counts",
-        prediction=f"{row.leading_order:.3g} = n^2/4m",
-        measured=row.mean.value,
-        standard_error=row.standard_error,
-        tolerance=tolerance,
-        verdict=_gated(row, within(row.mean.value or 0.0, row.leading_order, tolerance)),
-        seeds=row.seeds,
-        note="leading order of the occupancy law; too high unless n << m",
-    )
+    if score.value is None or score.low is None or score.high is None:
+        return replace(score, value=None if score.value is None else of(score.value))
+    low, high = sorted((of(score.low), of(score.high)))
+    return Score(of(score.value), low, high, score.n)
 
 
 def _row_claims(row: RowNorm) -> list[Claim]:
-    low, high = row.mean_range
     band = "in [.85, 1.5] for .003 <= lambda t <= 1"
-    seeds, source = row.seeds, f"{SOURCE}, L1 decay"
-    mean = Claim(
-        claim="A row's L1 norm decays as 1/(1/sqrt(m) + lambda t), mean over rows",
-        source=source,
-        prediction=f"mean of ||w||_1 (1/sqrt(m) + lambda t) {band}",
-        measured=high,
-        tolerance=0.0,
-        verdict="holds" if low >= 0.85 and high <= 1.5 else "fails",
-        seeds=seeds,
-        note=f"the mean ranges over [{low:.3g}, {high:.3g}] (its largest value is given), m={row.n_hidden}",
+    low, high = row.mean_range
+    inside, still = (
+        binomial_share(round(share * row.seeds), row.seeds)
+        for share in (row.rows_always_inside, row.untrained_always_inside)
     )
-    single = Claim(
-        claim="... and so for every single row",
-        source=source,
-        prediction=f"share of rows always {band}: 1",
-        measured=row.rows_always_inside,
-        tolerance=0.0,
-        verdict="holds" if row.rows_always_inside == 1 else "fails",
-        seeds=seeds,
-        note=f"single rows range over [{row.single_range[0]:.3g}, {row.single_range[1]:.3g}]: late ties of two "
-        f"to five weights; {row.inside:.0%} of all (row, time) points are inside",
-    )
-    return [mean, single]
+    return [
+        claim_over_seeds(
+            "A row's L1 norm decays as 1/(1/sqrt(m) + lambda t), mean over rows",
+            f"{SOURCE}, L1 decay",
+            f"mean of ||w||_1 (1/sqrt(m) + lambda t) {band}",
+            replace(row.mean_path, n=row.seeds),
+            ROW_BAND,
+            controls={"untrained rows": row.mean_path_untrained},
+            family="incidental polysemanticity: L1 decay",
+            note=f"the mean ranges over [{low:.3g}, {high:.3g}], m={row.n_hidden}; interval: hull over all times",
+        ),
+        judged_claim(
+            "... and so for nearly every single row",
+            f"{SOURCE}, L1 decay, read row by row",
+            f"share of rows always {band} above {ROW_SHARE}",
+            inside,
+            above(ROW_SHARE),
+            controls={"untrained rows": still},
+            kind="prediction of ours",
+            family="incidental polysemanticity: L1 decay",
+            note=f"single rows range over [{row.single_range[0]:.3g}, {row.single_range[1]:.3g}]: late ties of two "
+            f"to five weights; {row.inside:.0%} of all (row, time) points are inside",
+        ),
+    ]
 
 
 def _noise_claims(noises: Sequence[NoiseNorm]) -> list[Claim]:
+    """The control of a noise that moves the norm is noise without excess kurtosis, and the other way round."""
+    flat = {_noise_name(row): row.final for row in noises if row.excess_kurtosis == 0}
+    moving = {_noise_name(row): row.final for row in noises if row.excess_kurtosis == -2}
     claims = []
     for row in noises:
         sign = (row.excess_kurtosis < 0) - (row.excess_kurtosis > 0)
-        change, error = (row.final.value or 0.0) - row.isotropic, row.standard_error
-        tolerance = None if error is None else max(3 * error, 0.02) if sign == 0 else 3 * error
-        words = {1: "raises", 0: "leaves", -1: "lowers"}[sign]
-        verdict = within(change, 0, tolerance) if sign == 0 else separated(sign * change, error)
-        name = "Student t" if row.noise == "t" else row.noise.capitalize()
+        verb, word = {1: ("raises", "above"), 0: ("leaves", "at"), -1: ("lowers", "below")}[sign]
+        region = {1: above, -1: below}[sign](row.isotropic) if sign else near(row.isotropic, NOISE_MARGIN)
+        start = {"untrained": Score(row.fourth_norm[0])}
         claims.append(
-            Claim(
-                claim=f"{name} noise {words} the fourth norm of the rows",
-                source=f"{SOURCE}, noise",
-                prediction=f"||w||_4^4 {['at', 'above', 'below'][sign]} {row.isotropic:.3g} (isotropic rows)",
-                measured=row.final.value,
-                standard_error=error,
-                tolerance=tolerance,
-                verdict=verdict,
-                seeds=row.seeds,
+            claim_over_seeds(
+                f"{_noise_name(row)} noise {verb} the fourth norm of the rows",
+                f"{SOURCE}, noise",
+                f"||w||_4^4 {word} {row.isotropic:.3g} (isotropic rows)",
+                replace(row.final, n=row.seeds),
+                region,
+                controls={**start, **flat} if sign else moving,
+                tolerance=None if sign else NOISE_MARGIN,
+                family="incidental polysemanticity: noise",
                 note=f"excess kurtosis {row.excess_kurtosis:+.1f}; n=8, m=16, SGD, no L1",
             )
         )
     return claims
 
 
+def _noise_name(row: NoiseNorm) -> str:
+    return "Student t" if row.noise == "t" else row.noise.capitalize()
+
+
 def _start_claims(starts: Sequence[Initialisation]) -> list[Claim]:
     claims = []
     for start in starts:
         name = {"adamw": "AdamW", "sgd": "SGD"}[start.optimiser]
-        difference = (start.diagonal.value or 0.0) - start.off_diagonal
-        claims.append(
-            Claim(
-                claim=f"Final codes correlate with their own initial weights ({name})",
-                source=f"{SOURCE}, initialisation",
-                prediction="diag(W_0 W^T) above its off-diagonal",
-                measured=start.diagonal.value,
-                standard_error=start.diagonal_standard_error,
-                tolerance=times(3, start.diagonal_standard_error),
-                verdict=separated(difference, start.diagonal_standard_error),
-                seeds=start.seeds,
-                note=f"off-diagonal {start.off_diagonal:.3f}, deviation {start.off_diagonal_deviation:.3f}",
-            )
-        )
-        claims.append(
-            Claim(
-                claim=f"The initially largest weight wins ({name})",
-                source=f"{SOURCE}, winner-take-all read literally",
-                prediction="share of features above 1/2",
-                measured=start.kept.value,
-                standard_error=start.kept_standard_error,
-                tolerance=times(3, start.kept_standard_error),
-                verdict=separated((start.kept.value or 0.0) - 0.5, start.kept_standard_error),
-                seeds=start.seeds,
+        claims += [
+            claim_over_seeds(
+                f"Final codes correlate with their own initial weights ({name})",
+                f"{SOURCE}, initialisation",
+                "diagonal of W_0 W^T less its off-diagonal above 0",
+                _gated(start.excess, start.converged),
+                above(0.0),
+                controls={"another model's start": start.excess_other},
+                family="incidental polysemanticity: initialisation",
+                note=f"diagonal {start.diagonal.value or 0.0:.3f}, off-diagonal {start.off_diagonal:.3f}, deviation "
+                f"{start.off_diagonal_deviation:.3f}",
+            ),
+            claim_over_seeds(
+                f"The initially largest weight wins ({name})",
+                f"{SOURCE}, winner-take-all read literally",
+                "share of features above 1/2",
+                _gated(replace(start.kept, n=start.seeds), start.converged),
+                above(0.5),
+                controls={"another model's start": start.kept_other},
+                kind="prediction of ours",
+                family="incidental polysemanticity: initialisation",
                 note=f"chance {start.chance:.3f}; mean initial rank of the winner {start.winner_rank:.1%} of m",
-            )
-        )
+            ),
+        ]
     return claims

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.experiment import mean_score, standard_error
-from toy.incidental.results import PolysemanticCount, count_tolerance
+from toy.incidental.results import PolysemanticCount
 from toy.incidental.training import IncidentalModels, IncidentalSetting, train
 from toy.safeguards import check_count
 
@@ -52,20 +52,17 @@ def converged_share(weights: Float[Tensor, "model feature hidden"]) -> float:
 def count(models: IncidentalModels) -> PolysemanticCount:
     """Count the polysemantic neurons of trained models."""
     counts = polysemantic_count(models.final).double().tolist()
-    n, m, seeds = models.setting.n_features, models.setting.n_hidden, len(models.seeds)
-    mean, law = mean_score(counts), occupancy_law(n, m)
-    tolerance = count_tolerance(law, seeds)
+    n, m = models.setting.n_features, models.setting.n_hidden
     return PolysemanticCount(
         n,
         m,
-        seeds,
-        mean,
+        len(models.seeds),
+        mean_score(counts),
         standard_error(counts),
-        law,
+        occupancy_law(n, m),
         leading_order(n, m),
         converged_share(models.final),
-        tolerance,
-        agrees=abs((mean.value or 0.0) - law) <= tolerance,
+        untrained=mean_score(polysemantic_count(models.initial).double().tolist()),
     )
 
 

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from toy.safeguards import check_count, check_memory, check_not_negative, limited_threads, seed_range
 
+LAW_BAND = (0.85, 1.5)
+"""Where [IP]'s ratio must stay for .003 <= lambda t <= 1 to count as of order one."""
+
 
 @dataclass(frozen=True)
 class RowDecay:

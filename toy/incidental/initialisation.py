@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval.experiment import mean_score, standard_error
+from eval.scores import Score
+from toy.incidental.counts import converged_share
 from toy.incidental.results import Initialisation
 
 
@@ -28,6 +30,7 @@ def initialisation(
     at_winner = initial.abs().gather(2, winner)
     rank = (initial.abs() > at_winner).sum(2)
     kept = (rank == 0).double().mean(1).tolist()  # [model]
+    excess_other, kept_other = _of_another_model(initial, final)
     histogram = torch.bincount(rank.flatten(), minlength=20)[:20].double() / rank.numel()
     return Initialisation(
         optimiser,
@@ -43,4 +46,30 @@ def initialisation(
         chance=1 / m,
         winner_rank=float(rank.double().mean() / max(1, m - 1)),
         rank_histogram=tuple(histogram.tolist()),
+        excess=mean_score(_excess(product)),
+        excess_other=excess_other,
+        kept_other=kept_other,
+        converged=converged_share(final),
     )
+
+
+def _excess(product: Float[Tensor, "model feature feature"]) -> list[float]:
+    """Mean of the diagonal less mean of the rest, model by model."""
+    n = product.shape[1]
+    diagonal = product.diagonal(dim1=1, dim2=2).double()
+    rest = (product.double().sum((1, 2)) - diagonal.sum(1)) / (n * (n - 1))
+    return (diagonal.mean(1) - rest).tolist()
+
+
+def _of_another_model(
+    initial: Float[Tensor, "model feature hidden"], final: Float[Tensor, "model feature hidden"]
+) -> tuple[Score, Score]:
+    """Both numbers where each model's final weights are held against the initial weights of the next model."""
+    if len(initial) < 2:
+        reason = "one model has no other to be held against"
+        return Score.undefined(reason), Score.undefined(reason)
+    other = initial.roll(1, 0)
+    winner = final.abs().argmax(2, keepdim=True)
+    first = (other.abs() > other.abs().gather(2, winner)).sum(2) == 0
+    excess = _excess(torch.einsum("bnm,bkm->bnk", other, final))
+    return mean_score(excess), mean_score(first.double().mean(1).tolist())

@@ -5,8 +5,6 @@ Axis glossary: ``size`` (n, m) pairs, ``step`` recorded training steps, ``rank``
 
 from __future__ import annotations
 
-import math
-
 from eval.experiment import ExperimentResults, Measurement
 from eval.result_json import measured
 from eval.results import Result, result
@@ -17,7 +15,8 @@ from eval.scores import Score
 class PolysemanticCount(Result):
     """Polysemantic neurons at one size, mean over models, beside both laws and the convergence gate.
 
-    converged: share of features with exactly one weight above .5, in [0, 1]; tolerance: of the occupancy law.
+    converged: share of features with exactly one weight above .5, in [0, 1]. untrained: the same count of the initial
+    weights, the control.
     """
 
     n_features: int
@@ -28,13 +27,7 @@ class PolysemanticCount(Result):
     occupancy: float
     leading_order: float
     converged: float
-    tolerance: float
-    agrees: bool
-
-
-def count_tolerance(occupancy: float, seeds: int) -> float:
-    """``3 sqrt(occupancy / B) + .1 occupancy``: sampling of a Poisson-like count, and 10% for the dynamics."""
-    return 3 * math.sqrt(occupancy / seeds) + 0.1 * occupancy
+    untrained: Score
 
 
 @result
@@ -61,6 +54,9 @@ class Initialisation(Result):
     kept: share of features whose initially largest |w| is also the final one; chance: 1/m.
     winner_rank: mean initial rank of the winner as a share of m: 0 was the largest, .5 is chance.
     rank_histogram: share of winners per initial rank 1, 2, ...; the first 20.
+    excess: diagonal less off-diagonal, model by model; excess_other, kept_other: the same with the initial weights of
+    another model, the controls (undefined for a single model). converged: as in the counts; before that the final
+    weights still are the initial ones, and correlate with them for no other reason.
     """
 
     optimiser: str
@@ -76,6 +72,10 @@ class Initialisation(Result):
     chance: float
     winner_rank: float
     rank_histogram: tuple[float, ...]
+    excess: Score
+    excess_other: Score
+    kept_other: Score
+    converged: float
 
 
 @result
@@ -98,6 +98,9 @@ class RowNorm(Result):
     holds.
 
     mean_range, single_range: smallest and largest ratio of the mean and of any row, .003 <= lambda t <= 1.
+    mean_path: the mean ratio where it is farthest from the law's 1, with the hull of its intervals over rows at all
+    those times (or that time's, where it lies outside the band); mean_path_untrained: the same of rows that stay as
+    they started, the control; untrained_always_inside: their share in the band.
     rows_always_inside, inside: shares of rows and of (row, time) points in [.85, 1.5].
     """
 
@@ -114,6 +117,9 @@ class RowNorm(Result):
     single_range: tuple[float, float]
     rows_always_inside: float
     inside: float
+    mean_path: Score
+    mean_path_untrained: Score
+    untrained_always_inside: float
 
 
 @result

@@ -11,16 +11,20 @@ Axis glossary: ``size`` (n, m) pairs, ``noise`` distributions, ``frame`` recorde
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from eval.experiment import mean_score, standard_error
 from eval.options import chosen
 from eval.progress import progress
+from eval.scores import Score
 from toy.configs.incidental import IncidentalOptions, parse_size
 from toy.incidental.counts import count, polysemantic_count
-from toy.incidental.dynamics import check_row_fits, row_decay
+from toy.incidental.dynamics import LAW_BAND, check_row_fits, row_decay
 from toy.incidental.initialisation import initialisation
 from toy.incidental.noise import EXCESS_KURTOSIS
 from toy.incidental.results import IncidentalResult, Initialisation, Movie, NoiseNorm, RowNorm, Setting
@@ -140,7 +144,8 @@ def measure_row(options: IncidentalOptions, seed: int) -> RowNorm:
     decay = row_decay(options.row_hidden, n_seeds=options.row_seeds, seed=seed)
     inside = (decay.scaled_time >= 0.003) & (decay.scaled_time <= 1)
     ratio = decay.ratio[inside]
-    in_band = (ratio >= 0.85) & (ratio <= 1.5)
+    in_band = (ratio >= LAW_BAND[0]) & (ratio <= LAW_BAND[1])
+    still = decay.l1_norm[0] * (options.row_hidden**-0.5 + decay.scaled_time[inside][:, None])
     return RowNorm(
         n_hidden=options.row_hidden,
         l1=decay.l1,
@@ -155,7 +160,25 @@ def measure_row(options: IncidentalOptions, seed: int) -> RowNorm:
         single_range=(float(ratio.min()), float(ratio.max())),
         rows_always_inside=float(in_band.all(0).double().mean()),
         inside=float(in_band.double().mean()),
+        mean_path=path_score(ratio),
+        mean_path_untrained=path_score(still),
+        untrained_always_inside=float(((still >= LAW_BAND[0]) & (still <= LAW_BAND[1])).all(0).double().mean()),
     )
+
+
+def path_score(ratio: Float[Tensor, "time model"]) -> Score:
+    """A whole path as one number: its mean over rows where that is farthest from 1.
+
+    Its interval is that time's where it lies outside the band (one time outside is enough), else the hull of the
+    intervals of all times; undefined for a single row.
+    """
+    scores = [mean_score(row) for row in ratio.double().tolist()]
+    farthest = max(scores, key=lambda score: abs((score.value or 0.0) - 1))
+    if farthest.low is None or farthest.high is None:
+        return farthest
+    if farthest.low > LAW_BAND[1] or farthest.high < LAW_BAND[0]:
+        return farthest
+    return replace(farthest, low=min(one.low or 0.0 for one in scores), high=max(one.high or 0.0 for one in scores))
 
 
 def measure_movie(options: IncidentalOptions, seed: int) -> Movie:

@@ -35,5 +35,6 @@ def add_chapter(page: Page, found: OneWayResult, figures: Mapping[str, SavedFigu
         if cell.layer in (0, found.layers - 1)
     ]
     section.table(
-        rows, caption="First and last layer by probe kind, budget and task (control: x shuffled over triples)."
+        rows,
+        caption="First and last layer by probe kind, budget and task (control: x shuffled; untrained: the start).",
     )

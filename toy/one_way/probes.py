@@ -18,9 +18,8 @@ from toy.one_way.problem import Problem
 
 def train_network(problem: Problem, *, width: int, layers: int, steps: int, seed: int) -> tuple[nn.Sequential, float]:
     """An MLP that maps one-hot (p, g, x) to y, on all triples; returns it with its accuracy."""
-    generator = torch.Generator().manual_seed(seed)
     inputs, values = problem.inputs, problem.values
-    network = perceptron(inputs.shape[1], problem.n_classes, hidden=width, layers=layers, generator=generator)
+    network = untrained_network(problem, width=width, layers=layers, seed=seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-4, fused=True)
     for _ in range(steps):
         optimiser.zero_grad()
@@ -28,6 +27,12 @@ def train_network(problem: Problem, *, width: int, layers: int, steps: int, seed
         optimiser.step()
     with torch.no_grad():
         return network, float((network(inputs).argmax(1) == values).float().mean())
+
+
+def untrained_network(problem: Problem, *, width: int, layers: int, seed: int) -> nn.Sequential:
+    """The network as it starts."""
+    generator = torch.Generator().manual_seed(seed)
+    return perceptron(problem.inputs.shape[1], problem.n_classes, hidden=width, layers=layers, generator=generator)
 
 
 def layer_codes(network: nn.Sequential, inputs: Float[Tensor, "triple input"]) -> list[Float[Tensor, "triple width"]]:

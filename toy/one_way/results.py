@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from eval.experiment import ExperimentResults, Measurement
 from eval.results import Result, result
+from eval.scores import Score
 
 
 @result
 class FixedGroup(Result):
-    """One (p, g): accuracy of the network and of a linear probe for x on its last layer."""
+    """One (p, g): accuracy of the network, and of a linear probe for x on noisy copies of its last layer's codes that
+    the probe was not fitted on.
+
+    probe: over the held-out copies; shuffled: the same where each copy had a label drawn at random, the control.
+    """
 
     prime: int
     network: float
-    probe: float
+    probe: Score
+    shuffled: Score
 
 
 @result
 class ProbeCell(Result):
     """Held-out accuracy for x (or for shuffled x, `control`) by budget, mean over networks.
 
-    standard_error: between networks, by budget; `None` for a single network, whose spread is unknown.
+    standard_error: between networks, by budget; `None` for a single network, whose spread is unknown. by_seed: accuracy
+    of each network at the largest budget. task: `x`; `control`, x shuffled over triples; `untrained`, x in a network of
+    the same start that was never trained.
     """
 
     layer: int
@@ -31,6 +39,7 @@ class ProbeCell(Result):
     task: str
     accuracy: tuple[float, ...]
     standard_error: tuple[float | None, ...]
+    by_seed: tuple[float, ...]
 
 
 @result

@@ -8,23 +8,29 @@ be shown is *where* x stops being readable for a given probe budget, and that fo
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from eval.experiment import standard_error
+from eval.measures.statistics.binomial import binomial_share
 from eval.options import chosen
 from eval.progress import progress
 from toy.configs.one_way import OneWayOptions
 from toy.one_way.primes import n_triples, parse_primes
-from toy.one_way.probes import layer_codes, probe, train_network
+from toy.one_way.probes import layer_codes, probe, train_network, untrained_network
 from toy.one_way.problem import Problem, problem_of
 from toy.one_way.results import FixedGroup, OneWayResult, ProbeCell, VaryingGroups
 from toy.safeguards import check_memory, limited_threads, seed_range
 
 GIVEN = ("layer alone", "layer with (p, g)")
 KINDS = ("linear", "mlp")
+COPIES = 20
+"""Noisy copies of a code that the probe of the positive control is fitted on, and as many that it is tested on."""
+COPY_NOISE = 0.1
+"""Standard deviation of that noise, in standard deviations of each neuron over the codes."""
 
 
 def measure(options: OneWayOptions | None = None, *, seed: int = 0, **changes: Any) -> OneWayResult:
@@ -56,14 +62,23 @@ def check_sets_fit(sets: list[tuple[int, ...]], options: OneWayOptions) -> None:
 
 
 def measure_fixed(prime: int, config: OneWayOptions, seed: int) -> FixedGroup:
-    """The positive control: one (p, g). There is one code per x, so the probe is asked only to tell them apart."""
+    """The positive control: one (p, g). There is one code per x, so the probe is fitted on noisy copies of the codes
+    and tested on others; the control draws the label of every copy at random, so that nothing can be learnt."""
     problem = problem_of([prime], fixed_root=True)
     network, accuracy = train_network(problem, width=config.width, layers=config.layers, steps=config.steps, seed=seed)
-    every = torch.arange(len(problem.values))
-    codes = layer_codes(network, problem.inputs)[-1]
-    budgets = [max(config.probe_steps)]
-    found = probe(codes, problem.exponents, every, every, kind="linear", budgets=budgets, seed=seed)
-    return FixedGroup(prime, accuracy, found[0])
+    generator = torch.Generator().manual_seed(seed + 2)
+    codes = layer_codes(network, problem.inputs)[-1].repeat(2 * COPIES, 1)
+    codes = codes + COPY_NOISE * codes.std(0) * torch.randn(codes.shape, generator=generator)
+    labels = problem.exponents.repeat(2 * COPIES)
+    half = len(labels) // 2
+    train, test = torch.arange(half), torch.arange(half, len(labels))
+    at_random = labels[torch.randperm(len(labels), generator=generator)]
+    found = [
+        probe(codes, chosen, train, test, kind="linear", budgets=[max(config.probe_steps)], seed=seed)[0]
+        for chosen in (labels, at_random)
+    ]
+    reads, shuffled = (binomial_share(round(share * half), half) for share in found)
+    return FixedGroup(prime, accuracy, reads, shuffled)
 
 
 def measure_varying(primes: tuple[int, ...], config: OneWayOptions, seed: int) -> VaryingGroups:
@@ -75,7 +90,8 @@ def measure_varying(primes: tuple[int, ...], config: OneWayOptions, seed: int) -
         values = [run.cells[layer, given, kind, task] for run in runs]  # [seed][budget]
         by_budget = list(zip(*values, strict=True))
         mean = tuple(sum(column) / len(column) for column in by_budget)
-        cells.append(ProbeCell(layer, given, kind, task, mean, tuple(map(standard_error, by_budget))))
+        errors = tuple(map(standard_error, by_budget))
+        cells.append(ProbeCell(layer, given, kind, task, mean, errors, by_seed=tuple(value[-1] for value in values)))
     return VaryingGroups(
         primes=primes,
         triples=len(problem.values),
@@ -109,12 +125,14 @@ def _probe_network(problem: Problem, config: OneWayOptions, seed: int) -> _Probe
     control = problem.exponents[torch.randperm(len(order), generator=generator)]
     cells = {}
     codes = layer_codes(network, problem.inputs)
-    for layer, code in enumerate(codes):
-        for given in GIVEN:
-            shown = code if given == GIVEN[0] else torch.cat([code, problem.group_inputs], 1)
-            for kind in KINDS:
-                options = {"kind": kind, "budgets": config.probe_steps, "seed": seed}
-                cells[layer, given, kind, "x"] = probe(shown, problem.exponents, train, test, **options)
-                if layer == len(codes) - 1:
-                    cells[layer, given, kind, "control"] = probe(shown, control, train, test, **options)
+    start = layer_codes(untrained_network(problem, width=config.width, layers=config.layers, seed=seed), problem.inputs)
+    for layer, given, kind in itertools.product(range(len(codes)), GIVEN, KINDS):
+        tasks = {"x": (codes, problem.exponents)}
+        if layer in (0, len(codes) - 1):
+            tasks |= {"control": (codes, control), "untrained": (start, problem.exponents)}
+        for task, (layers, labels) in tasks.items():
+            shown = layers[layer] if given == GIVEN[0] else torch.cat([layers[layer], problem.group_inputs], 1)
+            cells[layer, given, kind, task] = probe(
+                shown, labels, train, test, kind=kind, budgets=config.probe_steps, seed=seed
+            )
     return _Probed(accuracy, cells)

@@ -13,8 +13,9 @@ class ToyCode(Result):
     """One superposition model through the measures of the other wings.
 
     alpha: power-law exponent of the eigenvalues over indices 2 to m. expected_action, sampled_action: of random
-    projections along the walk, closed form and mean of 200 draws. action_per_trace and minimum_action: in units of
-    variance. distinct_codes: spline codes per input, in (0, 1]; density: code changes per distance between inputs.
+    projections along the walk, closed form and mean of 200 draws (with its standard error). action_per_trace and
+    minimum_action: in units of variance. distinct_codes: spline codes per input, in (0, 1]; density: code changes per
+    distance between inputs.
     """
 
     model: str
@@ -26,6 +27,7 @@ class ToyCode(Result):
     effective_rank: Score = measured(ci=None, n=None)
     expected_action: float
     sampled_action: float
+    sampled_action_standard_error: float
     action_per_trace: float
     minimum_action: float
     distinct_codes: float

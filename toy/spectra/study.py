@@ -30,6 +30,7 @@ from toy.superposition.measures import dimensions_per_feature
 from toy.superposition.training import SuperpositionSetting, initial_weights, sparse_inputs, train
 
 FRAMES_PER_FEATURE = 8
+N_DRAWS = 200
 
 
 def measure(options: ToySpectraOptions | None = None, *, seed: int = 0, **changes: Any) -> ToySpectraResult:
@@ -67,6 +68,7 @@ def describe(
     spectrum = Spectrum.of_samples(codes)
     walk = (feature_walk(config.n_features) @ weights.T).double().numpy()
     minimum = minimum_action(walk, n_dimensions=1)
+    sampled = sampled_actions(walk, n_draws=N_DRAWS, seed=seed)
     distinct, density = _polytopes(inputs, weights, bias)
     return ToyCode(
         model=name,
@@ -77,7 +79,8 @@ def describe(
         participation_ratio=_of_variance(spectrum.participation_ratio()),
         effective_rank=_of_variance(spectrum.effective_rank()),
         expected_action=expected_action(walk),
-        sampled_action=float(np.mean(sampled_actions(walk, n_draws=200, seed=seed))),
+        sampled_action=float(np.mean(sampled)),
+        sampled_action_standard_error=float(np.std(sampled, ddof=1) / math.sqrt(N_DRAWS)),
         action_per_trace=action_per_trace(walk),
         minimum_action=float(np.min(minimum.action_per_variance)),
         distinct_codes=distinct,

@@ -19,6 +19,8 @@ from toy.safeguards import check_memory
 from toy.superposition.training import SuperpositionSetting, descend, gradient, initial_weights
 
 RESTARTS = 6
+ON = 0.3
+"""A feature is on when its weight exceeds this."""
 PHASES = ("neither feature", "first alone", "second alone", "both, in superposition")
 
 
@@ -74,5 +76,11 @@ def phase_diagram(
     losses = reduce(weight * (output - repeated).square(), "(cell start) sample x -> cell start", "sum", start=restarts)
     ends = rearrange(weights, "(cell start) 1 feature -> cell start feature", start=restarts)
     best = ends[torch.arange(len(losses)), losses.argmin(1)]
-    on = best.abs() > 0.3
+    on = best.abs() > ON
     return (on[:, 0] + 2 * on[:, 1]).reshape(grid_active.shape)
+
+
+def untrained_superposition(restarts: int = RESTARTS, *, seed: int = 0) -> float:
+    """Share of a cell's starts that have both features on before any step, in [0, 1]: the diagram's control."""
+    starts = initial_weights(2, 1, [seed * restarts + k for k in range(restarts)])
+    return float((starts.abs() > ON).all(2).double().mean())

@@ -22,6 +22,8 @@ class SparsityLevel(Result):
     near_half: share of represented features that own half a dimension within .03; `None` where none is represented.
     feature_dimensions: D_i of the represented features of all seeds, each in [0, 1].
     bound: R by entropy; gram: W^T W of the 40 longest features of one model.
+    near_half_by_seed: near_half of each model; near_half_shuffled: the same after each row of W was shuffled over the
+    features, which keeps every weight and breaks every pair. dimensions_untrained: D* of the initial weights, by seed.
     """
 
     sparsity: float
@@ -33,6 +35,9 @@ class SparsityLevel(Result):
     feature_dimensions: tuple[float, ...]
     bound: Mapping[str, float]
     gram: tuple[tuple[float, ...], ...]
+    near_half_by_seed: tuple[float | None, ...]
+    near_half_shuffled: tuple[float | None, ...]
+    dimensions_untrained: tuple[float, ...]
 
 
 @result
@@ -48,7 +53,8 @@ class Polygon(Result):
 class PhaseDiagram(Result):
     """Which solution wins by relative importance and active share: indices into `names`, `[importance active]`.
 
-    superposition_dense, superposition_sparse: share of cells in superposition at the densest and sparsest column.
+    superposition_dense, superposition_sparse: share of cells in superposition at the densest and sparsest column;
+    superposition_untrained: share of the starts that have both features on, before any step.
     """
 
     importances: tuple[float, ...]
@@ -57,6 +63,7 @@ class PhaseDiagram(Result):
     names: tuple[str, ...]
     superposition_dense: float
     superposition_sparse: float
+    superposition_untrained: float
 
 
 @result

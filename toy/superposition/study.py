@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from eval.experiment import mean_score, standard_error
 from eval.measures.information.capacity import compression_rate, informative_sparsity
@@ -20,9 +22,9 @@ from toy.superposition.measures import (
     plateau_slope,
     represented,
 )
-from toy.superposition.phase import PHASES, check_diagram_fits, phase_diagram
+from toy.superposition.phase import PHASES, check_diagram_fits, phase_diagram, untrained_superposition
 from toy.superposition.results import PhaseDiagram, Polygon, SparsityLevel, SuperpositionResult
-from toy.superposition.training import SuperpositionModels, SuperpositionSetting, check_fits, train
+from toy.superposition.training import SuperpositionModels, SuperpositionSetting, check_fits, initial_weights, train
 
 POLYGON_SPARSITIES = (0.0, 0.8, 0.9)
 
@@ -50,7 +52,8 @@ def measure(options: SuperpositionOptions | None = None, *, seed: int = 0, **cha
     check_diagram_fits(config.phase_resolution)
     active = [20 ** (-k / (config.levels - 1)) for k in range(config.levels)]
     models = train(setting, [1 - p for p in active], seed_range(seed, config.seeds))
-    levels = tuple(_level(models, k, config) for k in range(config.levels))
+    start = dimensions_per_feature(initial_weights(config.n_features, config.n_hidden, seed_range(seed, config.seeds)))
+    levels = tuple(_level(models, k, config, tuple(start.tolist())) for k in range(config.levels))
     curve = [level.dimensions.value or 0.0 for level in levels]
     n, m = config.n_features, config.n_hidden
     return SuperpositionResult(
@@ -66,7 +69,9 @@ def measure(options: SuperpositionOptions | None = None, *, seed: int = 0, **cha
     )
 
 
-def _level(models: SuperpositionModels, level: int, config: SuperpositionOptions) -> SparsityLevel:
+def _level(
+    models: SuperpositionModels, level: int, config: SuperpositionOptions, untrained: tuple[float, ...]
+) -> SparsityLevel:
     """One sparsity level, over its seeds."""
     weights = models.weights[level :: config.levels]
     dimensions = dimensions_per_feature(weights).tolist()
@@ -85,7 +90,24 @@ def _level(models: SuperpositionModels, level: int, config: SuperpositionOptions
         feature_dimensions=tuple(round(value, 4) for value in shares.tolist()),
         bound={f"{h:g}": compression_rate(sparsity, h) for h in config.entropies},
         gram=tuple(tuple(round(value, 3) for value in row) for row in gram[order][:, order].tolist()),
+        near_half_by_seed=near_half(weights),
+        near_half_shuffled=near_half(shuffled(weights)),
+        dimensions_untrained=untrained,
     )
+
+
+def near_half(weights: Float[Tensor, "model hidden feature"]) -> tuple[float | None, ...]:
+    """Share of each model's represented features that own half a dimension within .03; `None` for a model with none."""
+    owned, present = feature_dimensionality(weights), represented(weights)
+    close = ((owned - 0.5).abs() < 0.03) & present
+    counts = zip(close.sum(1).tolist(), present.sum(1).tolist(), strict=True)
+    return tuple(hits / all_ if all_ else None for hits, all_ in counts)
+
+
+def shuffled(weights: Float[Tensor, "model hidden feature"]) -> Float[Tensor, "model hidden feature"]:
+    """Each row of W shuffled over the features: every weight is kept, no two features stay paired."""
+    order = torch.rand(weights.shape, generator=torch.Generator().manual_seed(0)).argsort(2)
+    return weights.gather(2, order)
 
 
 def measure_polygons(seed: int) -> tuple[Polygon, ...]:
@@ -120,4 +142,5 @@ def measure_phase(resolution: int, seed: int) -> PhaseDiagram:
         names=PHASES,
         superposition_dense=float((phases[:, 0] == both).double().mean()),
         superposition_sparse=float((phases[:, -1] == both).double().mean()),
+        superposition_untrained=untrained_superposition(seed=seed),
     )
