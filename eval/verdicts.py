@@ -122,11 +122,13 @@ def p_value(score: Score, region: Region, controls: Controls | None = None, degr
 
     From the interval: its half-width on that side is taken as the 97.5% quantile of Student's t with `degrees` degrees
     of freedom (normal where infinite) times the standard error. `None` without an interval; 0 for an exact number
-    without controls that have a width: nothing was drawn that could have come out otherwise.
+    inside the region and clear of controls as exact: nothing was drawn that could have come out otherwise.
     """
     if score.value is None or score.low is None or score.high is None:
         return None
-    if score.low == score.high and all(low == high for low, high in map(ends, _defined(controls))):
+    known = _defined(controls)
+    exact = all(low == high for low, high in map(ends, (score, *known)))
+    if exact and region.place(score) == "inside" and all(region.clear_of(score, one) for one in known):
         return 0.0
     quantile, value, low, high = float(stats.t.ppf(0.975, degrees)), score.value, score.low, score.high
 
