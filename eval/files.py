@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from eval.progress import say
 
 SEAL_SUFFIX = ".seal"
+HALF_WRITTEN = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")
 
 
 @contextmanager
@@ -35,6 +37,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def half_written(folder: Path) -> list[Path]:
+    """Temporary files of `atomic_path` anywhere below `folder`: what a killed process was writing."""
+    return [path for path in folder.rglob(".*.tmp*") if HALF_WRITTEN.fullmatch(path.name) and path.is_file()]
 
 
 def json_ready(value: Any) -> Any:

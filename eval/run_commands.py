@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError
-from eval.files import SEAL_SUFFIX, is_intact, read_seal, seal_path
+from eval.files import SEAL_SUFFIX, half_written, is_intact, read_seal, seal_path
 from eval.options import Options, option
 from eval.progress import duration
 from eval.report.tables import text_table
@@ -119,8 +119,7 @@ def leftovers(folder: Path) -> list[Path]:
     aside = [path for path in folder.rglob("*") if path.name.endswith((DAMAGED, STALE)) and path.is_file()]
     seals = [seal_path(path) for path in aside if seal_path(path).exists()]
     orphans = [path for path in folder.rglob(f"*{SEAL_SUFFIX}") if not path.with_name(path.stem).exists()]
-    half_written = [path for path in folder.rglob(".*.tmp*") if path.is_file()]
-    return sorted({*aside, *seals, *orphans, *half_written})
+    return sorted({*aside, *seals, *orphans, *half_written(folder)})
 
 
 def clean_command(config: CleanConfig) -> str:

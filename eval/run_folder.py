@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import IncompleteError, LostFolderError, OneLineError, UserError
-from eval.files import atomic_path
+from eval.files import atomic_path, half_written
 from eval.progress import say
 from eval.run_marker import LOCK, MARKER, FolderLock, Marker, read_marker
 
@@ -58,6 +58,8 @@ class OpenFolder:
         try:
             if overwrite:
                 self._clear()
+            for path in half_written(self.folder):  # whoever wrote them is dead: this process has the lock
+                path.unlink(missing_ok=True)
             before = read_marker(self.folder)
             if before is not None and (holds_results(self.folder) or before.get("status") in ("finished", None)):
                 self._check_same_configuration(before.get("identity"), facts["identity"])

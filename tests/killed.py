@@ -6,6 +6,7 @@ killed = Started("toy", ["capacity", ...], folder / "killed").kill_after(0.4 * w
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import multiprocessing
@@ -77,11 +78,16 @@ def _stable(value: Any) -> Any:
     return [_stable(item) for item in value] if isinstance(value, list) else value
 
 
+def _stable_rows(path: Path) -> list[Any]:
+    with path.open(newline="", encoding="utf-8") as handle:
+        return [_stable(row) for row in csv.DictReader(handle)]
+
+
 def left_by(folder: Path) -> dict[str, Any]:
     """What a finished run holds: its results without provenance and speed, its pictures and tables by content."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     results.pop("provenance", None)
     text = json.dumps(_stable(results)).replace(str(folder), "OUT")
     pictures = {path.name: path.read_bytes() for path in sorted(folder.glob("figures/*.png"))}
-    rows = {path.name: path.read_text() for path in sorted(folder.glob("tables/*.csv")) if path.stem != "training"}
+    rows = {path.name: _stable_rows(path) for path in sorted(folder.glob("tables/*.csv")) if path.stem != "training"}
     return {"results": json.loads(text), "pictures": pictures, "tables": rows}

@@ -153,6 +153,18 @@ def test_a_run_folder_that_goes_away_is_named(tmp_path, capsys, how):
     assert not folder.exists()
 
 
+def test_what_a_killed_process_was_writing_goes_when_the_run_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    assert run(folder) == 0
+    halves = [folder / ".results.json.123.tmp.json", folder / "items" / ".one.json.77.tmp.json"]
+    for half in halves:
+        half.write_text("{")
+    kept = folder / ".notes.tmp.txt"
+    kept.write_text("the user's")
+    assert run(folder) == 0
+    assert not any(half.exists() for half in halves) and kept.exists()
+
+
 def test_a_removed_lock_stops_the_run(tmp_path, capsys):
     HOOKS["one"] = lambda run: (tmp_path / "a" / ".lock").unlink()
     assert run(tmp_path / "a") == 3

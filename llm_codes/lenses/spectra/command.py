@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eval.processes import agreed
@@ -36,8 +37,8 @@ def measure(options: SpectraOptions, inputs: Inputs, run: Run, model: Model, cor
     found = spectra(model, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint)
     run.write_arrays(f"eigenvalues-{name}", of=code, **found.eigenvalues)
     run.write_arrays(f"split-half-{name}", of=code, **found.split_half)
-    run.item(f"spectra-{name}", found.rows, of=code)
-    return found
+    kept = run.item(f"spectra-{name}", found.rows, of=code)
+    return replace(found, sites=tuple(map(SiteSpectrum.from_json, kept)))  # as a rerun reads it back
 
 
 def chapter(

@@ -10,6 +10,7 @@ from eval.claims import Claim, claims_rows
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
 from eval.report.tables import csv_text, text_table
+from eval.result_json import from_json
 from eval.runs import Run
 from vision_codes.lenses.polytopes.artefacts import Artefacts
 from vision_codes.lenses.polytopes.figures import draw
@@ -19,7 +20,7 @@ KEPT = ("network", "layer", "intra", "inter", "ratio", "ratio_ci", "p")
 
 def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigure]) -> None:
     """The chapter on polytopes, for this page and for the wing's report."""
-    claims = [Claim(**(row | {"interval": row["interval"] and tuple(row["interval"])})) for row in results["claims"]]
+    claims = [from_json(Claim, row) for row in results["claims"]]
     top = page.section("Polytopes")
     network = results["network"]
     top.text(

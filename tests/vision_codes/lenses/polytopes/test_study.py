@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,12 @@ from eval.claims import VERDICTS
 from eval.errors import UserError
 from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.tracing import trace
-from eval.runs import json_text
+from eval.runs import Run, json_text
 from eval.scores import Score
 from vision_codes.__main__ import main
 from vision_codes.configs.polytopes import PolytopesConfig
 from vision_codes.inputs import balanced
+from vision_codes.lenses.polytopes.chapter import write_page
 from vision_codes.lenses.polytopes.claims import _scaling_claims, documented
 from vision_codes.lenses.polytopes.controls import CONTROLS, control
 from vision_codes.lenses.polytopes.density import choose_layers, layer_densities
@@ -40,6 +43,11 @@ class _Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.layer2(self.pool(self.layer1(self.stem(x)))))
+
+
+SMALL = PolytopesConfig(
+    out="", pairs=3, samples=5, patches=200, slice_regions=60, exact_up_to=0, probes=4, controls=False
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +133,24 @@ def test_class_entropy_and_balanced_choice() -> None:
     assert np.bincount(labels[balanced(labels, 15, 0)]).tolist() == [6, 3, 6]
 
 
-def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images) -> None:
-    config = PolytopesConfig(
-        out="", pairs=3, samples=5, patches=200, slice_regions=60, exact_up_to=0, probes=4, controls=False
-    )
-    found, artefacts = polytopes(small, *images, config)
+@pytest.fixture(scope="module")
+def analysis(small: VisionModel, images):
+    return polytopes(small, *images, SMALL)
+
+
+def test_the_page_shows_every_claim_with_its_controls(analysis, images, tmp_path: Path) -> None:
+    found, artefacts = analysis
+    judged = documented(found, artefacts.trend)
+    with Run.open(replace(SMALL, out=str(tmp_path / "run"))) as run:
+        whole = run.finish(ResultsFile(found, judged, {}).to_json(), model={"name": "small"})
+        write_page(run, whole, artefacts, images[0], tuple(map(str, range(10))))
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert any(claim.controls for claim in judged.claims) and NOISE in page
+    assert all(html.escape(claim.claim) in page for claim in judged.claims)
+
+
+def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images, analysis) -> None:
+    config, (found, artefacts) = SMALL, analysis
     results = ResultsFile(found, documented(found, artefacts.trend), {}).to_json()
     assert ImagePolytopes.from_json(json.loads(json_text(found.to_json()))) == found
     assert {"clusters", "density", "predictions", "scaling", "interpolation", "noise", "affine_maps"} <= set(results)
