@@ -235,3 +235,29 @@ def test_a_set_of_all_items_is_judged():
     labels = np.repeat([0, 1], 6)
     found, chance = overlap_above_chance([np.arange(12)] * 2, labels, n_draws=20)
     assert found.value == 0 and chance == 1
+
+
+def test_the_strongest_items_are_all_positive_ones_strongest_first():
+    scores = np.array([[0.2, -1.0], [0.5, 0.0], [-0.1, 1e-9], [0.3, -2.0]])
+    assert [found.tolist() for found in top_items(scores, 3)] == [[1, 3, 0], [2]]
+    assert [found.tolist() for found in top_items(scores, 1)] == [[1], [2]]
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(100, (5, 20, 20)), (200, (10, 40, 20)), (400, (20, 80, 40))])
+def test_a_twentieth_warms_up_a_fifth_decays_and_a_tenth_is_dead(steps, expected, monkeypatch):
+    kept = []
+
+    class Stop(Exception):
+        pass
+
+    def asked(options):
+        kept.append(options)
+        raise Stop
+
+    monkeypatch.setattr("eval.measures.dictionaries.code_dictionary.TopKTrainer", asked)
+    rows = np.random.default_rng(0).standard_normal((30, 6)).astype(np.float32)
+    with pytest.raises(Stop):
+        topk_dictionary(rows, rows, basis="rows", k=3, steps=steps, seed=4)
+    (options,) = kept
+    assert (options.warmup_steps, options.decay_steps, options.dead_after) == expected
+    assert (options.total_steps, options.d_in, options.n_features, options.k, options.seed) == (steps, 6, 12, 3, 4)

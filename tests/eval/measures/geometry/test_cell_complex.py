@@ -106,8 +106,8 @@ def test_cells_and_facets_are_those_of_relucent() -> None:
 
 
 def test_a_cell_thinner_than_the_longest_step_is_not_jumped_over() -> None:
-    """Kinks at 0 and 5e-4: a step of 1e-3 lands beyond the cell between them, an eighth of it inside."""
-    program = trace(lambda x: F.relu(x) + F.relu(x - 5e-4), torch.zeros(1))
+    """Kinks at 0 and 2e-4: the first step of 5e-4 lands beyond the cell between them, an eighth of it inside."""
+    program = trace(lambda x: F.relu(x) + F.relu(x - 2e-4), torch.zeros(1))
     found = cells_in_box(program, -1.0, 1.0)
     assert len(found.cells) == 3 and found.complete and found.volume.value == pytest.approx(2)
     assert sorted(np.bincount(found.edges.ravel()).tolist()) == [1, 1, 2]

@@ -8,7 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eval.measures.geometry.rewrites import _pooled, _triple, amax, amin, max_pool3d, rrelu, softshrink
+from eval.measures.geometry.rewrites import (
+    _pooled,
+    _triple,
+    adaptive_max_pool,
+    amax,
+    amin,
+    max_pool3d,
+    rrelu,
+    softshrink,
+)
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
@@ -42,3 +51,17 @@ def test_rectifiers_and_extremes_are_pytorchs():
         torch.testing.assert_close(ours(x), theirs(x))
         torch.testing.assert_close(ours(x, [0]), theirs(x, [0]))
         torch.testing.assert_close(ours(x, [-1], True), theirs(x, [-1], True))
+
+
+@pytest.mark.parametrize(
+    ("size", "out"), [((5,), (3,)), ((7,), (3,)), ((8,), (5,)), ((5, 7), (3, 2)), ((4, 5, 3), (3, 2, 2))]
+)
+def test_adaptive_windows_of_unequal_width_are_pytorchs(size: tuple[int, ...], out: tuple[int, ...]):
+    x = torch.randn(2, *size, generator=torch.Generator().manual_seed(0))
+    expected = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[len(size) - 1](x, out)
+    torch.testing.assert_close(adaptive_max_pool(len(size))(x, out)[0], expected)
+    torch.testing.assert_close(adaptive_max_pool(len(size))(-x.abs(), out)[0], -_smallest(x.abs(), out))
+
+
+def _smallest(x: torch.Tensor, out: tuple[int, ...]) -> torch.Tensor:
+    return -(F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[len(out) - 1](-x, out)

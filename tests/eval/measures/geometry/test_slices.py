@@ -181,3 +181,14 @@ def test_a_plane_has_orthonormal_axes_at_every_scale(scale: float) -> None:
     axes = torch.stack([plane.first, plane.second])
     torch.testing.assert_close(axes @ axes.T, torch.eye(2, dtype=torch.float64))
     torch.testing.assert_close(plane.points(corners).reshape(3, 7), points)
+
+
+def test_regions_and_boundaries_are_in_the_coordinates_of_the_plane() -> None:
+    """A window from -2 to 4 by -5 to 1: the two kinks lie on the axes, and end at the window's sides."""
+    program = trace(F.relu, torch.zeros(2))
+    plane = Plane(torch.zeros(2), torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), (-2.0, 4.0, -5.0, 1.0))
+    found = plane_slice(program, plane)
+    ends = np.concatenate([found.boundaries["relu"][:, :2], found.boundaries["relu"][:, 2:]])
+    assert {tuple(end) for end in np.round(ends, 9) + 0.0} == {(0, 0), (0, 1), (0, -5), (-2, 0), (4, 0)}
+    assert {tuple(v) for v in np.round(found.vertices, 9) + 0.0} == {(u, v) for u in (-2, 0, 4) for v in (-5, 0, 1)}
+    np.testing.assert_allclose(np.sort(found.area), [2, 4, 10, 20])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from eval.errors import UserError
 from eval.measures.codes.program_codes import code_map, site_codes, soft_codes
-from eval.measures.geometry.piecewise_linear import code_of, walk
+from eval.measures.geometry.piecewise_linear import _without_batch, code_of, walk
 from eval.measures.geometry.segments import segment_crossings
 from eval.measures.geometry.tracing import trace
 from eval.torchvision_operators import declare_missing_operators
@@ -367,3 +367,20 @@ def test_linear_layers_over_several_rows_and_sums_of_two_paths_are_the_network()
         with torch.no_grad():
             expected = torch.stack([network(row[None] if len(shape) > 1 else row[None]) for row in x])
             torch.testing.assert_close(program(x).flatten(1), expected.flatten(1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_has_its_own_factors_or_none(affine: bool) -> None:
+    norm = nn.BatchNorm1d(5, affine=affine).eval()
+    with torch.no_grad():
+        for number, tensor in enumerate((norm.running_mean, norm.running_var, norm.weight, norm.bias)):
+            if tensor is not None:
+                tensor.copy_(torch.linspace(0.5, 2.0 + number, 5))
+    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(trace(norm, torch.zeros(5))(x).reshape(4, 5), norm(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_axis_of_one_input_is_no_part_of_its_shape() -> None:
+    assert [_without_batch(shape) for shape in ((1, 4), (3, 4), (1,), (4,), (1, 1, 2))] == [
+        (4,), (3, 4), (1,), (4,), (1, 2),
+    ]  # fmt: skip
