@@ -1,4 +1,4 @@
-"""The other side of `test_effects_circuit_tracer`: runs in an environment with circuit-tracer, and imports nothing of ours.
+"""The other side of `test_effects_circuit_tracer`, run where circuit-tracer is installed; it imports nothing of ours.
 
     python circuit_tracer_side.py FOLDER     FOLDER/model: a GPT-2 checkpoint; FOLDER/transcoders.npz: W_enc, W_dec,
                                              b_enc, b_dec, threshold by layer, and the prompt's tokens
