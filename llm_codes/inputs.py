@@ -14,6 +14,7 @@ from typing import Any
 
 from eval.errors import UserError
 from eval.options import chosen
+from eval.progress import say
 from eval.runs import Run
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 from llm_codes.corpus import Corpus, TokenisedDocuments
@@ -54,7 +55,10 @@ class Inputs:
         return self.documents.windows(wanted, n_tokens, prepend_bos=self.prepends_bos)
 
     def view(self, windows: WindowsOptions) -> Corpus:
-        """The windows that a verb's options ask for, cut to the model's context."""
+        """The windows that a verb's options ask for, cut to the model's context, which is said where it cuts."""
+        if windows.context > max(self.model.context, WindowsOptions.context):
+            fits = f"{self.model.context:,} tokens, the context of {self.model.name}"
+            say(f"windows of {fits}; {windows.context:,} were asked for")
         return self.windows(min(windows.context, self.model.context), n_tokens=windows.tokens)
 
     def of_split(self, split: str) -> Inputs:

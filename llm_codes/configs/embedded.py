@@ -17,7 +17,7 @@ class TrainEmbeddedConfig(RunConfig):
     n_layers: int = option(6, "transformer blocks", at_least=1)
     width: int = option(192, "width of the residual stream", at_least=1)
     n_heads: int = option(6, "attention heads; they divide the width", at_least=1)
-    vocabulary: int = option(4096, "tokens of the byte-level BPE", at_least=1)
+    vocabulary: int = option(4096, "tokens of the byte-level BPE: 256 bytes and the end of text, or more", at_least=257)
     context: int = option(256, "positions in a window, BOS included", at_least=2)
     steps: int = option(1500, "optimizer steps", at_least=1)
     batch_size: int = option(16, "windows in a step", at_least=1)

@@ -22,6 +22,7 @@ import torch
 
 from eval.errors import UserError
 from eval.measures.statistics.resampling import bootstrap
+from eval.progress import say
 from eval.runs import Run
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.configs.embedded import TrainEmbeddedConfig
@@ -69,10 +70,6 @@ def _check(config: TrainEmbeddedConfig) -> None:
         raise UserError(f"expected heads that divide the width; got width {config.width} and {config.n_heads} heads")
     if not 1 <= config.stride < config.context:
         raise UserError(f"expected a stride from 1 to context - 1; got {config.stride} with context {config.context}")
-    if config.vocabulary < 257:
-        raise UserError(
-            f"expected a vocabulary of at least 257 (256 bytes and the end of text); got {config.vocabulary}"
-        )
 
 
 def split_documents(config: TrainEmbeddedConfig) -> tuple[list[Document], list[Document]]:
@@ -100,6 +97,8 @@ def _tokenizer(training: Sequence[Document], config: TrainEmbeddedConfig, folder
     if not folder.exists():
         texts = (document.text for document in training)
         tokenizer = train_tokenizer(texts, vocabulary=config.vocabulary, context=config.context)
+        if len(tokenizer) < config.vocabulary:
+            say(f"vocabulary: {len(tokenizer):,} tokens used of {config.vocabulary:,} asked for: the text has no more")
         partial = folder.with_name(".tokenizer.partial")
         tokenizer.save_pretrained(partial)
         partial.rename(folder)

@@ -30,8 +30,12 @@ def test_documents_are_tokenised_once(inputs, monkeypatch):
     assert inputs.windows(16).n_tokens > 0
 
 
-def test_windows_fit_the_model(inputs):
+def test_windows_fit_the_model(inputs, capsys):
     assert inputs.view(WindowsOptions(context=1000)).context == inputs.windows().context == inputs.model.context == 64
+    assert "windows of 64 tokens, the context of" in (said := capsys.readouterr().err) and "1,000 were asked" in said
+    assert (
+        inputs.view(WindowsOptions()).context == 64 and "asked for" not in capsys.readouterr().err
+    )  # the default fits
     with pytest.raises(UserError, match="expected windows of at most 64 tokens, the context of .*; got 65; shorten"):
         inputs.windows(65)
 

@@ -24,10 +24,10 @@ declare_missing_operators()
 
 from llm_codes.configs.embedded import TrainEmbeddedConfig  # noqa: E402
 from llm_codes.corpus import encode  # noqa: E402
-from llm_codes.documents import sotu_documents  # noqa: E402
+from llm_codes.documents import Document, sotu_documents  # noqa: E402
 from llm_codes.embedded.bits_per_byte import bits_per_byte, compressor_bits_per_byte, scored_windows  # noqa: E402
 from llm_codes.embedded.muon import Muon, orthogonal_factor  # noqa: E402
-from llm_codes.embedded.study import EMBEDDED_FOLDER, export, overlap, train_embedded  # noqa: E402
+from llm_codes.embedded.study import EMBEDDED_FOLDER, _tokenizer, export, overlap, train_embedded  # noqa: E402
 from llm_codes.embedded.tokenizer import train_tokenizer  # noqa: E402
 from llm_codes.embedded.training import (  # noqa: E402
     IGNORED,
@@ -265,7 +265,6 @@ def test_recipes_that_cannot_be_trained(tmp_path: Path, speeches: Path) -> None:
     for changes, match in (
         ({"n_heads": 5}, "heads that divide the width; got width 32 and 5 heads"),
         ({"stride": 24}, "stride from 1 to context - 1; got 24 with context 24"),
-        ({"vocabulary": 200}, "vocabulary of at least 257 .* got 200"),
         ({"corpus": "owner/name"}, "owner/name is streamed"),
     ):
         with pytest.raises(UserError, match=match):
@@ -274,6 +273,13 @@ def test_recipes_that_cannot_be_trained(tmp_path: Path, speeches: Path) -> None:
     (tmp_path / "one" / "a.txt").write_text("a single text")
     with pytest.raises(UserError, match="has 1 documents, .* of them held out; expected some on either side"):
         train_embedded(tiny(corpus=str(tmp_path / "one")), run)
+
+
+def test_a_vocabulary_that_the_text_does_not_fill_is_said(tmp_path: Path, capsys) -> None:
+    documents = [Document("one", "to be or not to be")]
+    tokenizer = _tokenizer(documents, tiny(vocabulary=4096), tmp_path / "tokenizer")
+    words = f"vocabulary: {len(tokenizer):,} tokens used of 4,096 asked for"
+    assert 257 <= len(tokenizer) < 300 and words in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
