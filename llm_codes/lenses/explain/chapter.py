@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eval.explanation import page as pages
-from eval.explanation.interchange.neuron_record import write_neuron_records
+from eval.explanation.interchange.files import write_interchange
 from eval.explanation.registry import source_file
 from eval.explanation.rescoring.predictions import FILE as PREDICTIONS
 from eval.explanation.rescoring.predictions import write_predictions
@@ -97,13 +97,14 @@ def write_tables(run: Run, found: Explained, units: Sequence[UnitResult]) -> Non
 def write_outputs(run: Run, done: Study, *, records: bool, provenance: Mapping[str, Any]) -> str:
     """Write every file of the run; returns the table for stdout."""
     write_tables(run, done.found, done.units)
+    if done.predictions:
+        write_predictions(run.path(PREDICTIONS), done.predictions)
     if records:
         trained = [unit for unit in done.units if unit.condition == "trained"]
         words = {unit.unit.name: unit.explanation.text or None for unit in trained}
         book = done.recorded().books["trained"]
-        write_neuron_records(run, book, [words.get(unit.name) for unit in book.units])
-    if done.predictions:
-        write_predictions(run.path(PREDICTIONS), done.predictions)
+        model, explainer = str(provenance["model"]["name"]), getattr(run.config.explain, "explainer", "")
+        write_interchange(run, book, words, model, explainer)
     saved = pages.depth_figures(run, done.found)
     whole = run.finish(done.found.to_json(), **provenance)
     pages.write_page(run, done.found, done.units, saved, whole["provenance"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from eval.errors import UserError
+from eval.explanation.interchange.neuronpedia import read_explanations
 from eval.explanation.units import Unit
 from llm_codes.__main__ import main
 from llm_codes.configs.explain import ExplainConfig, ExplainOptions, ServerOptions
@@ -104,6 +105,10 @@ def test_the_command_writes_its_contract_and_repeats_itself(
     assert "correlation" in rows[0]["scores"]["random"] and rows[0]["explanation"]
     names = {path.name for path in (tmp_path / "a").rglob("*")}
     assert {"report.html", "score_by_depth.pdf", "by_layer.csv", "neuron_L0_{}.json".format(rows[0]["index"])} <= names
+    assert {"predictions.parquet", "activations.json", "neuron_L0_{}.jsonl".format(rows[0]["index"])} <= names
+    (told, *_) = read_explanations(tmp_path / "a" / "neuronpedia" / "explanations.json")
+    assert (told.layer, told.index, told.description) == ("0-mlp", rows[0]["index"], rows[0]["explanation"])
+    assert told.explained_by == "decision-list"
     assert "neuron" in capsys.readouterr().out
     rescored = tmp_path / "rescored"
     words = f"explain rescore {tmp_path / 'a'} --metric correlation --out {rescored}"
