@@ -132,6 +132,13 @@ COMMANDS = (
         "edges of graphs tested in the real model",
         result="llm_codes.lenses.graphs.edge_rows:EdgeTests",
     ),
+    Command(
+        "circuit curve",
+        "llm_codes.configs.faithfulness:CircuitCurveConfig",
+        "llm_codes.lenses.faithfulness.command:command",
+        "how few features or neurons do what the model does",
+        result="llm_codes.lenses.faithfulness.rows:CurveResults",
+    ),
 )
 
 

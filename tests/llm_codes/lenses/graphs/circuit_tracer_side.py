@@ -3,7 +3,7 @@
     python circuit_tracer_side.py FOLDER     FOLDER/model: a GPT-2 checkpoint; FOLDER/transcoders.npz: W_enc, W_dec,
                                              b_enc, b_dec, threshold by layer, and the prompt's tokens
 
-Writes FOLDER/adjacency.npz: the dense graph of circuit-tracer's `attribute`, and the seconds that it took.
+Writes FOLDER/adjacency.npz: the dense graph of circuit-tracer's `attribute`, and the processor seconds that it took.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def main(folder: Path) -> None:
     tokens = torch.tensor(weights["tokens"])
     seconds = []
     for _ in range(int(weights["repeats"])):
-        started = time.perf_counter()
+        started = time.process_time()
         graph = attribute(tokens, model)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     np.savez(
         folder / "adjacency.npz",
         adjacency=graph.adjacency_matrix.numpy(),

@@ -1,0 +1,40 @@
+"""Faithfulness against the share of nodes kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eval.report.figures import COLOURS, SavedFigure, drawing, figure, save_figure
+from eval.runs import Run
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, Curve
+from llm_codes.lenses.faithfulness.study import METRICS
+
+SMALLEST = 3e-4  # where the logarithmic axis starts; nothing kept is drawn there
+
+
+@drawing
+def draw_curves(run: Run, curves: Sequence[Curve]) -> SavedFigure:
+    """One panel for each ablation; solid: errors stay, dashed: errors ablated, dotted: neurons."""
+    fig, axes = figure(1, 2, width=9.6, height=3.8)
+    colours = {"graph": COLOURS[0], "gradients": COLOURS[1], "random": COLOURS[6]}
+    styles = {"stay": "-", "ablated": "--", "none": ":"}
+    for axis, ablation in zip(axes, ("mean", "resample"), strict=True):
+        for curve in curves:
+            if (curve.prompts, curve.metric, curve.ablation) != (ALL_KINDS, METRICS[0], ablation):
+                continue
+            if curve.ranking not in colours:
+                continue
+            points = [point for point in curve.points if point.faithfulness.is_defined]
+            x = [max(point.share, SMALLEST) for point in points]
+            y = [float(point.faithfulness.value or 0) for point in points]
+            words = f"{curve.nodes} by {curve.ranking}" + (", errors ablated" if curve.errors == "ablated" else "")
+            style = {"color": colours[curve.ranking], "linestyle": styles[curve.errors], "linewidth": 1.3}
+            axis.plot(x, y, label=words, **style)
+        axis.set(title=f"{ablation}-ablated", xlabel="share of nodes kept")
+        axis.set_xscale("log")
+        axis.axhline(1, color="#999999", linewidth=0.8)
+        axis.set_ylim(-0.3, 1.5)
+    axes[0].set_ylabel("faithfulness")
+    axes[0].legend(loc="upper left", fontsize=6.5)
+    caption = "Share of what the model does (logit difference) that the kept nodes do, the rest ablated; 1: the model."
+    return save_figure(run, fig, "faithfulness", caption)

@@ -1,0 +1,88 @@
+"""What a circuit may claim: which parts of a claim were measured, with the number, and the strongest level licensed.
+
+A necessary part hurts when ablated; a sufficient one does the work alone; a claim is no better than its distance from
+random sets, and says nothing about training without an untrained network beside it [SCIENCE.md section 10].
+"""
+
+from __future__ import annotations
+
+from eval.results import Result, result
+from eval.scores import Score
+from llm_codes.lenses.faithfulness.claims import SMALL
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, CurveResults
+from llm_codes.lenses.faithfulness.study import COMPLEMENT, METRICS
+
+
+@result
+class Level(Result):
+    """One part of a claim. measured: whether, and how; passed: does the number support it? None where not measured."""
+
+    part: str
+    measured: str
+    score: Score
+    passed: bool | None
+
+
+def levels_of(results: CurveResults) -> list[Level]:
+    """Necessity, sufficiency, consistency, distance from random sets, and what was not measured."""
+    out = []
+    for ablation in ("mean", "resample"):
+        without = _point(results, COMPLEMENT, ablation, 1 - SMALL)
+        words = f"the {SMALL:.0%} most influential features {ablation}-ablated, the rest kept"
+        out.append(Level("necessity", words, without, _below(without, 0.5)))
+    for errors in ("stay", "ablated"):
+        alone = _point(results, "graph", "mean", SMALL, errors)
+        words = f"the {SMALL:.0%} most influential features kept, errors {errors}"
+        out.append(Level("sufficiency", words, alone, _above(alone, 0.5)))
+    chance = _point(results, "random", "mean", SMALL)
+    alone = _point(results, "graph", "mean", SMALL)
+    apart = None if alone.low is None or chance.high is None else alone.low > chance.high
+    out.append(Level("distance from random sets", "random features of the same number", chance, apart))
+    same = next(row for row in results.stability if row.kind == ALL_KINDS)
+    out.append(
+        Level("consistency", "overlap, resampled reference", same.other_reference, _above(same.other_reference, 0.5))
+    )
+    fewer = same.fewer_words_before
+    out.append(Level("consistency", "overlap, three words fewer in front", fewer, _above(fewer, 0.5)))
+    for part in ("specificity (unrelated prompts)", "minimality", "distance from an untrained network", "other seeds"):
+        out.append(Level(part, "not measured", Score.undefined("not measured"), None))
+    return out
+
+
+def strongest_level(levels: list[Level]) -> str:
+    """The strongest claim that the measured parts license, in a sentence."""
+
+    def held(part: str) -> bool:
+        return all(level.passed for level in levels if level.part == part)
+
+    if not held("distance from random sets"):
+        return "Licensed: none; the nodes are not told from random ones."
+    if held("necessity") and held("sufficiency"):
+        words = "necessary and sufficient on these prompts"
+    elif held("sufficiency"):
+        words = "sufficient on these prompts, not shown to be necessary"
+    elif held("necessity"):
+        words = "necessary on these prompts, not sufficient once errors are ablated"
+    else:
+        words = "involved beyond chance; neither necessary nor sufficient at this size"
+    stable = "the set is stable" if held("consistency") else "which nodes they are is not stable"
+    return (
+        f"Licensed: the most influential {SMALL:.0%} of the features are {words}; {stable}. Nothing is licensed about "
+        "other prompts, about minimality, or about training: those were not measured."
+    )
+
+
+def _point(results: CurveResults, ranking: str, ablation: str, share: float, errors: str = "stay") -> Score:
+    wanted = (ALL_KINDS, "features", errors, ablation, ranking, METRICS[0])
+    for curve in results.curves:
+        if (curve.prompts, curve.nodes, curve.errors, curve.ablation, curve.ranking, curve.metric) == wanted:
+            return next(point.faithfulness for point in curve.points if abs(point.share - share) < 1e-9)
+    return Score.undefined("not measured")
+
+
+def _above(score: Score, threshold: float) -> bool | None:
+    return None if score.low is None else score.low > threshold
+
+
+def _below(score: Score, threshold: float) -> bool | None:
+    return None if score.high is None else score.high < threshold

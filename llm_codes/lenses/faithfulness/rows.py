@@ -1,0 +1,66 @@
+"""Results of faithfulness curves."""
+
+from __future__ import annotations
+
+from eval.claims import Claim
+from eval.results import Result, result
+from eval.scores import Score
+from llm_codes.lenses.faithfulness.prompts import KindSummary
+
+ALL_KINDS = "all"
+
+
+@result
+class CurvePoint(Result):
+    """Faithfulness where a share of the nodes is kept; kept: nodes of a prompt, on average."""
+
+    share: float
+    kept: float
+    faithfulness: Score
+
+
+@result
+class Curve(Result):
+    """One curve.
+
+    prompts: their kind, or all. nodes: features or neurons. errors: whether what transcoders miss stays. ablation: mean
+    or resample. ranking: graph, gradients or random; `graph, complement`: the most influential nodes are ablated and
+    the rest kept (completeness: near 0 is good). metric: logit difference, or log probability of the right token
+    (recovered loss). cpr, cmd: see `eval.measures.graphs.faithfulness`.
+    """
+
+    prompts: str
+    nodes: str
+    errors: str
+    ablation: str
+    ranking: str
+    metric: str
+    n_prompts: int
+    cpr: Score
+    cmd: Score
+    points: tuple[CurvePoint, ...]
+
+
+@result
+class Stability(Result):
+    """Overlap (Jaccard index) of the kept sets, mean over prompts; 1 the same nodes, 0 none in common."""
+
+    kind: str
+    kept: int
+    other_reference: Score
+    fewer_words_before: Score
+    graph_and_gradients: Score
+    other_prompts: float | None
+
+
+@result
+class CurveResults(Result):
+    """`results.json` of `circuit curve`."""
+
+    table = "curves"
+    columns = ("prompts", "nodes", "errors", "ablation", "ranking", "metric", "n_prompts", "cpr", "cmd")
+
+    kinds: tuple[KindSummary, ...]
+    curves: tuple[Curve, ...]
+    stability: tuple[Stability, ...]
+    claims: tuple[Claim, ...]
