@@ -1,7 +1,7 @@
 """What a circuit may claim: which parts of a claim were measured, with the number, and the strongest level licensed.
 
 A necessary part hurts when ablated; a sufficient one does the work alone; a claim is no better than its distance from
-random sets, and says nothing about training without an untrained network beside it [SCIENCE.md section 10].
+random sets, and says nothing about training without an untrained network beside it.
 """
 
 from __future__ import annotations
