@@ -18,7 +18,7 @@ from eval.measures.clustering import clusters
 from eval.measures.clustering.clusters import Clusters
 from eval.measures.codes.polytope import CodeMap, CodePart, SplineCodes
 from eval.measures.projections import streamed_action
-from eval.measures.spectra.alpha_interval import corrected_exponent
+from eval.measures.spectra.document_interval import exponent_over_documents
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.power_law import INDEX_RANGE
 from eval.measures.spectra.spectrum import Spectrum
@@ -91,7 +91,7 @@ def spectrum(
     fields: dict[str, Any] = {name: report[name] for name in names}
     fields |= {"n_tokens": moments.n_tokens, "n_documents": moments.n_documents, "width": found.width}
     reason = report.get("alpha_reason")
-    score = Score.undefined(reason) if reason else corrected_exponent(moments, index_range, seed=seed).score
+    score = Score.undefined(reason) if reason else exponent_over_documents(moments, index_range, seed=seed).score
     return ArraySpectrum(**fields, alpha_corrected=score, eigenvalues=found.eigenvalues, alpha_reason=reason)
 
 

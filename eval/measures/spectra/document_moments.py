@@ -26,14 +26,14 @@ BAND_EDGES = (0, 3, 9, 25, 60)
 """Directions (0-based) at which the bands of the shared-variance profile start."""
 
 
-def group_of(documents: Int[np.ndarray, " token"]) -> Int[np.ndarray, " token"]:
-    """Which random group is a document in? A hash (splitmix64) of its identifier, so that all processes agree."""
+def group_of(documents: Int[np.ndarray, " token"], n_groups: int = N_GROUPS) -> Int[np.ndarray, " token"]:
+    """In which of `n_groups` random groups is a document? A hash (splitmix64) of it, so that all processes agree."""
     with np.errstate(over="ignore"):
         x = documents.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x = x ^ (x >> np.uint64(31))
-    return (x % np.uint64(N_GROUPS)).astype(np.int64)
+    return (x % np.uint64(n_groups)).astype(np.int64)
 
 
 def half_of(documents: Int[np.ndarray, " token"]) -> Int[np.ndarray, " token"]:

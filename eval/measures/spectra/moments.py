@@ -28,6 +28,7 @@ from scipy.linalg import eigvalsh
 from torch import Tensor
 
 from eval.errors import UserError
+from eval.measures.spectra.document_groups import DocumentGroups
 from eval.measures.spectra.document_moments import DocumentMoments, half_of
 from eval.measures.spectra.half_scatter import HalfScatter
 
@@ -40,12 +41,13 @@ class Moments:
         self.site = site
         self.halves = HalfScatter(width)
         self.documents = DocumentMoments(width)
+        self.groups = DocumentGroups(width)
         self._anonymous = 0
 
     @staticmethod
     def memory_bytes(width: int) -> int:
         """Bytes kept for one site, whatever the number of tokens (one integer per document beside)."""
-        return HalfScatter.bytes(width) + DocumentMoments.bytes(width)
+        return HalfScatter.bytes(width) + DocumentMoments.bytes(width) + DocumentGroups.bytes(width)
 
     @staticmethod
     def working_bytes(width: int, tokens: int) -> int:
@@ -80,6 +82,7 @@ class Moments:
         self.refuse_non_finite(tokens, batch)
         self.halves.update(tokens, half_of(documents))
         self.documents.update(tokens, documents)
+        self.groups.update(tokens, documents)
 
     def refuse_non_finite(self, tokens: Tensor, batch: int | str) -> None:
         """Raises `UserError` for NaN or infinite activations; names site, batch and place."""
@@ -132,6 +135,7 @@ class Moments:
             raise UserError(f"expected moments {self.width} wide; got {other.width}; merge moments of one site only")
         self.halves.merge(other.halves)
         self.documents.merge(other.documents)
+        self.groups.merge(other.groups)
         self._anonymous = max(self._anonymous, other._anonymous)
         return self
 
@@ -143,10 +147,11 @@ class Moments:
         """All that is accumulated, as arrays for ``numpy.savez``."""
         parts = {f"halves.{k}": v for k, v in self.halves.state().items()}
         parts |= {f"documents.{k}": v for k, v in self.documents.state().items()}
+        parts |= {f"groups.{k}": v for k, v in self.groups.state().items()}
         return parts | {"anonymous": np.array(self._anonymous)}
 
     def load(self, state: dict[str, np.ndarray]) -> None:
         """Continue from ``state()``."""
-        for name, part in (("halves", self.halves), ("documents", self.documents)):
+        for name, part in (("halves", self.halves), ("documents", self.documents), ("groups", self.groups)):
             part.load({k.split(".", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}.")})
         self._anonymous = int(state["anonymous"])

@@ -20,8 +20,10 @@ def add_chapter(
     section.text(
         "The eigenvalues of the activation covariance fall roughly as a power law, index to the alpha. alpha = -1 "
         f"marks finite variance in the limit of many dimensions. The fit is a Huber regression over indices {first} to "
-        f"{last}; few tokens push it up, clustered tokens push it down, so the corrected value and its interval are "
+        f"{last}; few tokens push it up, clustered tokens push it down, so the corrected value is "
         "built by simulating documents like these (parametric indirect inference) and checked on both kinds of data. "
+        "The interval also holds what random halves of the documents differ by, and alpha as measured where the tokens "
+        "are enough for it. "
         f"{positions}"
     )
     section.figure(figures["alpha"])

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eval.measures.spectra.alpha_interval import corrected_exponent
+from eval.measures.spectra.document_interval import exponent_over_documents
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.spectrum import Spectrum
 from eval.progress import progress
@@ -88,7 +88,7 @@ def describe_site(
     fields: dict[str, Any] = where | spectrum.report(index_range) | {"n_documents": moments.n_documents}
     if fields["alpha"] is None:
         return SiteSpectrum(**fields, alpha_corrected=Score.undefined(fields["alpha_reason"], moments.n_documents))
-    corrected = corrected_exponent(moments, index_range, seed=seed)
+    corrected = exponent_over_documents(moments, index_range, seed=seed)
     return SiteSpectrum(**fields, alpha_corrected=corrected.score, correction=_finite_only(corrected.diagnostics))
 
 
