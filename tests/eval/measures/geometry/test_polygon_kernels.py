@@ -125,3 +125,19 @@ def test_small_cells_are_left_out_and_too_many_stop():
     values = candidates(affine(0, 1, 0), affine(0.9, 0, 0))
     assert split(values, smallest=0.3)[4] == 1 and split(values, smallest=0.1)[4] == 0
     assert split(values, most=1)[5] and not split(values, most=2)[5]
+
+
+def test_a_winner_is_one_at_every_corner_wherever_they_lie():
+    """Corners off the unit square, where neither u nor v is 1: the winner changes at u = 0.4, and at v = -0.3."""
+    corners = np.array([[0.25, -0.5], [0.5, -0.5], [0.5, -0.25], [0.25, -0.25]])
+    for slope, turn in ((affine(-0.4, 1, 0), 0.4), (affine(0.3, 0, 1), -0.3)):
+        values = candidates(slope, affine(0, 0, 0))
+        assert not kernels._settled(corners, values[0, :, 0], EPSILON)
+        cells, _ = kernels._cells(corners, values[0, :, 0], EPSILON)
+        assert len(cells) == 2 and all(np.isclose(cell, turn).any() for cell in cells)
+    for shift in (0.26, -0.26):
+        for du, dv in ((1, 0), (0, 1), (1, 1)):
+            middle = 0.375 * du - 0.375 * dv
+            values = candidates(affine(shift * 2 - middle, du, dv), affine(0, 0, 0))
+            assert kernels._settled(corners, values[0, :, 0], EPSILON)
+            assert kernels._settled(corners, values[0, :, 0][:, ::-1].copy(), EPSILON)

@@ -160,6 +160,8 @@ def test_a_share_on_which_they_differ_is_bootstrapped_and_other_values_are_refus
 def test_documents_without_a_value_do_not_narrow_the_exact_interval():
     found = bootstrap_share(np.array([np.nan, 1.0, 1.0, 1.0, np.nan]))
     assert found.n == 3 and found.interval == pytest.approx([0.025 ** (1 / 3), 1])
+    alone = bootstrap_share(np.array([1.0]))
+    assert alone.n == 1 and alone.interval == pytest.approx([0.025, 1])
     mixed = bootstrap_share(np.array([np.nan, 0.0, 0.0, 0.0]))
     assert mixed.n == 3 and mixed.interval == pytest.approx([0, 1 - 0.025 ** (1 / 3)])
 
