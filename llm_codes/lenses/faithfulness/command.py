@@ -15,7 +15,7 @@ from llm_codes.configs.faithfulness import CircuitCurveConfig
 from llm_codes.inputs import open_inputs
 from llm_codes.lenses.faithfulness.chapter import add_curves, curve_rows
 from llm_codes.lenses.faithfulness.claims import claims_of
-from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS
+from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS, SHUFFLED
 from llm_codes.lenses.faithfulness.prompts import find_prompts
 from llm_codes.lenses.faithfulness.rows import CurveResults
 from llm_codes.lenses.faithfulness.study import all_curves, curves_of_prompt
@@ -50,7 +50,8 @@ def command(config: CircuitCurveConfig, run: Run) -> str:
     found = all_curves(
         model, transcoders, prompts, windows, documents, config.curve, **limits, seed=config.seed, keep=keep
     )
-    widths = {FEATURES: transcoders[0].n_features, NEURONS: resolve_site(model, "mlp_post", 0).width}
+    widths: dict[str, int] = dict.fromkeys((FEATURES, SHUFFLED), transcoders[0].n_features)
+    widths[NEURONS] = resolve_site(model, "mlp_post", 0).width
     curves = curves_together(found, prompts, widths, config.seed)
     stability = stability_of(found, prompts, config.seed)
     results = CurveResults(tuple(kinds), tuple(curves), tuple(stability), tuple(claims_of(curves)))

@@ -12,7 +12,7 @@ Axes: batch (settings of the gates), layer, position, node; place: position, or 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,17 +23,28 @@ from llm_codes.lenses.graphs.transcoders import LayerTranscoder
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 
-FEATURES, NEURONS = "features", "neurons"
+FEATURES, NEURONS, SHUFFLED = "features", "neurons", "shuffled features"
 Hooks = list[tuple[str, Any]]
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes of one kind. transcoders: of the features, none for neurons. errors: whether errors stay."""
+    """The nodes of one kind. transcoders: of the features, none for neurons. errors: whether errors stay.
+
+    Shuffled features read what the features read and write what another feature of the layer writes: the control of a
+    dictionary, made from itself.
+    """
 
     kind: str
     transcoders: tuple[LayerTranscoder, ...] = ()
     errors: bool = True
+
+
+def shuffled(transcoders: Sequence[LayerTranscoder], seed: int = 0) -> tuple[LayerTranscoder, ...]:
+    """The transcoders with the rows of each decoder in random order."""
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(item.n_features, generator=generator) for item in transcoders]
+    return tuple(replace(item, decoder=item.decoder[order]) for item, order in zip(transcoders, orders, strict=True))
 
 
 def activations(model: Model, nodes: Nodes, tokens: Tensor) -> Float[Tensor, "layer batch position node"]:

@@ -6,21 +6,11 @@ random sets, and says nothing about training without an untrained network beside
 
 from __future__ import annotations
 
-from eval.results import Result, result
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.claims import SMALL
 from llm_codes.lenses.faithfulness.rows import ALL_KINDS, CurveResults
 from llm_codes.lenses.faithfulness.study import COMPLEMENT, METRICS
-
-
-@result
-class Level(Result):
-    """One part of a claim. measured: whether, and how; passed: does the number support it? None where not measured."""
-
-    part: str
-    measured: str
-    score: Score
-    passed: bool | None
+from llm_codes.lenses.graphs.levels import Level, not_measured
 
 
 def levels_of(results: CurveResults) -> list[Level]:
@@ -30,10 +20,10 @@ def levels_of(results: CurveResults) -> list[Level]:
         without = _point(results, COMPLEMENT, ablation, 1 - SMALL)
         words = f"the {SMALL:.0%} most influential features {ablation}-ablated, the rest kept"
         out.append(Level("necessity", words, without, _below(without, 0.5)))
-    for errors in ("stay", "ablated"):
-        alone = _point(results, "graph", "mean", SMALL, errors)
-        words = f"the {SMALL:.0%} most influential features kept, errors {errors}"
-        out.append(Level("sufficiency", words, alone, _above(alone, 0.5)))
+        for errors in ("stay", "ablated"):
+            alone = _point(results, "graph", ablation, SMALL, errors)
+            words = f"the {SMALL:.0%} most influential features kept, errors {errors}, the rest {ablation}-ablated"
+            out.append(Level("sufficiency", words, alone, _above(alone, 0.5)))
     chance = _point(results, "random", "mean", SMALL)
     alone = _point(results, "graph", "mean", SMALL)
     apart = None if alone.low is None or chance.high is None else alone.low > chance.high
@@ -45,7 +35,7 @@ def levels_of(results: CurveResults) -> list[Level]:
     fewer = same.fewer_words_before
     out.append(Level("consistency", "overlap, three words fewer in front", fewer, _above(fewer, 0.5)))
     for part in ("specificity (unrelated prompts)", "minimality", "distance from an untrained network", "other seeds"):
-        out.append(Level(part, "not measured", Score.undefined("not measured"), None))
+        out.append(not_measured(part))
     return out
 
 
@@ -62,7 +52,7 @@ def strongest_level(levels: list[Level]) -> str:
     elif held("sufficiency"):
         words = "sufficient on these prompts, not shown to be necessary"
     elif held("necessity"):
-        words = "necessary on these prompts, not sufficient once errors are ablated"
+        words = "necessary on these prompts, not sufficient under every ablation"
     else:
         words = "involved beyond chance; neither necessary nor sufficient at this size"
     stable = "the set is stable" if held("consistency") else "which nodes they are is not stable"

@@ -23,10 +23,10 @@ class CurvePoint(Result):
 class Curve(Result):
     """One curve.
 
-    prompts: their kind, or all. nodes: features or neurons. errors: whether what transcoders miss stays. ablation: mean
-    or resample. ranking: graph, gradients or random; `graph, complement`: the most influential nodes are ablated and
-    the rest kept (completeness: near 0 is good). metric: logit difference, or log probability of the right token
-    (recovered loss). cpr, cmd: see `eval.measures.graphs.faithfulness`.
+    prompts: their kind, or all. nodes: features, features with shuffled decoders, or neurons. errors: whether what
+    transcoders miss stays. ablation: mean or resample. ranking: graph, gradients or random; `graph, complement`: the
+    most influential nodes are ablated and the rest kept (completeness: near 0 is good). metric: logit difference, or
+    log probability of the right token (recovered loss). cpr, cmd: see `eval.measures.graphs.faithfulness`.
     """
 
     prompts: str

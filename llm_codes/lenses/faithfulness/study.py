@@ -17,7 +17,7 @@ from torch import Tensor
 
 from llm_codes.configs.faithfulness import FaithfulnessOptions
 from llm_codes.configs.graphs import GraphOptions
-from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS, Nodes, activations, gated_logits
+from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS, SHUFFLED, Nodes, activations, gated_logits, shuffled
 from llm_codes.lenses.faithfulness.prompts import Prompt
 from llm_codes.lenses.faithfulness.rankings import (
     gates_of,
@@ -59,6 +59,18 @@ def measured(model: Model, nodes: Nodes, prompt: Prompt, gates: Tensor, referenc
     return dict(zip(METRICS, (difference.tolist(), logits.log_softmax(-1)[:, prompt.target].tolist()), strict=True))
 
 
+def nodes_of(transcoders: Sequence[LayerTranscoder]) -> tuple[Nodes, ...]:
+    """What is kept and ablated: features and shuffled features, with errors and without, and neurons."""
+    own, other = tuple(transcoders), shuffled(transcoders)
+    features = (
+        Nodes(FEATURES, own),
+        Nodes(FEATURES, own, False),
+        Nodes(SHUFFLED, other),
+        Nodes(SHUFFLED, other, False),
+    )
+    return (*features, Nodes(NEURONS))
+
+
 def curves_of_prompt(
     model: Model,
     transcoders: Sequence[LayerTranscoder],
@@ -78,7 +90,7 @@ def curves_of_prompt(
     by_graph = graph_scores(model, transcoders, prompt, limits, generator)
     curves: list[dict[str, Any]] = []
     sets: dict[str, Any] = {"graph": _set(by_graph)}
-    for nodes in (Nodes(FEATURES, tuple(transcoders)), Nodes(FEATURES, tuple(transcoders), False), Nodes(NEURONS)):
+    for nodes in nodes_of(transcoders):
         references = references_of(model, nodes, means[nodes.kind], donor, len(prompt.tokens))
         for ablation, reference in references.items():
             gradients = gradient_scores(model, nodes, prompt, reference, options.steps)
@@ -157,6 +169,7 @@ def all_curves(
     """`curves_of_prompt` of every prompt; keep: reads an item back, or computes it. windows: full ones."""
     kinds = (Nodes(FEATURES, tuple(transcoders)), Nodes(NEURONS))
     means = {nodes.kind: mean_reference(model, nodes, windows, batch_size) for nodes in kinds}
+    means[SHUFFLED] = means[FEATURES]
     given = donors(prompts, windows.tolist(), documents, seed)
     return [
         keep(

@@ -16,6 +16,7 @@ from llm_codes.lenses.graphs.edge_rows import EdgeTests
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.figures import draw_attribution_graph, draw_edge_tests, drawn_nodes
 from llm_codes.lenses.graphs.labels import promoted_tokens
+from llm_codes.lenses.graphs.levels import edge_levels, licensed_by_edges
 from llm_codes.lenses.graphs.nodes import frozen_prompt
 from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, GraphSummary
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
@@ -155,6 +156,14 @@ def add_tests(section: Section, run: Run, tests: EdgeTests) -> None:
     shown = [test.to_json() for test in tests.tests if test.size == -1 and test.kind == FEATURE][:TESTS_SHOWN]
     names = ("source", "target", "predicted", "patterns_held", "direct", "predicted_total", "total", "null")
     section.table(shown, names, "The first edges tested, source taken out: layer, position, feature")
+    add_levels(section, tests)
+
+
+def add_levels(section: Section, tests: EdgeTests | None) -> None:
+    """Which parts of a claim about a circuit were measured, and the strongest one licensed."""
+    levels = edge_levels(tests)
+    section.table([level.to_json() for level in levels], caption="What was measured of a claim about these circuits")
+    section.text(licensed_by_edges(levels))
 
 
 def agreement_rows(tests: EdgeTests, groups: Sequence[str] = ()) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.graphs import CircuitGraphConfig, CircuitTestConfig, EdgeTestOptions, GraphOptions
 from llm_codes.inputs import open_inputs
-from llm_codes.lenses.graphs.chapter import add_graph, add_tests, agreement_rows, one_window_a_document
+from llm_codes.lenses.graphs.chapter import add_graph, add_levels, add_tests, agreement_rows, one_window_a_document
 from llm_codes.lenses.graphs.edge_rows import EdgeTest
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.export import graph_json
@@ -74,6 +74,8 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
         except UserError as error:
             reason = str(error)
             page.section("Tests of edges", "tests").warning(reason)
+    if tests is None:
+        add_levels(page.section("What these circuits may claim", "levels"), None)
     results = GraphResults(tuple(graph.summary() for graph in graphs), tuple(files), tests, reason)
     run.write_text("tables/graphs.csv", results.to_csv())
     page.write(run)

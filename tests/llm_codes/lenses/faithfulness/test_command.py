@@ -17,7 +17,7 @@ def test_curves_of_few_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
     whole = [row for row in results["curves"] if row["prompts"] == "all"]
-    assert {row["nodes"] for row in whole} == {"features", "neurons"}
+    assert {row["nodes"] for row in whole} == {"features", "shuffled features", "neurons"}
     for row in whole:
         ends = [point["faithfulness"] for point in (row["points"][0], row["points"][-1])]
         assert ends[0] == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,34 @@
+"""Claims are judged against random and shuffled features and as many neurons."""
+
+from __future__ import annotations
+
+from eval.scores import Score
+from llm_codes.lenses.faithfulness.claims import SMALL, claims_of
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, Curve, CurvePoint
+from llm_codes.lenses.faithfulness.study import METRICS
+
+
+def curve(nodes: str, errors: str, ranking: str, value: float, kept: float) -> Curve:
+    score = Score(value, value - 0.02, value + 0.02, 25)
+    points = (
+        CurvePoint(SMALL, kept, score),
+        CurvePoint(2 * SMALL, 2 * kept, Score(value + 0.1, value + 0.08, value + 0.12, 25)),
+    )
+    return Curve(ALL_KINDS, nodes, errors, "mean", ranking, METRICS[0], 60, score, score, points)
+
+
+def verdicts(shuffled: float) -> dict[str, str]:
+    curves = [
+        curve("features", "stay", "graph", 0.9, 100),
+        curve("features", "stay", "gradients", 0.95, 100),
+        curve("features", "stay", "random", 0.0, 100),
+        curve("shuffled features", "stay", "gradients", shuffled, 100),
+        curve("neurons", "none", "gradients", 0.2, 50),
+    ]
+    return {claim.claim: claim.verdict for claim in claims_of(curves) if "errors stay, mean" in claim.claim}
+
+
+def test_what_shuffled_features_do_as_well_is_no_finding() -> None:
+    assert set(verdicts(0.1).values()) == {"holds"}
+    assert set(verdicts(0.96).values()) == {"holds, and so does its control"}
+    assert len(verdicts(0.1)) == 2
