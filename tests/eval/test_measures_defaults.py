@@ -156,6 +156,7 @@ METHOD: dict[str, dict[str, Any]] = {
         "CHECK_SCALES": (1.0, 3.0),
     },
     "eval.measures.graphs.agreement": {},
+    "eval.measures.graphs.faithfulness": {},
     "eval.measures.graphs.influence": {
         "prune": dict(node_share=0.8, edge_share=0.98),
     },
@@ -232,6 +233,18 @@ METHOD: dict[str, dict[str, Any]] = {
         "N_BINS": 256,
         "N_GROUPS": 16,
         "BAND_EDGES": (0, 3, 9, 25, 60),
+        "group_of": dict(n_groups=16),
+    },
+    "eval.measures.spectra.document_groups": {
+        "N_GROUPS": 32,
+        "SUBSPACE": 128,
+        "DIRECTIONS_PER_INDEX": 2,
+        "N_SPLITS": 40,
+        "DocumentSplits.half_width": dict(confidence=0.95),
+        "DocumentGroups.splits": dict(index_range=(10, 50), n_splits=40),
+    },
+    "eval.measures.spectra.document_interval": {
+        "exponent_over_documents": dict(index_range=(10, 50), confidence=0.95),
     },
     "eval.measures.spectra.half_scatter": {
         "HalfScatter.scatter": dict(sides=(0, 1)),
@@ -271,6 +284,9 @@ METHOD: dict[str, dict[str, Any]] = {
         "bootstrap": dict(confidence=0.95, n_resamples=2000, minimum_groups=20),
         "bootstrap_two_way": dict(confidence=0.95, n_resamples=2000, minimum_units=10, minimum_groups=20),
         "permutation_p": dict(n_resamples=2000),
+    },
+    "eval.measures.statistics.binomial": {
+        "binomial_share": dict(confidence=0.95),
     },
     "eval.measures.statistics.small_samples": {
         "studentised_mean": dict(level=0.95, n_resamples=2000, minimum_groups=8),
