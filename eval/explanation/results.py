@@ -146,7 +146,7 @@ class UnitResult(Result):
     @property
     def label(self) -> str:
         """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae:DIR`` ..."""
-        return self.unit.family if self.condition == "trained" else f"{self.unit.family} ({self.condition})"
+        return self.unit.label(self.condition)
 
     def row(self) -> UnitRow:
         """Its line of ``scores.jsonl``."""

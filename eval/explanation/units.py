@@ -10,7 +10,7 @@ value; for a ReLU neuron the two agree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class Unit:
     site: str = ""
     source: str = ""
     content: str = ""
+
+    def label(self, condition: str) -> str:
+        """Its kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae:DIR`` ..."""
+        return self.family if condition == "trained" else f"{self.family} ({condition})"
 
     @property
     def family(self) -> str:
@@ -134,3 +138,12 @@ def parse_kinds(specifications: tuple[str, ...]) -> list[tuple[str, str]]:
     if not out:
         raise UserError(f"expected at least one kind of unit, got none; known: {', '.join(DRAWN)}")
     return out
+
+
+def compared_kinds(measured: Iterable[tuple[Unit, str]]) -> list[tuple[str, str]]:
+    """Which kinds are compared, by label, among units in their conditions: the first kind with every other one, and
+    every kind with its own controls."""
+    families = {unit.label(condition): unit.family for unit, condition in measured}
+    plain = [label for label, family in families.items() if label == family]
+    controls = [(family, label) for label, family in families.items() if label != family]
+    return [(plain[0], other) for other in plain[1:]] + controls

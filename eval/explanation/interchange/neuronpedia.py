@@ -20,6 +20,7 @@ import numpy as np
 from eval.errors import UserError
 from eval.explanation.records import Record
 from eval.explanation.units import Unit
+from eval.result_json import noted
 from eval.results import Result, result
 
 WHERE = "a Neuronpedia explanation or activation file"
@@ -27,25 +28,35 @@ WHERE = "a Neuronpedia explanation or activation file"
 
 @result
 class NeuronpediaExplanation(Result):
-    """One explanation. model: Neuronpedia's model name; layer: its source name; score: by name of the scorer."""
+    """One explanation. model: Neuronpedia's model name; layer: its source name; explained_by: the explainer."""
 
-    model: str
+    model: str = noted(key="modelId")
     layer: str
     index: int
     description: str
-    explained_by: str = ""
-    type_name: str = ""
+    explained_by: str = noted("", key="explanationModelName")
+    type_name: str = noted("", key="typeName")
+
+    def row(self) -> str:
+        """As Neuronpedia writes it, strict JSON."""
+        return _json(self.to_json() | {"index": str(self.index), "scores": []})
 
 
 @result
 class NeuronpediaActivation(Result):
     """One window: tokens, and a value for each."""
 
-    model: str
+    model: str = noted(key="modelId")
     layer: str
     index: int
     tokens: tuple[str, ...]
     values: tuple[float, ...]
+
+    def row(self) -> str:
+        """As Neuronpedia writes it, strict JSON."""
+        peak = int(np.argmax(self.values))
+        ends = {"maxValue": self.values[peak], "maxValueTokenIndex": peak, "minValue": min(self.values)}
+        return _json(self.to_json() | {"index": str(self.index)} | ends)
 
     def record(self, number: int = 0) -> Record:
         """As a `Record`, numbered as told; its document and token ids are unknown."""
@@ -57,38 +68,23 @@ def source_name(unit: Unit) -> str:
     return f"{unit.layer}-{'mlp' if unit.kind == 'neuron' else (unit.source or unit.kind).replace('/', '_')}"
 
 
-def explanation_row(model: str, unit: Unit, description: str, explained_by: str) -> dict[str, Any]:
-    """One explanation as Neuronpedia writes it."""
-    return {
-        "modelId": model,
-        "layer": source_name(unit),
-        "index": str(unit.index),
-        "description": description,
-        "explanationModelName": explained_by,
-        "typeName": "neural-codes",
-        "scores": [],
-    }
+def explanation_of(model: str, unit: Unit, description: str, explained_by: str) -> NeuronpediaExplanation:
+    """A unit's explanation, under our type name."""
+    return NeuronpediaExplanation(model, source_name(unit), unit.index, description, explained_by, "neural-codes")
 
 
-def activation_row(model: str, unit: Unit, record: Record) -> dict[str, Any]:
-    """One window as Neuronpedia writes it."""
-    values = [float(value) for value in record.values]
-    peak = int(np.argmax(record.values))
-    return {
-        "modelId": model,
-        "layer": source_name(unit),
-        "index": str(unit.index),
-        "tokens": list(record.strings),
-        "values": values,
-        "maxValue": values[peak],
-        "maxValueTokenIndex": peak,
-        "minValue": min(values),
-    }
+def activation_of(model: str, unit: Unit, record: Record) -> NeuronpediaActivation:
+    """A unit's values on one window."""
+    return NeuronpediaActivation(model, source_name(unit), unit.index, record.strings, tuple(map(float, record.values)))
 
 
-def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as strict JSON: a list of objects, as Neuronpedia's downloads are."""
-    return json.dumps(list(rows), allow_nan=False, ensure_ascii=False) + "\n"
+def rows_text(rows: Iterable[NeuronpediaExplanation | NeuronpediaActivation]) -> str:
+    """A list of objects, as Neuronpedia's downloads are."""
+    return f"[{', '.join(row.row() for row in rows)}]\n"
+
+
+def _json(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False, ensure_ascii=False)
 
 
 def read_explanations(path: str | Path) -> tuple[NeuronpediaExplanation, ...]:

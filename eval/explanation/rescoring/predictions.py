@@ -74,7 +74,7 @@ class UnitPredictions:
     @property
     def label(self) -> str:
         """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae:DIR`` ..."""
-        return self.unit.family if self.condition == "trained" else f"{self.unit.family} ({self.condition})"
+        return self.unit.label(self.condition)
 
 
 def table_of(drafts: Iterable[Draft]) -> pa.Table:

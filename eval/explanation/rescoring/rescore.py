@@ -15,6 +15,7 @@ from eval.errors import UserError
 from eval.explanation.comparison.statistics import mean_over_units
 from eval.explanation.rescoring.metrics import metric_named, metric_score
 from eval.explanation.rescoring.predictions import KEPT_MIXES, UnitPredictions, read_predictions
+from eval.explanation.units import compared_kinds
 from eval.measures.statistics.resampling import holm
 from eval.measures.statistics.small_samples import studentised_permutation_test
 from eval.result_json import measured
@@ -82,7 +83,9 @@ def rescore(run: str, metric: str = "spearman", mix: str = "random", *, seed: in
         UserError: no predictions in the folder, an unknown metric or mix.
     """
     name = metric_named(metric)
-    rows = [_rescored(members, name) for members in _by_unit(read_predictions(run), mix)]
+    members = _by_unit(read_predictions(run), mix)
+    rows = [_rescored(parts, name) for parts in members]
+    compared = compared_kinds((parts[0].unit, parts[0].condition) for parts in members)
     groups: dict[tuple[str, int], list[Score]] = {}
     for row in rows:
         groups.setdefault((row.kind, row.layer), []).append(row.score)
@@ -91,7 +94,7 @@ def rescore(run: str, metric: str = "spearman", mix: str = "random", *, seed: in
         metric=name,
         mix=mix,
         by_layer=tuple(_layer(kind, layer, scores, seed) for (kind, layer), scores in groups.items()),
-        paired=tuple(_pairs(groups, seed)),
+        paired=tuple(_pairs(groups, compared, seed)),
         units=tuple(rows),
     )
 
@@ -123,14 +126,11 @@ def _layer(kind: str, layer: int, scores: Sequence[Score], seed: int) -> Rescore
     return RescoredLayer(kind, layer, len(scores) - (mean.n or 0), mean)
 
 
-def _pairs(groups: dict[tuple[str, int], list[Score]], seed: int) -> list[RescoredPair]:
-    """The first kind with every other one, and every kind with its controls."""
-    kinds = list(dict.fromkeys(kind for kind, _ in groups))
-    plain = [kind for kind in kinds if not kind.endswith(")")]
-    wanted = [(plain[0], other) for other in plain[1:]] if plain else []
-    wanted += [(kind.rpartition(" (")[0], kind) for kind in kinds if kind.endswith(")")]
+def _pairs(
+    groups: dict[tuple[str, int], list[Score]], compared: Sequence[tuple[str, str]], seed: int
+) -> list[RescoredPair]:
     out = []
-    for a, b in wanted:
+    for a, b in compared:
         layers = sorted(layer for kind, layer in groups if kind == a and (b, layer) in groups)
         values = [[np.array([s.value for s in groups[k, layer] if s.value is not None]) for k in (a, b)]
                   for layer in layers]  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.errors import UserError
-from eval.measures.statistics.resampling import bootstrap
+from eval.measures.statistics.resampling import bootstrap, bootstrap_ratio
 from eval.scores import Score
 
 
@@ -63,7 +63,7 @@ def faithfulness(
     def area(values: np.ndarray) -> np.ndarray:
         return np.trapezoid(values, shares, axis=1)
 
-    points = [bootstrap(lambda w, i=i: curve(w)[:, i], count, seed=seed) for i in range(len(shares))]
+    points = [bootstrap_ratio(column, full, seed=seed) for column in gain]
     cpr = bootstrap(lambda w: area(curve(w)), count, seed=seed)
     cmd = bootstrap(lambda w: area(np.abs(1 - curve(w))), count, seed=seed)
     return Faithfulness(tuple(points), cpr, cmd)

@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.stats import beta, norm
+from scipy.stats import norm
 
 from eval.errors import UserError
+from eval.measures.statistics.binomial import binomial_share
 from eval.scores import Score
 
 MINIMUM_GROUPS = 20
@@ -139,9 +140,7 @@ def bootstrap_share(
     score = bootstrap_mean(hits, sizes, **options)
     if not score.is_defined or known.min() != known.max() or known[0] not in (0.0, 1.0):
         return score
-    n, tail = len(known), (1 - options.get("confidence", 0.95)) / 2
-    low, high = (0.0, float(beta.ppf(1 - tail, 1, n))) if known[0] == 0 else (float(beta.ppf(tail, n, 1)), 1.0)
-    return Score(score.value, low, high, n)
+    return binomial_share(int(known.sum()), len(known), options.get("confidence", 0.95))
 
 
 def bootstrap_ratio(

@@ -11,17 +11,10 @@ from eval.explanation.comparison import statistics
 from eval.explanation.comparison.claims import depth_claims
 from eval.explanation.comparison.length_rows import length_claims, length_differences, length_rows
 from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
+from eval.explanation.units import compared_kinds
 
 LENGTH_DRAWS = 1000
 """Bootstrap draws behind an interval at each length."""
-
-
-def pairs_of(results: Sequence[UnitResult]) -> list[tuple[str, str]]:
-    """Which kinds are compared: neurons with every other kind, and every kind with its own controls."""
-    labels = list(dict.fromkeys(result.label for result in results))
-    controls = {result.label: result.unit.family for result in results if result.condition != "trained"}
-    plain = [name for name in labels if name not in controls]
-    return [(plain[0], other) for other in plain[1:]] + [(controls[name], name) for name in labels if name in controls]
 
 
 def summarise(
@@ -40,13 +33,14 @@ def summarise(
     notes: Counter[str] = Counter()
     for result in results:
         notes.update(result.notes)
-    kinds = [pair for pair in pairs_of(results) if not pair[1].endswith(")")]
+    compared = compared_kinds((result.unit, result.condition) for result in results)
+    kinds = [pair for pair in compared if not pair[1].endswith(")")]
     baselines = sorted({name for result in results for name in result.baselines} - {"constant"})
     outside = [result.outside for result in results if result.outside is not None]
     return Explained(
         setting=setting,
         by_layer=tuple(statistics.by_layer(results, lambda result: result.primary, seed)),
-        paired=tuple(statistics.differences(results, pairs_of(results), seed=seed)),
+        paired=tuple(statistics.differences(results, compared, seed=seed)),
         null=tuple(statistics.against_null(results, seed)),
         baselines={name: tuple(statistics.against_baseline(results, name, seed)) for name in baselines},
         by_score=tuple(statistics.every_score(results, seed)),

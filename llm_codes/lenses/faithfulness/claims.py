@@ -8,8 +8,7 @@ from eval.claims import Claim
 from eval.scores import Score
 from eval.verdicts import above, corrected, judged_claim
 from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS, SHUFFLED
-from llm_codes.lenses.faithfulness.rows import ALL_KINDS, Curve
-from llm_codes.lenses.faithfulness.study import METRICS
+from llm_codes.lenses.faithfulness.rows import Curve, curve_over_all
 
 SMALL = 0.01
 SOURCE = "Marks et al. 2024, sparse feature circuits; Ameisen et al. 2025"
@@ -23,9 +22,9 @@ def claims_of(curves: Sequence[Curve]) -> list[Claim]:
             features = (FEATURES, errors, ablation)
             controls = {"random features": _at(curves, features, "random")}
             controls["shuffled features by gradients"] = _at(curves, (SHUFFLED, errors, ablation), "gradients")
-            kept = next((curve.points for curve in _found(curves, features, "graph")), ())
-            number = next((point.kept for point in kept if point.share == SMALL), 0.0)
-            controls["as many neurons by gradients"] = _at(curves, (NEURONS, "none", ablation), "gradients", number)
+            graph = curve_over_all(curves, *features, "graph")
+            kept = 0.0 if graph is None else next(point.kept for point in graph.points if point.share == SMALL)
+            controls["as many neurons by gradients"] = _at(curves, (NEURONS, "none", ablation), "gradients", kept)
             for ranking in ("graph", "gradients"):
                 out.append(
                     judged_claim(
@@ -43,19 +42,9 @@ def claims_of(curves: Sequence[Curve]) -> list[Claim]:
     return corrected(out)
 
 
-def _found(curves: Sequence[Curve], place: tuple[str, str, str], ranking: str) -> list[Curve]:
-    wanted = (ALL_KINDS, *place, ranking, METRICS[0])
-    return [
-        curve
-        for curve in curves
-        if (curve.prompts, curve.nodes, curve.errors, curve.ablation, curve.ranking, curve.metric) == wanted
-    ]
-
-
 def _at(curves: Sequence[Curve], place: tuple[str, str, str], ranking: str, kept: float | None = None) -> Score:
     """Faithfulness at the small share, or where about as many nodes are kept."""
-    for curve in _found(curves, place, ranking):
-        if kept is None:
-            return next(point.faithfulness for point in curve.points if point.share == SMALL)
-        return min(curve.points, key=lambda point: abs(point.kept - kept)).faithfulness
-    return Score.undefined("not measured")
+    curve = curve_over_all(curves, *place, ranking)
+    if curve is None:
+        return Score.undefined("not measured")
+    return curve.at(SMALL) if kept is None else min(curve.points, key=lambda p: abs(p.kept - kept)).faithfulness

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from eval.errors import UserError
+from eval.pieces import Pieces
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
@@ -42,14 +41,9 @@ def command(config: CircuitCurveConfig, run: Run) -> str:
         raise UserError("expected at least one full window of text; got none; raise --tokens or lower --context")
     windows = torch.tensor(np.asarray(corpus.tokens)[full], dtype=torch.long)
     documents = [int(corpus.document[number]) for number in full]
-
-    def keep(name: str, compute: Any) -> Any:
-        return run.item(name, compute, of=CODE)
-
-    limits = {"batch_size": config.inputs.batch_size, "memory_gb": config.inputs.max_memory_gb}
-    found = all_curves(
-        model, transcoders, prompts, windows, documents, config.curve, **limits, seed=config.seed, keep=keep
-    )
+    how = {"batch_size": config.inputs.batch_size, "memory_gb": config.inputs.max_memory_gb, "seed": config.seed}
+    pieces = Pieces(run, CODE)
+    found = all_curves(model, transcoders, prompts, windows, documents, config.curve, **how, pieces=pieces)
     widths: dict[str, int] = dict.fromkeys((FEATURES, SHUFFLED), transcoders[0].n_features)
     widths[NEURONS] = resolve_site(model, "mlp_post", 0).width
     curves = curves_together(found, prompts, widths, config.seed)

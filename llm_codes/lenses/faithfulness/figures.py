@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from eval.report.figures import COLOURS, SavedFigure, drawing, figure, save_figure
 from eval.runs import Run
 from llm_codes.lenses.faithfulness.gates import SHUFFLED
-from llm_codes.lenses.faithfulness.rows import ALL_KINDS, Curve
-from llm_codes.lenses.faithfulness.study import METRICS
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, METRICS, Curve
 
 SMALLEST = 20.0  # nodes, where the logarithmic axis starts; nothing kept is drawn there
 

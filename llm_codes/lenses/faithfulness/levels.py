@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.claims import SMALL
-from llm_codes.lenses.faithfulness.rows import ALL_KINDS, CurveResults
-from llm_codes.lenses.faithfulness.study import COMPLEMENT, METRICS
+from llm_codes.lenses.faithfulness.gates import FEATURES
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, CurveResults, curve_over_all
+from llm_codes.lenses.faithfulness.study import COMPLEMENT
 from llm_codes.lenses.graphs.levels import Level, not_measured
 
 
@@ -63,11 +64,8 @@ def strongest_level(levels: list[Level]) -> str:
 
 
 def _point(results: CurveResults, ranking: str, ablation: str, share: float, errors: str = "stay") -> Score:
-    wanted = (ALL_KINDS, "features", errors, ablation, ranking, METRICS[0])
-    for curve in results.curves:
-        if (curve.prompts, curve.nodes, curve.errors, curve.ablation, curve.ranking, curve.metric) == wanted:
-            return next(point.faithfulness for point in curve.points if abs(point.share - share) < 1e-9)
-    return Score.undefined("not measured")
+    curve = curve_over_all(results.curves, FEATURES, errors, ablation, ranking)
+    return Score.undefined("not measured") if curve is None else curve.at(share)
 
 
 def _above(score: Score, threshold: float) -> bool | None:

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from eval.claims import Claim
 from eval.results import Result, result
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.prompts import KindSummary
 
 ALL_KINDS = "all"
+METRICS = ("logit difference", "log probability")
+
+
+@result
+class PromptCurve(Result):
+    """One curve of one prompt; the words are those of `Curve`. metric: at every share, by name."""
+
+    nodes: str
+    errors: str
+    ablation: str
+    ranking: str
+    metric: dict[str, tuple[float, ...]]
+
+
+@result
+class PromptCurves(Result):
+    """What one prompt gives: an item of the run.
+
+    whole: metrics of the model itself. sets: the strongest nodes (layer, position from the end, node) by ranking.
+    places: layers times positions at which nodes stand.
+    """
+
+    whole: dict[str, float]
+    curves: tuple[PromptCurve, ...]
+    sets: dict[str, tuple[tuple[int, int, int], ...]]
+    places: int
 
 
 @result
@@ -39,6 +67,19 @@ class Curve(Result):
     cpr: Score
     cmd: Score
     points: tuple[CurvePoint, ...]
+
+    def at(self, share: float) -> Score:
+        """Faithfulness where this share of the nodes is kept."""
+        return next(point.faithfulness for point in self.points if abs(point.share - share) < 1e-9)
+
+
+def curve_over_all(curves: Iterable[Curve], nodes: str, errors: str, ablation: str, ranking: str) -> Curve | None:
+    """The curve of the logit difference over all kinds of prompts; none where it was not measured."""
+    wanted = (ALL_KINDS, nodes, errors, ablation, ranking, METRICS[0])
+    for curve in curves:
+        if (curve.prompts, curve.nodes, curve.errors, curve.ablation, curve.ranking, curve.metric) == wanted:
+            return curve
+    return None
 
 
 @result

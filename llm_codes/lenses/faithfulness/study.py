@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eval.pieces import Pieces
 from llm_codes.configs.faithfulness import FaithfulnessOptions
 from llm_codes.configs.graphs import GraphOptions
 from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS, SHUFFLED, Nodes, activations, gated_logits, shuffled
@@ -26,16 +27,17 @@ from llm_codes.lenses.faithfulness.rankings import (
     random_scores,
     strongest,
 )
+from llm_codes.lenses.faithfulness.rows import METRICS, PromptCurve, PromptCurves
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
 from llm_codes.models import Model
 
 SHARES = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-METRICS = ("logit difference", "log probability")
 KEPT = 100  # nodes of the sets whose stability is measured
 DROPPED = 3  # words left out in front, for the same measurement
 COMPLEMENT = "graph, complement"
 
 References = dict[str, Tensor]
+NodeSet = tuple[tuple[int, int, int], ...]
 
 
 def mean_reference(model: Model, nodes: Nodes, windows: Tensor, batch_size: int = 16) -> Tensor:
@@ -51,12 +53,15 @@ def references_of(model: Model, nodes: Nodes, mean: Tensor, donor: Sequence[int]
     return {"mean": mean, "resample": found}
 
 
-def measured(model: Model, nodes: Nodes, prompt: Prompt, gates: Tensor, reference: Tensor) -> dict[str, list[float]]:
+def measured(
+    model: Model, nodes: Nodes, prompt: Prompt, gates: Tensor, reference: Tensor
+) -> dict[str, tuple[float, ...]]:
     """Both metrics at every setting of the gates."""
     with torch.no_grad():
         logits = gated_logits(model, nodes, torch.tensor([prompt.tokens]), gates, reference)
     difference = logits[:, prompt.target] - logits[:, prompt.foil]
-    return dict(zip(METRICS, (difference.tolist(), logits.log_softmax(-1)[:, prompt.target].tolist()), strict=True))
+    loss = logits.log_softmax(-1)[:, prompt.target]
+    return {name: tuple(values.tolist()) for name, values in zip(METRICS, (difference, loss), strict=True)}
 
 
 def nodes_of(transcoders: Sequence[LayerTranscoder]) -> tuple[Nodes, ...]:
@@ -80,16 +85,16 @@ def curves_of_prompt(
     options: FaithfulnessOptions,
     memory_gb: float | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Metrics of the model and of every curve, and the sets kept; plain values, an item of the run.
+) -> PromptCurves:
+    """Metrics of the model and of every curve, and the sets kept.
 
     means: `mean_reference` by kind of node. donor: tokens of a window of another document. memory_gb: of the graph.
     """
     generator = torch.Generator().manual_seed(seed)
     limits = GraphOptions(max_features=options.graph_features, graph_memory_gb=memory_gb)
     by_graph = graph_scores(model, transcoders, prompt, limits, generator)
-    curves: list[dict[str, Any]] = []
-    sets: dict[str, Any] = {"graph": _set(by_graph)}
+    curves: list[PromptCurve] = []
+    sets = {"graph": _set(by_graph)}
     for nodes in nodes_of(transcoders):
         references = references_of(model, nodes, means[nodes.kind], donor, len(prompt.tokens))
         for ablation, reference in references.items():
@@ -103,11 +108,11 @@ def curves_of_prompt(
                 gates = gates_of(order, SHARES)
                 if ranking == COMPLEMENT:
                     gates[:, :, 1:] = 1 - gates[:, :, 1:]
-                place = {"nodes": nodes.kind, "errors": _errors(nodes), "ablation": ablation, "ranking": ranking}
-                curves.append(place | {"metric": measured(model, nodes, prompt, gates, reference)})
+                found = measured(model, nodes, prompt, gates, reference)
+                curves.append(PromptCurve(nodes.kind, _errors(nodes), ablation, ranking, found))
     sets["gradients, fewer words before"] = _fewer_words(model, transcoders, prompt, means, options)
     places = model.n_layers * (len(prompt.tokens) - 1)
-    return {"whole": _whole(model, prompt), "curves": curves, "sets": sets, "places": places}
+    return PromptCurves(_whole(model, prompt), tuple(curves), sets, places)
 
 
 def _fewer_words(
@@ -116,15 +121,15 @@ def _fewer_words(
     prompt: Prompt,
     means: dict[str, Tensor],
     options: FaithfulnessOptions,
-) -> list[list[int]]:
+) -> NodeSet:
     tokens = (prompt.tokens[0], *prompt.tokens[1 + DROPPED :])
     shorter = Prompt(prompt.kind, tokens, prompt.target, prompt.foil, prompt.document)
     nodes = Nodes(FEATURES, tuple(transcoders))
     return _set(gradient_scores(model, nodes, shorter, means[FEATURES], options.steps))
 
 
-def _set(scores: Tensor) -> list[list[int]]:
-    return sorted(list(place) for place in strongest(scores, KEPT))
+def _set(scores: Tensor) -> NodeSet:
+    return tuple(sorted(strongest(scores, KEPT)))
 
 
 def _errors(nodes: Nodes) -> str:
@@ -140,7 +145,7 @@ def _whole(model: Model, prompt: Prompt) -> dict[str, float]:
 
 def donors(
     prompts: Sequence[Prompt], windows: Sequence[Sequence[int]], documents: Sequence[int], seed: int
-) -> list[Any]:
+) -> list[Sequence[int]]:
     """A window of another document for each prompt."""
     generator = np.random.default_rng(seed)
     out = []
@@ -148,9 +153,6 @@ def donors(
         others = [number for number, document in enumerate(documents) if document != prompt.document]
         out.append(windows[int(generator.choice(others or range(len(windows))))])
     return out
-
-
-Keep = Callable[[str, Callable[[], Any]], Any]
 
 
 def all_curves(
@@ -164,18 +166,23 @@ def all_curves(
     batch_size: int = 16,
     memory_gb: float | None = None,
     seed: int = 0,
-    keep: Keep = lambda name, compute: compute(),
-) -> list[dict[str, Any]]:
-    """`curves_of_prompt` of every prompt; keep: reads an item back, or computes it. windows: full ones."""
-    kinds = (Nodes(FEATURES, tuple(transcoders)), Nodes(NEURONS))
-    means = {nodes.kind: mean_reference(model, nodes, windows, batch_size) for nodes in kinds}
-    means[SHUFFLED] = means[FEATURES]
+    pieces: Pieces = Pieces(),  # noqa: B008 (frozen)
+) -> list[PromptCurves]:
+    """`curves_of_prompt` of every prompt, each a piece. windows: full ones."""
+
+    @cache
+    def means() -> References:
+        kinds = (Nodes(FEATURES, tuple(transcoders)), Nodes(NEURONS))
+        found = {nodes.kind: mean_reference(model, nodes, windows, batch_size) for nodes in kinds}
+        return found | {SHUFFLED: found[FEATURES]}
+
     given = donors(prompts, windows.tolist(), documents, seed)
     return [
-        keep(
+        pieces.item(
             f"prompt-{number}",
+            PromptCurves,
             lambda p=prompt, d=donor, n=number: curves_of_prompt(
-                model, transcoders, p, d, means, options, memory_gb, seed + n
+                model, transcoders, p, d, means(), options, memory_gb, seed + n
             ),
         )
         for number, (prompt, donor) in enumerate(zip(prompts, given, strict=True))

@@ -9,23 +9,21 @@ from typing import Any
 import numpy as np
 
 from eval.measures.graphs.faithfulness import faithfulness
-from eval.measures.statistics.resampling import bootstrap
+from eval.measures.statistics.resampling import bootstrap_ratio
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.prompts import KINDS, Prompt
-from llm_codes.lenses.faithfulness.rows import ALL_KINDS, Curve, CurvePoint, Stability
-from llm_codes.lenses.faithfulness.study import KEPT, METRICS, SHARES
-
-PLACE = ("nodes", "errors", "ablation", "ranking")
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, METRICS, Curve, CurvePoint, PromptCurves, Stability
+from llm_codes.lenses.faithfulness.study import COMPLEMENT, KEPT, SHARES
 
 
 def curves_together(
-    found: Sequence[dict[str, Any]], prompts: Sequence[Prompt], widths: dict[str, int], seed: int = 0
+    found: Sequence[PromptCurves], prompts: Sequence[Prompt], widths: dict[str, int], seed: int = 0
 ) -> list[Curve]:
     """Every curve over all prompts, and those of features with errors kept by kind. widths: nodes at a place."""
     out = []
-    for number, first in enumerate(found[0]["curves"]):
+    for number, first in enumerate(found[0].curves):
         groups = {ALL_KINDS: list(range(len(prompts)))}
-        if first["errors"] == "stay" and first["ablation"] == "mean":
+        if first.errors == "stay" and first.ablation == "mean":
             groups |= {kind: [n for n, prompt in enumerate(prompts) if prompt.kind == kind] for kind in KINDS}
         for kind, members in groups.items():
             for metric in METRICS:
@@ -35,7 +33,7 @@ def curves_together(
 
 
 def _curve(
-    found: Sequence[dict[str, Any]],
+    found: Sequence[PromptCurves],
     prompts: Sequence[Prompt],
     members: Sequence[int],
     number: int,
@@ -44,23 +42,23 @@ def _curve(
     widths: dict[str, int],
     seed: int,
 ) -> Curve:
-    place = {name: found[0]["curves"][number][name] for name in PLACE}
-    values = np.array([found[n]["curves"][number]["metric"][metric] for n in members])
-    whole = np.array([found[n]["whole"][metric] for n in members])
-    if place["ranking"].endswith("complement"):
-        values = values[:, ::-1]  # share kept of the complement rises from 0
+    one = found[0].curves[number]
+    values = np.array([found[n].curves[number].metric[metric] for n in members])
+    whole = np.array([found[n].whole[metric] for n in members])
     shares = np.array(SHARES)
-    shares = 1 - shares[::-1] if place["ranking"].endswith("complement") else shares
+    if one.ranking == COMPLEMENT:  # the share kept of the complement rises from 0
+        values, shares = values[:, ::-1], 1 - shares[::-1]
     documents = np.array([prompts[n].document for n in members])
     got = faithfulness(values, whole, shares, documents, seed=seed)
-    places = float(np.mean([found[n]["places"] for n in members])) * widths[place["nodes"]]
+    places = float(np.mean([found[n].places for n in members])) * widths[one.nodes]
     points = tuple(
         CurvePoint(float(share), float(share) * places, score) for share, score in zip(shares, got.curve, strict=True)
     )
-    return Curve(kind, **place, metric=metric, n_prompts=len(members), cpr=got.cpr, cmd=got.cmd, points=points)
+    place = (kind, one.nodes, one.errors, one.ablation, one.ranking, metric)
+    return Curve(*place, n_prompts=len(members), cpr=got.cpr, cmd=got.cmd, points=points)
 
 
-def stability_of(found: Sequence[dict[str, Any]], prompts: Sequence[Prompt], seed: int = 0) -> list[Stability]:
+def stability_of(found: Sequence[PromptCurves], prompts: Sequence[Prompt], seed: int = 0) -> list[Stability]:
     """Overlap of kept sets by kind of prompt, and over all."""
     out = []
     for kind in (ALL_KINDS, *KINDS):
@@ -70,11 +68,11 @@ def stability_of(found: Sequence[dict[str, Any]], prompts: Sequence[Prompt], see
         documents = np.array([prompts[n].document for n in members])
 
         def over(one: str, other: str, members: list[int] = members, documents: Any = documents) -> Score:
-            shared = [_jaccard(found[n]["sets"][one], found[n]["sets"][other]) for n in members]
+            shared = [_jaccard(found[n].sets[one], found[n].sets[other]) for n in members]
             return _mean(np.array(shared), documents, seed)
 
         base = "gradients, mean"
-        apart = [{(layer, node) for layer, _, node in found[n]["sets"][base]} for n in members]
+        apart = [{(layer, node) for layer, _, node in found[n].sets[base]} for n in members]
         pairs = [len(a & b) / len(a | b) for a, b in combinations(apart, 2)]
         out.append(
             Stability(
@@ -96,5 +94,4 @@ def _jaccard(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> fl
 
 def _mean(values: np.ndarray, documents: np.ndarray, seed: int) -> Score:
     place = np.unique(documents, return_inverse=True)[1]
-    sums, counts = np.bincount(place, values), np.bincount(place)
-    return bootstrap(lambda weights: (weights @ sums) / (weights @ counts), len(counts), seed=seed)
+    return bootstrap_ratio(np.bincount(place, values), np.bincount(place), seed=seed)

@@ -10,8 +10,8 @@ import pytest
 
 from eval.errors import UserError
 from eval.explanation.interchange.neuronpedia import (
-    activation_row,
-    explanation_row,
+    activation_of,
+    explanation_of,
     read_activations,
     read_explanations,
     rows_text,
@@ -25,12 +25,12 @@ NEURON, FEATURE = Unit("neuron", 3, 117), Unit("sae", 5, 16, source="runs/sae")
 
 def test_explanations_and_activations_go_out_and_come_back(tmp_path: Path) -> None:
     path = tmp_path / "explanations.json"
-    path.write_text(rows_text([explanation_row("gpt2-small", NEURON, "years", "decision-list")]))
+    path.write_text(rows_text([explanation_of("gpt2-small", NEURON, "years", "decision-list")]))
     (found,) = read_explanations(path)
     assert (found.model, found.layer, found.index, found.description) == ("gpt2-small", "3-mlp", 117, "years")
     assert found.explained_by == "decision-list" and source_name(FEATURE) == "5-runs_sae"
     record = Record((" the", " year"), (1, 2), np.array([0.0, 2.5]), 7, 0)
-    path.write_text(rows_text([activation_row("gpt2-small", FEATURE, record)]))
+    path.write_text(rows_text([activation_of("gpt2-small", FEATURE, record)]))
     row = json.loads(path.read_text())[0]
     assert (row["maxValue"], row["maxValueTokenIndex"], row["minValue"]) == (2.5, 1, 0.0)
     (back,) = read_activations(path)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.claims import SMALL, claims_of
-from llm_codes.lenses.faithfulness.rows import ALL_KINDS, Curve, CurvePoint
-from llm_codes.lenses.faithfulness.study import METRICS
+from llm_codes.lenses.faithfulness.rows import ALL_KINDS, METRICS, Curve, CurvePoint
 
 
 def curve(nodes: str, errors: str, ranking: str, value: float, kept: float) -> Curve:
