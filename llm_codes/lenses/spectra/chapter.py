@@ -29,7 +29,7 @@ def add_chapter(
     section.figure(figures["alpha"])
     for line in warnings(trained.sites):
         section.warning(line)
-    section.table(claims_rows(claims(trained)), caption="The source's statement, on this model.")
+    section.table(claims_rows(claims(trained, control)), caption="The source's statement, on this model.")
     section.figure(figures["spectra"]).figure(figures["dimension"])
     section.table(trained.rows(), COLUMNS, "The trained model.")
     again = [(row.site, row.with_position_0) for row in trained.sites if row.with_position_0 is not None]
