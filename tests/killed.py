@@ -23,7 +23,7 @@ import vision_codes.__main__  # noqa: F401
 PRELOADED = ("tests.killed", "torch", "transformers", "transformer_lens", "sklearn.cluster", "eval.report.figures")
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(list(PRELOADED))
-VOLATILE = re.compile(r"seconds|per_second|throughput|rate$|peak_memory|megabytes|_mb$|_gb$")
+VOLATILE = re.compile(r"seconds|minutes|per_second|throughput|rate$|peak_memory|megabytes|_mb$|_gb$")
 """Keys of results that say how fast or how large a run was: they may differ."""
 
 

@@ -5,6 +5,7 @@ The moment is drawn anew in every session; its seed is in the name of the test's
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from eval import commands
 from eval.measures.connectors.connector import Connector
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
@@ -39,7 +41,9 @@ TOY = {
     "--self-test-samples 800 --self-test-steps 10",
     "one-way": "--prime-sets 5+7 --steps 20 --probe-steps 5,10 --width 8 --layers 1",
     "spectra": "--n-features 12 --n-hidden 5 --steps 10 --samples 100",
+    "claims": "--only capacity,spectra",
 }
+EMBEDDED = "--threads 1 --context 32 --tokens 2000"
 LLM = {
     "spectra": f"{TEXT} --tokens 6000",
     "trajectories": f"{TEXT} --tokens 6000 --projections 20",
@@ -52,7 +56,16 @@ LLM = {
     "connector train": f"{TEXT} {PAIR.replace('--connector {chain}/connector ', '')}",
     "connector eval": f"{TEXT} {PAIR} --fit-tokens 1500 --frontier 1 --frontier-steps 5 --edges-tested 5 "
     "--logic-outputs 4",
+    "connector confirm": f"{TEXT} {PAIR} --found {{found}}",
+    "connector show": f"{TEXT} {PAIR} OF_0",
     "circuit": f"{TEXT} {PAIR} --outputs 5",
+    "circuit graph": "--threads 1 --max-features 200 --sources 2",
+    "circuit test": f"{EMBEDDED} --prompt-count 4 --max-features 200 --sources 2",
+    "circuit curve": f"{EMBEDDED} --per-kind 2 --steps 3 --graph-features 200",
+    "explain rescore": "{explained} --threads 1",
+    "compare": "{measured} {measured} --threads 1",
+    "train-embedded": "--corpus {text} --n-layers 2 --width 16 --n-heads 2 --vocabulary 300 --context 16 --steps 40 "
+    "--batch-size 2 --checkpoint-every 4 --stride 8 --threads 1",
     "report": f"{TEXT} --tokens 6000 --chapters spectra,trajectories",
 }
 VISION = {
@@ -66,7 +79,10 @@ VISION = {
     "--hidden 16 --active 4,4,4 --edges 4 --threads 1",
     "dropout-sweep": f"--preset small {SYNTHETIC} --epochs 1 --images 60 --validation-images 10 --dropouts 0,0.5 "
     "--seeds 1 --frames 60 --projections 20 --spectra-images 60 --control-images 30 --jobs 1",
+    "report": "--sweep {swept}",
 }
+NO_RUN = {"llm_codes sites": "prints and keeps nothing"}
+"""Verbs that are not killed here, each with the reason; those of the ground floor read run folders and keep nothing."""
 QUICK = (("toy", "capacity"), ("vision_codes", "train"))
 VERBS = [
     pytest.param(wing, verb, flags, id=f"{wing} {verb}", marks=[] if (wing, verb) in QUICK else pytest.mark.slow)
@@ -125,6 +141,31 @@ def make_digits(request: pytest.FixtureRequest, out: Path) -> Path:
     return out
 
 
+def make_found(request: pytest.FixtureRequest, out: Path) -> Path:
+    """A run of `connector eval` that named two forms: so small a model has none."""
+    words = {"words": "IF", "need": 1, "precision": 0.9, "recall": 0.8, "support": 50, "adjusted_p": 0.01}
+    levels = {"output": 3, "output_on_above": 0.1}
+    forms = [
+        words | levels | {"kind": kind, "parents": parents, "parents_on_above": [0.1] * len(parents)}
+        for kind, parents in (("single", [4]), ("or", [4, 5]))
+    ]
+    found = {"logic_forms": {"forms": forms}, "provenance": {"corpus": {"source": "another"}}}
+    (out / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    return out
+
+
+def finished(wing: str, verb: str, table: dict[str, str]) -> Callable[[pytest.FixtureRequest, Path], Path]:
+    """Makes the run folder of a verb, as its own row starts it."""
+
+    def make(request: pytest.FixtureRequest, out: Path) -> Path:
+        arguments = arguments_of(verb, table[verb], request.getfixturevalue("made"))
+        run = Started(wing, arguments, out / "run").finish()
+        assert run.status in (0, 4), run.said()
+        return out / "run"
+
+    return make
+
+
 MAKERS: dict[str, Callable[[pytest.FixtureRequest, Path], Path]] = {
     "model": lambda request, out: request.getfixturevalue("tiny_model_folder"),
     "text": lambda request, out: request.getfixturevalue("text_folder"),
@@ -132,12 +173,23 @@ MAKERS: dict[str, Callable[[pytest.FixtureRequest, Path], Path]] = {
     "network": make_network,
     "weights": make_weights,
     "digits": make_digits,
+    "found": make_found,
+    "explained": finished("llm_codes", "explain", LLM),
+    "measured": finished("llm_codes", "spectra", LLM),
+    "swept": finished("vision_codes", "dropout-sweep", VISION),
 }
 
 
 def arguments_of(verb: str, flags: str, made: Callable[[str], str]) -> list[str]:
     paths = {name: made(name) for name in MAKERS if f"{{{name}}}" in flags}
     return [*verb.split(), *flags.format(**paths).split()]
+
+
+@pytest.mark.parametrize("wing", ["toy", "llm_codes", "vision_codes"])
+def test_every_verb_is_killed_here(wing) -> None:
+    declared = {f"{wing} {command.verb}" for command in commands.load_name(f"{wing}.__main__:COMMANDS")}
+    killed = {f"{wing} {verb}" for verb in {"toy": TOY, "llm_codes": LLM, "vision_codes": VISION}[wing]}
+    assert killed == declared - set(NO_RUN)
 
 
 @pytest.mark.parametrize(("wing", "verb", "flags"), VERBS)

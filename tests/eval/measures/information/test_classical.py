@@ -22,6 +22,15 @@ def test_gaussian_is_the_log_ratio_of_scipys_densities():
     np.testing.assert_allclose(gaussian(train[:, :2], train[:, 2:], held[:, :2], held[:, 2:]), expected, atol=1e-5)
 
 
+def test_a_copy_is_read_up_to_the_ridge_of_a_billionth_of_the_mean_variance():
+    """Three copied columns of unit variance: each has -1/2 log(2e-9) nats, and 1/2 for the
+    direction in which the joint density has no spread."""
+    values = np.random.default_rng(0).standard_normal((400, 3))
+    values = np.linalg.qr(values - values.mean(0))[0] * np.sqrt(399)  # covariance: the identity
+    found = gaussian(values, values, values, values)
+    assert found.mean() == pytest.approx(-1.5 * np.log(2e-9) + 1.5, abs=0.01)
+
+
 def test_canonical_correlations_of_planted_variates():
     generator = np.random.default_rng(1)
     shared = generator.standard_normal((4000, 2))

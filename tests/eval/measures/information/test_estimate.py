@@ -177,6 +177,8 @@ def test_standardised_columns_and_by_how_much_their_entropy_falls():
     np.testing.assert_allclose(found[train].mean(0), np.zeros(3), atol=1e-12)
     np.testing.assert_allclose(found[train].std(0), [1, 1, 0], atol=1e-12)
     assert shift == pytest.approx(float(values[train, :2].std(0).log().sum()))
+    tiny, _ = _standardised(1e-14 * (values - 70), train)
+    np.testing.assert_allclose(tiny[:, :2], found[:, :2], atol=1e-9)
     again, more = _standardised(10 * values + 5, train)
     np.testing.assert_allclose(again, found, atol=1e-9)
     assert more == pytest.approx(shift + 2 * math.log(10))

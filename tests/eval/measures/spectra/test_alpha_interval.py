@@ -41,6 +41,13 @@ def test_simulated_spectra_are_those_of_real_tokens(lengths, share):
     assert (np.abs(np.log(simulated).mean(0) - np.log(real).mean(0)) < 4.5 * error).all()
 
 
+def test_four_tokens_leave_three_degrees_of_freedom():
+    """E tr(scatter) / (N - 1) = tr(population), by the mean's one degree."""
+    spectrum = np.array([3.0, 1.0])
+    draws = simulate_eigenvalues(spectrum, np.zeros(2), np.array([4.0]), 3000, 1)
+    assert draws.sum(1).mean() == pytest.approx(4, abs=0.25)
+
+
 def test_many_documents_are_simulated_in_classes():
     lengths = np.random.default_rng(0).integers(1, 9, size=60).astype(float)
     spectrum, share = np.array([2.0, 1.0, 0.5]), np.full(3, 0.4)
@@ -119,6 +126,9 @@ def test_a_code_with_few_directions_is_undefined():
     spectrum = np.where(INDEX < 20, INDEX**-1.0, 0)
     score = correct_exponent(ClusteredSpectrum(spectrum, np.full(100, 20.0), np.zeros(128))).score
     assert "eigenvalue 50 vanishes" in score.reason
+    one_short = np.where(INDEX < 50, INDEX**-1.0, 0)
+    score = correct_exponent(ClusteredSpectrum(one_short, np.full(100, 20.0), np.zeros(128))).score
+    assert score.reason is not None and "eigenvalue 50 vanishes" in score.reason
 
 
 def test_clustered_tokens_too_few_to_correct_are_undefined():

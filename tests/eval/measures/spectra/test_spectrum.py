@@ -122,6 +122,7 @@ def test_measures_of_known_spectra_by_hand():
     assert top_direction_share(values) == 0.5
     assert effective_rank(values) == pytest.approx(math.exp(1.5 * math.log(2)))
     assert participation_ratio(values) == pytest.approx(64 / 24)
+    assert participation_ratio(np.ones(6), 11) == pytest.approx((1.1 * 36 - 0.2 * 6) / (6 - 36 / 10))
     assert effective_rank(np.array([4.0, 0.0])) == pytest.approx(1)
 
 

@@ -120,6 +120,7 @@ def test_the_token_changes_beyond(trained: Ray, verdict: str):
     [
         (NEGATIVE, LOW, "holds"),
         (HIGH, NEGATIVE, "fails"),
+        (Score(0.2, 0.1, 0.3), HIGH, "fails"),
         (NEGATIVE, Score(-0.9, -1.0, -0.8), ALSO),
         (NEGATIVE, None, "cannot tell"),
     ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from eval.scores import Score
-from llm_codes.lenses.spectra.claims import claims
+from llm_codes.lenses.spectra.claims import claims, warnings
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra
 
 UNDEFINED = Score.undefined("too few documents")
@@ -40,6 +42,26 @@ def test_every_layer_must_lie_above_minus_one(alphas: tuple[Score, ...], verdict
     assert claim.verdict == verdict
     defined = [score.value for score in alphas if score.value is not None]
     assert claim.measured == (min(defined) if defined else None)
+
+
+@pytest.mark.parametrize(
+    ("control", "verdict"),
+    [
+        (Score(-0.95, -0.98, -0.92), "holds"),  # above -1 as well, and the trained network is clear of it
+        (Score(-0.8, -0.9, -0.7), "holds, and so does its control"),
+        (Score(-0.9, -1.1, -0.7), "cannot tell"),
+    ],
+)
+def test_a_statement_that_random_weights_meet_less_well(control: Score, verdict: str):
+    (claim,) = claims(spectra(Score(-0.8, -0.9, -0.7)), spectra(control))
+    assert claim.verdict == verdict
+
+
+def test_the_site_with_the_fewest_tokens_is_named():
+    thin = spectra(Score(-0.8, -0.9, -0.7), Score(-0.8, -0.9, -0.7)).sites
+    few = [replace(row, tokens_per_width=ratio) for row, ratio in zip(thin, (2.0, 1.0), strict=True)]
+    (words,) = (text for text in warnings(few) if "tokens per component" in text)
+    assert words.startswith("2 sites") and "least: 1.resid_post, N/d = 1.0" in words
 
 
 def test_the_residual_stream_is_judged_where_there_is_one():
