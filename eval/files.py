@@ -44,10 +44,18 @@ def half_written(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*.tmp*") if HALF_WRITTEN.fullmatch(path.name) and path.is_file()]
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def json_ready(value: Any) -> Any:
     """Plain JSON types; a non-finite number is an error here, because an undefined result needs a reason."""
+    kind = type(value)
+    if kind in _PLAIN:  # what almost every leaf is
+        return value
+    if kind is list:
+        return [item if type(item) in _PLAIN else json_ready(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return json_ready(dataclasses.asdict(value))
+        return {field.name: json_ready(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -64,10 +72,10 @@ def json_ready(value: Any) -> Any:
     return value
 
 
-def json_text(value: Any) -> str:
-    """Strict JSON: refuses NaN and infinity by name."""
+def json_text(value: Any, *, indent: int | None = 1) -> str:
+    """Strict JSON: refuses NaN and infinity by name. indent: `None` puts all on one line, five times as fast."""
     try:
-        return json.dumps(json_ready(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(json_ready(value), indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
     except ValueError as error:
         raise ValueError(f"a result holds NaN or infinity: use null and a reason beside it ({error})") from error
 

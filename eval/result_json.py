@@ -16,6 +16,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,11 @@ def _key(kind: Any, key: str) -> Any:
     return int(key) if kind is int else key
 
 
+_hints = lru_cache(maxsize=None)(typing.get_type_hints)  # a run reads thousands of objects of a few classes
+
+
 def _from_object(kind: Any, data: Mapping[str, Any]) -> Any:
-    hints, arguments = typing.get_type_hints(kind), {}
+    hints, arguments = _hints(kind), {}
     for field in dataclasses.fields(kind):
         if not field.init:
             continue

@@ -99,7 +99,7 @@ class KeptPieces:
     def write_item(self, name: str, value: Any, origin: Origin) -> Path:
         """Keep the value of an item; an older one of another origin is kept beside it as `.stale`."""
         path = self.item_path(name)
-        text = json_text(value)
+        text = json_text(value, indent=None)
         self._make_room(path, origin)
         with sealed_path(path, origin=origin.as_json()) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -197,12 +197,13 @@ class Run:
         kept, arrays = self.pieces.read_item(name, origin), self.pieces.read_arrays(slug(name), origin)
         if not isinstance(kept, Missing) and not isinstance(arrays, Missing):
             return kept, arrays
-        value, made = compute()
+        computed, made = compute()
+        value = json_ready(computed)
         if self.writes:
             self._open.check()
             self.pieces.write_arrays(slug(name), made, origin)
             self.pieces.write_item(name, value, origin)
-        return json_ready(value), {key: np.asarray(array) for key, array in made.items()}
+        return value, {key: np.asarray(array) for key, array in made.items()}
 
     def provenance(self) -> dict[str, Any]:
         """Where a number came from: versions, machine, command, configuration and its hash, inputs, code, seed."""

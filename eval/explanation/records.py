@@ -187,6 +187,15 @@ class Book:
         """Activations on the shared random windows of a split."""
         return self._recorder.values[split][:, :, self._columns]
 
+    def unit_values(self, split: str, unit: int) -> Float[np.ndarray, "window position"]:
+        """One unit on the shared random windows of a split."""
+        return self._recorder.values[split][:, :, self._columns[unit]]
+
+    @property
+    def explain_tokens(self) -> Int[np.ndarray, " token"]:
+        """The distinct tokens of the explain documents, in the order of `TokenTable.tokens`."""
+        return self._recorder.vocabulary
+
     def fit_values(self, unit: int) -> Float[np.ndarray, "window position"]:
         """One unit on the windows ``fitted_on`` of the explain documents."""
         return self._recorder.fit_values[:, :, self._columns[unit]]

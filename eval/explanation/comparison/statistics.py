@@ -9,6 +9,7 @@ permutes the kind labels over the units of the layer, of Welch's t (`small_sampl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -150,19 +151,28 @@ def difference(
     if len(documents) < MINIMUM_GROUPS:
         reason = f"{len(documents)} score documents; an interval over documents needs at least {MINIMUM_GROUPS}"
         return Score(value, n=n, interval_reason=reason), p
-    generator = np.random.default_rng(seed)
-    of_documents = draw_weights(len(documents), n_resamples, generator).astype(float)
+    of_documents, *of_units = _draws(len(documents), len(kept[0]), len(kept[1]), n_resamples, seed)
     means = []
-    for members in kept:
+    for members, drawn_units in zip(kept, of_units, strict=True):
         sums = np.einsum("rd,uds->rus", of_documents, _stacked(members, documents, mix))
         drawn = score_sums(name, sums, constant=0.0)  # as for the unit's own score
-        weights = draw_weights(len(members), n_resamples, generator) * np.isfinite(drawn)
+        weights = drawn_units * np.isfinite(drawn)
         with np.errstate(invalid="ignore"):
             means.append((np.nan_to_num(drawn) * weights).sum(1) / weights.sum(1))
     draws = means[0] - means[1]
     levels = expanded_levels(min(*map(len, kept), len(documents)))
     low, high = np.quantile(draws[np.isfinite(draws)], levels)
     return Score(value, float(low), float(high), n), p
+
+
+@lru_cache(maxsize=8)
+def _draws(
+    n_documents: int, n_first: int, n_second: int, n_resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How often each document, and each unit of either kind, is drawn: the same at every layer and length."""
+    generator = np.random.default_rng(seed)
+    of_documents = draw_weights(n_documents, n_resamples, generator).astype(float)
+    return of_documents, *(draw_weights(n, n_resamples, generator) for n in (n_first, n_second))
 
 
 def differences(

@@ -19,9 +19,13 @@ lag 1 of 3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, log2
 
-from eval.explanation.rules.rule import LAGS, Rule
+import numpy as np
+from jaxtyping import Float
+
+from eval.explanation.rules.rule import LAGS, Clause, Rule
 
 LEVEL = log2(11)
 HEADS = (1, 2, 4, 8, 16)
@@ -74,16 +78,28 @@ def count_bits(n: int) -> float:
 
 def rule_bits(rule: Rule, vocabulary: int) -> float:
     """Bits of a rule as it is printed."""
-    if rule.form == "token-graph":
-        return _graph_bits(rule, vocabulary)
-    sizes = [sum(word is not None for word in clause.words) for clause in rule.clauses]
-    clauses = sum(clause_bits(rule.form, size, vocabulary) for size in sizes)
-    if rule.form in ("words", "list"):
-        return min(clauses, table_bits(vocabulary))
-    return count_bits(len(sizes)) + clauses + LEVEL
+    return float(growing_bits(rule.form, rule.clauses, vocabulary)[-1])
 
 
-def _graph_bits(rule: Rule, vocabulary: int) -> float:
-    paths = {clause.words for clause in rule.clauses}
-    nodes = {path[:length] for path in paths for length in range(1, len(path) + 1)}
-    return len(nodes) * (word_bits(vocabulary) + 3) + len(paths) * LEVEL + LEVEL
+def growing_bits(form: str, clauses: Sequence[Clause], vocabulary: int) -> Float[np.ndarray, " length"]:
+    """Bits of the rule of the first 0, 1, 2, ... clauses."""
+    if form == "token-graph":
+        return _graph_bits(clauses, vocabulary)
+    by_size = [clause_bits(form, size, vocabulary) for size in range(LAGS + 1)]
+    each = [by_size[sum(word is not None for word in clause.words)] for clause in clauses]
+    told = np.concatenate([[0.0], np.cumsum(each)])
+    if form in ("words", "list"):
+        return np.minimum(told, table_bits(vocabulary))
+    return np.array([count_bits(n) for n in range(len(told))]) + told + LEVEL
+
+
+def _graph_bits(clauses: Sequence[Clause], vocabulary: int) -> Float[np.ndarray, " length"]:
+    paths: set[tuple[str | None, ...]] = set()
+    nodes: set[tuple[str | None, ...]] = set()
+    counts = [(0, 0)]
+    for clause in clauses:
+        paths.add(clause.words)
+        nodes.update(clause.words[:length] for length in range(1, len(clause.words) + 1))
+        counts.append((len(nodes), len(paths)))
+    n_nodes, n_paths = np.array(counts).T
+    return n_nodes * (word_bits(vocabulary) + 3) + n_paths * LEVEL + LEVEL

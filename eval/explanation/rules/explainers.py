@@ -8,14 +8,16 @@ does worse on the calibrate documents than a plain token list of the same budget
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from math import floor
 
 import numpy as np
 
 from eval.errors import known_name
 from eval.explanation.explainers import Explanation
 from eval.explanation.records import LEVELS, Book
-from eval.explanation.rules.bits import LADDER, budget, rule_bits
+from eval.explanation.rules.bits import LADDER, budget, clause_bits, rule_bits, table_bits
 from eval.explanation.rules.fits import best_word, fit_decision_list, fit_lag_weights, fit_runs
 from eval.explanation.rules.fitted import Fitted, looked_at
 from eval.explanation.rules.printing import printed
@@ -46,7 +48,7 @@ class RuleExplainer:
     def __init__(self, form: str = "decision-list", bits: float = 0.0) -> None:
         self.name = known_name(form, NAMES, "explainer")
         self.bits = bits
-        self._fitted: tuple[Book, dict[int, Fitted]] | None = None
+        self._fitted: tuple[Book, dict[tuple[str, int], Fitted]] | None = None
 
     def explain(self, book: Book, units: Sequence[int]) -> list[Explanation]:
         bits = self.bits or budget(WORDS, book.windows.vocabulary_size)
@@ -58,12 +60,13 @@ class RuleExplainer:
         if problem:
             return [Explanation("", reason=problem) for _ in budgets]
         vocabulary = book.windows.vocabulary_size
-        lists = fit_list(book, unit)
+        most = max(*budgets, budget(LADDER[-1], vocabulary))
+        lists = self._kept(book, TOKEN_LOOKUP, unit, lambda: fit_list(book, unit, most))
         if self.name == TOKEN_LOOKUP:
             rules = [self._listed(lists, bits, vocabulary) for bits in budgets]
             return [as_explanation(rule, vocabulary) for rule in rules]
-        reading = reading_of(book)
-        fitted = self._fit(book, unit, reading, max(*budgets, budget(LADDER[-1], vocabulary)))
+        reading, fit = reading_of(book), FITS[self.name]
+        fitted = self._kept(book, self.name, unit, lambda: fit(reading, *targets(book, unit), vocabulary, most))
         out = []
         for bits in budgets:
             found = [one for one in (fitted.within(bits, vocabulary), lists.within(bits, vocabulary)) if one]
@@ -74,14 +77,14 @@ class RuleExplainer:
             out.append(as_explanation(best, vocabulary))
         return out
 
-    def _fit(self, book: Book, unit: int, reading: Reading, bits: float) -> Fitted:
+    def _kept(self, book: Book, form: str, unit: int, fit: Callable[[], Fitted]) -> Fitted:
         """The unit's fit, kept while one book is explained: the run's own budget and every length read one fit."""
         if self._fitted is None or self._fitted[0] is not book:
             self._fitted = (book, {})
         kept = self._fitted[1]
-        if unit not in kept:
-            kept[unit] = FITS[self.name](reading, *targets(book, unit), book.windows.vocabulary_size, bits)
-        return kept[unit]
+        if (form, unit) not in kept:
+            kept[form, unit] = fit()
+        return kept[form, unit]
 
     def _listed(self, lists: Fitted, bits: float, vocabulary: int) -> Rule:
         """As many of the ranked tokens as the budget buys; one bare word where it buys no level."""
@@ -89,27 +92,48 @@ class RuleExplainer:
         return lists.rule(longest) if longest else Rule("words", (Clause(lists.clauses[0].words, FULL),))
 
 
-def fit_list(book: Book, unit: int) -> Fitted:
+def fit_list(book: Book, unit: int, bits: float) -> Fitted:
     """The token list: ranked by mean activation on the explain documents, shrunk to the prior since a token seen once
-    proves little (`TokenTable.predict`); the rest is 0. Tokens that print alike are one."""
-    table, strings = book.table(unit), book.windows.strings
-    shrunk = LEVELS * table.predict(table.tokens) / float(book.scale[unit])
-    best: dict[str, float] = {}
-    for place in np.argsort(-shrunk, kind="stable"):
-        best.setdefault(quoted(strings[int(table.tokens[place])]), float(shrunk[place]))
-    words = list(best)
-    turn = {word: place for place, word in enumerate(words)}
-    truth = LEVELS * book.shared_values("calibrate")[:, :, unit].ravel() / float(book.scale[unit])
-    there = np.array([turn.get(word, len(words)) for word in _calibrate_words(book)])
-    values = np.array([*best.values(), 0.0])
-    correlation = looked_at(len(words), lambda n: np.where(there < n, values[there], 0.0), truth.astype(np.float64))
-    clauses = [Clause((word,), value) for word, value in best.items()]
-    return Fitted("list", clauses, np.zeros(len(words) + 1), correlation)
+    proves little (`TokenTable.predict`); the rest is 0. Tokens that print alike are one. As long as ``bits`` buys."""
+    table, scale, vocabulary = book.table(unit), float(book.scale[unit]), book.windows.vocabulary_size
+    listed = _listed_words(book)
+    shrunk = LEVELS * table.predict(table.tokens) / scale
+    order = np.argsort(-shrunk, kind="stable")
+    first = np.sort(np.unique(listed.of_token[order], return_index=True)[1])  # of tokens that print alike, the best
+    ranked, n = listed.of_token[order[first]], len(first)
+    turn = np.full(n + 1, n)  # the last: words that the explain documents never show
+    turn[ranked] = np.arange(n)
+    values, there = np.append(shrunk[order[first]], 0.0), turn[listed.of_calibrate]
+    each = clause_bits("list", 1, vocabulary)
+    most = n if bits >= table_bits(vocabulary) else max(1, min(n, floor(bits / each) + 1))
+    truth = (LEVELS * book.unit_values("calibrate", unit).ravel() / scale).astype(np.float64)
+    correlation = looked_at(n, lambda length: np.where(there < length, values[there], 0.0), truth, most)
+    clauses = [
+        Clause((listed.words[word],), value)
+        for word, value in zip(ranked[:most].tolist(), values[:most].tolist(), strict=True)
+    ]
+    return Fitted("list", clauses, np.zeros(most + 1), correlation)
 
 
-def _calibrate_words(book: Book) -> list[str]:
-    memory, numbers = book.windows.memory, book.shared["calibrate"]
-    key = ("calibrate words", numbers.tobytes())
-    if key not in memory:
-        memory[key] = [quoted(token) for number in numbers for token in book.windows.words(int(number))[1]]
-    return memory[key]
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """words: as printed. of_token: [token] the word of each token of the explain documents. of_calibrate: [place] the
+    word at each place of the calibrate windows; ``len(words)`` for one that the explain documents never show."""
+
+    words: tuple[str, ...]
+    of_token: np.ndarray
+    of_calibrate: np.ndarray
+
+
+def _listed_words(book: Book) -> _Listed:
+    """Made once for all books that share their windows."""
+    windows, numbers = book.windows, book.shared["calibrate"]
+    tokens = book.explain_tokens
+    key = ("listed words", tokens.tobytes(), numbers.tobytes())
+    if key not in windows.memory:
+        number: dict[str, int] = {}
+        of_token = [number.setdefault(quoted(windows.strings[token]), len(number)) for token in tokens.tolist()]
+        texts = (quoted(token) for window in numbers for token in windows.words(int(window))[1])
+        of_calibrate = [number.get(text, len(number)) for text in texts]
+        windows.memory[key] = _Listed(tuple(number), np.array(of_token, int), np.array(of_calibrate, int))
+    return windows.memory[key]

@@ -6,12 +6,12 @@ Axes: ``step`` (clauses told), ``length`` (0 clauses, 1, ...).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
-from eval.explanation.rules.bits import rule_bits
+from eval.explanation.rules.bits import growing_bits
 from eval.explanation.rules.rule import Clause, Rule, in_levels
 
 
@@ -26,6 +26,7 @@ class Fitted:
     rest: Float[np.ndarray, " length"]
     correlation: Float[np.ndarray, " length"]
     last_first: bool = False
+    _costs: dict[int, np.ndarray] = field(default_factory=dict, init=False)
 
     def rule(self, n: int) -> Rule:
         """The rule of the first ``n`` clauses, as it is printed."""
@@ -50,22 +51,20 @@ class Fitted:
 
     def longest(self, bits: float, vocabulary: int) -> int:
         """How many clauses a budget buys."""
-        low, high = 0, len(self.clauses)
-        while low < high:
-            middle = (low + high + 1) // 2
-            shape = Rule(self.form, tuple(self.clauses[:middle]))
-            low, high = (middle, high) if rule_bits(shape, vocabulary) <= bits + 1e-9 else (low, middle - 1)
-        return low
+        if vocabulary not in self._costs:
+            self._costs[vocabulary] = growing_bits(self.form, self.clauses, vocabulary)
+        return max(0, int(np.searchsorted(self._costs[vocabulary], bits + 1e-9, side="right")) - 1)
 
 
 def looked_at(
-    n: int, predict: Callable[[int], Float[np.ndarray, " place"]], truth: Float[np.ndarray, " place"]
+    n: int, predict: Callable[[int], Float[np.ndarray, " place"]], truth: Float[np.ndarray, " place"], most: int = 0
 ) -> Float[np.ndarray, " length"]:
-    """Correlations at lengths 1, 2, 3, 4, 6, 8, 12, ... and ``n``; NaN between them."""
-    out = np.full(n + 1, np.nan)
+    """Correlations at lengths 1, 2, 3, 4, 6, 8, 12, ... and ``n``; NaN between them. most: none above this (0: all)."""
+    most = most or n
+    out = np.full(min(n, most) + 1, np.nan)
     if len(truth) and np.ptp(truth) > 0:
         for length in {n, *(length for power in range(12) for length in (2**power, 3 * 2**power) if length <= n)}:
-            predicted = predict(length) if length else truth[:0]
-            if length:
+            if 0 < length <= most:
+                predicted = predict(length)
                 out[length] = np.corrcoef(predicted, truth)[0, 1] if np.ptp(predicted) > 0 else 0.0
     return out

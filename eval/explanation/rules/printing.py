@@ -10,6 +10,7 @@ sum: ` of` 3; any after ` out` -2; base 0.3
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from eval.errors import UserError
 from eval.explanation.rules.rule import FULL, Clause, Rule
@@ -63,6 +64,7 @@ def _tree(tree: Tree) -> str:
     return " ".join(parts)
 
 
+@lru_cache(maxsize=1024)
 def read_rule(text: str) -> Rule:
     """The rule that a text prints.
 

@@ -65,5 +65,5 @@ def _texts(windows: Windows, numbers: np.ndarray) -> list[list[str]]:
 def targets(book: Book, unit: int) -> tuple[Float[np.ndarray, " place"], Float[np.ndarray, " other"]]:
     """What the unit does, on 0..10, on the windows to fit on and on the calibrate windows."""
     factor = LEVELS / float(book.scale[unit])
-    calibrate = book.shared_values("calibrate")[:, :, unit].ravel()
+    calibrate = book.unit_values("calibrate", unit).ravel()
     return factor * book.fit_values(unit).ravel().astype(np.float64), factor * calibrate.astype(np.float64)

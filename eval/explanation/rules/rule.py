@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -32,6 +33,7 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 """What level 10 of a rule may stand for: eleven values, so that it costs as much as a level."""
 
 
+@lru_cache(maxsize=1 << 17)
 def quoted(token: str) -> str:
     """A token as it stands between backticks in a printed rule."""
     return visible(token).replace("`", "\\`")
@@ -57,11 +59,9 @@ class Rule:
 
     def predict(self, windows: Sequence[Sequence[str]]) -> list[Float[np.ndarray, " position"]]:
         """Predicted values of every token of every window, given as text."""
+        words, places = _coded(tuple(map(tuple, windows)))
         known = {word: place for place, word in enumerate(self._words(), start=1)}
-        length = max(map(len, windows), default=0)
-        codes = np.zeros((len(windows), length), dtype=np.int64)
-        for row, window in enumerate(windows):
-            codes[row, : len(window)] = [known.get(quoted(token), 0) for token in window]
+        codes = np.array([0, *(known.get(word, 0) for word in words)], dtype=np.int64)[places]
         values = self._values(codes, known)
         return [values[row, : len(window)] for row, window in enumerate(windows)]
 
@@ -85,6 +85,20 @@ class Rule:
         for clause in reversed(clauses):  # an earlier clause overwrites a later one
             out[_matches(clause, codes, known)] = clause.value
         return out
+
+
+@lru_cache(maxsize=64)
+def _coded(
+    windows: tuple[tuple[str, ...], ...],
+) -> tuple[tuple[str, ...], Int[np.ndarray, "window position"]]:
+    """(the distinct words, which of them stands where: 1, 2, ..., and 0 after a window's end). Kept, since every rule
+    of a run is read on the same windows."""
+    number: dict[str, int] = {}
+    places = np.zeros((len(windows), max(map(len, windows), default=0)), dtype=np.int64)
+    for row, window in enumerate(windows):
+        places[row, : len(window)] = [number.setdefault(quoted(token), len(number) + 1) for token in window]
+    places.flags.writeable = False
+    return tuple(number), places
 
 
 def _matches(
