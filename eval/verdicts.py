@@ -84,6 +84,18 @@ def ends(score: Score) -> tuple[float, float]:
     return (score.value if score.low is None else score.low, score.value if score.high is None else score.high)
 
 
+def difference(first: Score, second: Score) -> Score:
+    """first - second of two numbers measured apart, with the interval that theirs imply [Zou & Donner 2008, MOVER]."""
+    if first.value is None or second.value is None:
+        return Score.undefined(first.reason or second.reason or "one of the two is undefined")
+    value, n = first.value - second.value, min(first.n or 0, second.n or 0) or None
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return Score(value, n=n, interval_reason=first.interval_reason or second.interval_reason)
+    down = math.hypot(first.value - first.low, second.high - second.value)
+    up = math.hypot(first.high - first.value, second.value - second.low)
+    return Score(value, value - down, value + up, n)
+
+
 def verdict_on(score: Score, region: Region, controls: Controls | None = None) -> Verdict:
     """The verdict on one number. controls: `None` where the statement needs none; empty where its control is missing.
 

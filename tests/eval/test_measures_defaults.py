@@ -26,6 +26,7 @@ METHOD: dict[str, dict[str, Any]] = {
         "cluster_codes": dict(min_cluster_size=20, allow_single_cluster=False, epsilon=0.0),
         "cluster_points": dict(min_cluster_size=20, allow_single_cluster=False, epsilon=0.0),
     },
+    "eval.measures.clustering.entropy_reduction": {"entropy_reduction": {"size": 5}},
     "eval.measures.clustering.monosemanticity": {
         "Monosemanticity.monosemantic": dict(level=0.05),
         "monosemanticity": dict(n_draws=500),

@@ -7,7 +7,7 @@ import pytest
 
 from eval.claims import Claim
 from eval.scores import Score
-from eval.verdicts import above, below, both, corrected, judged_claim, near, p_value, verdict_on
+from eval.verdicts import above, below, both, corrected, difference, judged_claim, near, p_value, verdict_on
 
 ALSO = "holds, and so does its control"
 
@@ -125,3 +125,12 @@ def test_an_exact_number_has_no_chance_to_be_corrected_away():
         "c", "s", "p", Score.exact(0.0), near(0.0, 0.0), controls={"other": Score.exact(1.0)}, family="f"
     )
     assert zero.p == 0.0 and corrected([zero])[0].verdict == "holds"
+
+
+def test_a_difference_has_the_interval_that_the_two_imply():
+    found = difference(Score(0.9, 0.8, 0.95, 30), Score(0.4, 0.3, 0.6, 20))
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5 - 0.05**0.5, 0.5 + 0.0125**0.5))
+    assert found.n == 20
+    alone = difference(Score(0.9, n=3, interval_reason="3 sets"), Score(0.4, 0.3, 0.5))
+    assert alone.value == 0.5 and alone.low is None and alone.interval_reason == "3 sets"
+    assert difference(Score.undefined("no set"), Score(0.4)).reason == "no set"

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from eval.claims import Claim, controls_text
+from eval.measures.clustering.entropy_reduction import FIXED_SIZE
 from eval.polytope_verdicts import FOOTNOTE_CORRELATION
 from eval.scores import Score
 from eval.verdicts import above, below, both, corrected, judged_claim, verdict_on
 from llm_codes.lenses.polytopes.control import Measured
+from llm_codes.lenses.polytopes.meaning import ACTIVATIONS, CODES, NMF, Meaning, controls_of
 from llm_codes.lenses.polytopes.rays import Rays
 from llm_codes.lenses.polytopes.results import Polytopes, Prediction
 from llm_codes.lenses.polytopes.rows import Contrast
@@ -52,26 +54,34 @@ def _above_control(
 
 
 def of_clusters(own: Measured, control: Measured | None) -> list[Claim]:
-    """Prediction 1, in its parts. A cluster is monosemantic where its token or next-token entropy is below chance."""
-    note = "entropy of token or next token below a shuffled null, Benjamini-Hochberg q < .05"
-    claims = [
-        _above_control(
-            f"most clusters of {kind} are monosemantic", "PL prediction 1", "share above .5", getattr(own, kind),
-            None if control is None else getattr(control, kind), 0.5, note,
-        )
-        for kind in ("codes", "activations")
-    ]  # fmt: skip
-    nmf = _above_control(
-        "NMF directions turn out largely monosemantic", "PL prediction 1 (as found)", "share above .5", own.nmf,
-        None if control is None else control.nmf, 0.5,
-    )  # fmt: skip
+    """Prediction 1, in its parts: how much less mixed than random tokens a set is, not how many are significant."""
+    untrained = () if control is None else control.meaning
+    claims = [_of_meaning(row, own, untrained) for row in own.meaning if row.of in SOURCES]
     overlap = _above_control(
         "polysemantic directions overlap several polytope regions", "PL prediction 1",
         "share of polysemantic directions with two or more clusters of codes among their top tokens, minus that of "
         "random token sets, above 0", own.overlap, None if control is None else control.overlap,
         note=own.overlap_note,
     )  # fmt: skip
-    return [*claims, nmf, overlap]
+    return [*claims, overlap]
+
+
+SOURCES = {CODES: "PL prediction 1", ACTIVATIONS: "PL prediction 1", NMF: "PL prediction 1 (as found)"}
+
+
+def _of_meaning(row: Meaning, own: Measured, untrained: Sequence[Meaning]) -> Claim:
+    """Without the untrained network no such statement can hold: random directions and neurons alone do not suffice."""
+    beside = controls_of(own.meaning, untrained, row)
+    if "untrained" not in beside or not beside["untrained"].fixed.is_defined:
+        beside = {}
+    verb = "turn out" if row.of == NMF else "are"
+    return judged_claim(
+        f"{row.of} {verb} monosemantic ({row.label})", SOURCES[row.of],
+        f"1 - entropy of the {row.label} over that of random tokens, both at {FIXED_SIZE} tokens a set, above 0, and "
+        "above random directions, neurons and the untrained network",
+        row.fixed, above(0.0), controls={name: one.fixed for name, one in beside.items()},
+        note=f"mean over {row.n_sets} sets; extrapolated {row.extrapolated}",
+    )  # fmt: skip
 
 
 def of_density(contrast: Mapping[str, Contrast], control: Mapping[str, Contrast]) -> list[Claim]:

@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from eval.result_json import noted
 from eval.results import Result, result
+from llm_codes.lenses.polytopes.meaning import Meaning
 
 
 @result
@@ -108,8 +109,10 @@ class CodeSummary(Result):
 
 @result
 class ClusterStage(Result):
-    """An item of a run: both clusterings, the cluster of every item by codes, and the codes' summary."""
+    """An item of a run: both clusterings, the cluster of every item by codes, the codes' summary, and how
+    much less mixed than random the tokens of a cluster are."""
 
     clusters: BothClusterings
     code_labels: Int[np.ndarray, " item"]
     code: CodeSummary
+    meaning: tuple[Meaning, ...] = ()

@@ -17,6 +17,7 @@ from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
 from llm_codes.lenses.polytopes.cluster_rows import ClusterStage, ClusterSummary
+from llm_codes.lenses.polytopes.meaning import Meaning
 from llm_codes.lenses.polytopes.rows import Boundary, Contrast, DensityStage, DirectionStage, Maps
 
 
@@ -26,7 +27,8 @@ class Measured(Result):
 
     codes, activations, nmf: share of clusters (of NMF directions) that are monosemantic, 0 to 1. overlap: polysemantic
     directions that meet several clusters, above random sets, -1 to 1; overlap_note: the two shares. contrast: by kind
-    of class. boundary_gap: density along PCA directions minus along random ones.
+    of class. boundary_gap: density along PCA directions minus along random ones. meaning: the effect sizes that
+    prediction 1 is judged on; the shares above count significant sets, which grow with the text, and are not judged.
     """
 
     codes: Score
@@ -37,6 +39,7 @@ class Measured(Result):
     contrast: Mapping[str, Contrast]
     hamming_frobenius: Score
     boundary_gap: Score | None = noted(default=None, when_set=True)
+    meaning: tuple[Meaning, ...] = ()
 
 
 def measured(
@@ -55,6 +58,7 @@ def measured(
         contrast=density.contrast,
         hamming_frobenius=maps.hamming_frobenius,
         boundary_gap=_boundary_gap(directions.directions.boundaries, seed),
+        meaning=(*clusters.meaning, *directions.meaning),
     )
 
 

@@ -21,6 +21,7 @@ from eval.measures.dictionaries.directions import (
 )
 from eval.measures.geometry.layer_norm_segment import layer_norm_crossings
 from llm_codes.lenses.polytopes.maps import Block
+from llm_codes.lenses.polytopes.meaning import meaning_of_directions
 from llm_codes.lenses.polytopes.rows import Boundary, DirectionRow, Directions, DirectionSet, DirectionStage
 from llm_codes.lenses.polytopes.samples import TokenSample
 
@@ -41,7 +42,8 @@ def describe_directions(
         pca=_described(pca, sample, found, seed),
         boundaries=_boundaries(stream, block, seed),
     )
-    return DirectionStage(described, edges, counts, tuple(top_items(nmf.scores, TOP_ITEMS)))
+    meaning = meaning_of_directions(nmf.scores, hidden, sample, count, seed)
+    return DirectionStage(described, edges, counts, tuple(top_items(nmf.scores, TOP_ITEMS)), meaning)
 
 
 def _described(

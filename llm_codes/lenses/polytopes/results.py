@@ -9,6 +9,7 @@ from eval.result_json import noted
 from eval.results import Result, result
 from llm_codes.lenses.polytopes.cluster_rows import BothClusterings, CodeSummary
 from llm_codes.lenses.polytopes.control import Measured
+from llm_codes.lenses.polytopes.meaning import Meaning, MeaningLess
 from llm_codes.lenses.polytopes.rows import DensityRow, DictionaryRow, Directions, Maps, RayStep
 
 
@@ -26,7 +27,8 @@ class Prediction(Result):
 
 @result
 class Polytopes(Result):
-    """`results.json` of the polytope lens. control: the untrained network's numbers, behind the verdicts."""
+    """`results.json` of the polytope lens. control: the untrained network's numbers, behind the verdicts. meaning: how
+    much less mixed than random tokens clusters and directions are; meaning_less_controls: minus their controls."""
 
     clusters: BothClusterings
     density: tuple[DensityRow, ...]
@@ -36,6 +38,8 @@ class Polytopes(Result):
     dictionary: tuple[DictionaryRow, ...]
     code: CodeSummary
     control: Measured | None = noted(default=None, when_set=True)
+    meaning: tuple[Meaning, ...] = ()
+    meaning_less_controls: tuple[MeaningLess, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     claims: tuple[Claim, ...] = ()
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
+from llm_codes.lenses.polytopes.meaning import Meaning
 
 
 @result
@@ -146,12 +147,14 @@ class DictionaryRow(Result):
 
 @result
 class DirectionStage(Result):
-    """An item of a run: the directions; histograms of cosines by cluster; the strongest items of NMF directions."""
+    """An item of a run: the directions; histograms of cosines by cluster; the strongest items of NMF directions; how
+    much less mixed than random these are, beside random directions and neurons."""
 
     directions: Directions
     edges: Float[np.ndarray, " edge"]
     cosine_counts: Int[np.ndarray, "direction cluster bin"]
     top: tuple[Int[np.ndarray, " chosen"], ...]
+    meaning: tuple[Meaning, ...] = ()
 
 
 @result

@@ -22,6 +22,7 @@ from llm_codes.lenses.polytopes.contrast import density_by_layer
 from llm_codes.lenses.polytopes.dictionaries import DictionaryRows, describe_dictionaries
 from llm_codes.lenses.polytopes.directions import describe_directions
 from llm_codes.lenses.polytopes.maps import Block, map_distances, map_errors, map_spectrum
+from llm_codes.lenses.polytopes.meaning import ACTIVATIONS, CODES, meaning_of
 from llm_codes.lenses.polytopes.rays import Rays, scale_rays
 from llm_codes.lenses.polytopes.rows import DensityStage, DictionaryStage, DirectionStage, Maps, MapSpectrum
 from llm_codes.lenses.polytopes.samples import TokenSample, collect, hard_codes
@@ -103,7 +104,13 @@ class Stages:
         )
         mapping = codes.map.as_json() | {"n_bits": codes.map.n_bits, "fingerprint": codes.map.fingerprint}
         code = CodeSummary(len(codes), codes.n_distinct(), mapping, float(codes.near_zero.mean()))
-        return ClusterStage(both, of_codes.labels, code)
+        kinds = {CODES: of_codes, ACTIVATIONS: of_activations}
+        meaning = [
+            row
+            for name, found in kinds.items()
+            for row in meaning_of(name, [found.members(c) for c in range(found.n_clusters)], self.sample, self.seed)
+        ]
+        return ClusterStage(both, of_codes.labels, code, tuple(meaning))
 
     def direction_stage(self, *, projections: bool = True) -> DirectionStage:
         """Directions; without `projections` the (slow) clusters of each one's scalar projection are left out."""

@@ -21,6 +21,7 @@ from llm_codes.configs.polytopes import PolytopesOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.polytopes.cluster_rows import ClusterStage
 from llm_codes.lenses.polytopes.control import Measured, measured
+from llm_codes.lenses.polytopes.meaning import less_controls
 from llm_codes.lenses.polytopes.rays import SCALES, Rays
 from llm_codes.lenses.polytopes.results import Polytopes
 from llm_codes.lenses.polytopes.rows import (
@@ -86,6 +87,7 @@ def polytopes(
     control = None
     if options.control and not work.model.untrained:
         control = stage(Measured, "untrained", lambda: _measure_control(work))
+    meaning = (*clusters.meaning, *directions.meaning)
     results = Polytopes(
         clusters=clusters.clusters,
         density=density.density,
@@ -95,6 +97,8 @@ def polytopes(
         dictionary=dictionaries.dictionary,
         code=clusters.code,
         control=control,
+        meaning=meaning,
+        meaning_less_controls=less_controls(meaning, () if control is None else control.meaning),
     )
     return Study(
         results=results,

@@ -11,6 +11,7 @@ from eval.claims import Claim
 from eval.scores import Score
 from llm_codes.lenses.polytopes.claims import of_clusters, of_density, of_maps, of_rays
 from llm_codes.lenses.polytopes.control import Measured
+from llm_codes.lenses.polytopes.meaning import ACTIVATIONS, CODES, NEURONS, NMF, RANDOM, Meaning, less_controls
 from llm_codes.lenses.polytopes.rows import Contrast
 from tests.verdicts import claim_with
 
@@ -20,24 +21,44 @@ NEGATIVE = Score(-0.3, -0.4, -0.2)
 CONTRAST = {"next token": Contrast(HIGH, HIGH)}
 OWN = Measured(HIGH, HIGH, HIGH, HIGH, "note", CONTRAST, HIGH)
 CONTROL = Measured(LOW, LOW, LOW, LOW, "note", {"next token": Contrast(LOW, LOW)}, LOW)
-CLUSTERS = {
-    "clusters of codes": "codes",
-    "clusters of activations": "activations",
-    "NMF directions": "nmf",
-    "polysemantic directions": "overlap",
-}
 
 
-@pytest.mark.parametrize(("words", "field"), CLUSTERS.items())
-def test_clusters(words: str, field: str):
-    def verdict(own: Measured, control: Measured | None) -> str:
-        return claim_with(of_clusters(own, control), words).verdict
+def test_polysemantic_directions():
+    def verdict(own: Score, control: Score | None) -> str:
+        other = None if control is None else replace(CONTROL, overlap=control)
+        return claim_with(of_clusters(replace(OWN, overlap=own), other), "polysemantic directions").verdict
 
-    assert verdict(OWN, CONTROL) == "holds"
-    assert verdict(cast(Any, replace)(OWN, **{field: NEGATIVE}), CONTROL) == "fails"
-    assert verdict(OWN, cast(Any, replace)(CONTROL, **{field: HIGH})) == ALSO
-    assert verdict(cast(Any, replace)(OWN, **{field: MIDDLE}), cast(Any, replace)(CONTROL, **{field: HIGH})) == ALSO
-    assert verdict(OWN, None) == "cannot tell"
+    assert verdict(HIGH, LOW) == "holds"
+    assert verdict(NEGATIVE, LOW) == "fails"
+    assert verdict(MIDDLE, HIGH) == verdict(HIGH, HIGH) == ALSO
+    assert verdict(HIGH, None) == "cannot tell"
+
+
+def meaning(of: str, **scores: Score) -> tuple[Meaning, ...]:
+    named = {of: scores.get("own", HIGH), RANDOM: scores.get("random", LOW), NEURONS: scores.get("neurons", LOW)}
+    return tuple(Meaning(name, label, 40, one, one) for label in ("token", "next token") for name, one in named.items())
+
+
+@pytest.mark.parametrize("of", [CODES, ACTIVATIONS, NMF])
+def test_clusters_and_directions_must_be_clear_of_every_control(of: str):
+    def verdicts(untrained: Score | None = LOW, **scores: Score) -> set[str]:
+        own = replace(OWN, meaning=meaning(of, **scores))
+        control = None if untrained is None else replace(CONTROL, meaning=meaning(of, own=untrained))
+        return {claim.verdict for claim in of_clusters(own, control) if claim.claim.startswith(of)}
+
+    assert verdicts() == {"holds"}
+    assert verdicts(own=NEGATIVE) == {"fails"}
+    assert verdicts(random=HIGH) == verdicts(neurons=HIGH) == verdicts(untrained=HIGH) == {ALSO}
+    assert verdicts(untrained=None) == {"cannot tell"}
+    assert verdicts(untrained=Score.undefined("no cluster")) == {"cannot tell"}
+
+
+def test_minus_every_control_with_the_interval_of_the_difference():
+    rows = less_controls(meaning(CODES), meaning(CODES, own=MIDDLE))
+    assert [(row.label, row.minus) for row in rows[:3]] == [
+        ("token", "random directions"), ("token", "neurons"), ("token", "untrained")
+    ]  # fmt: skip
+    assert rows[2].fixed.value == pytest.approx(0.2) and rows[2].fixed.low == pytest.approx(0.2 - 0.05 * 2**0.5)
 
 
 @pytest.mark.parametrize(("words", "field"), [("exceeds density within", "contrast"), ("grows with depth", "trend")])
