@@ -28,6 +28,7 @@ SAME_MEASUREMENT = {
     "fit range": ("fit_first", "fit_last"),
     "window length": ("context",),
     "excluded positions": ("exclude_positions",),
+    "number of tokens": ("tokens",),
 }
 
 

@@ -200,6 +200,7 @@ def test_compare_two_runs(tiny_model_folder, text_folder, tmp_path, capsys):
         "one fit range, got 10-50 and 2-50": changed("config", fit_first=2),
         "one window length, got 32 and 64": changed("config", context=64),
         "one excluded positions, got 1 and 0": changed("config", exclude_positions=0),
+        "one number of tokens, got 6000 and 900": changed("config", tokens=900),
     }.items():
         with pytest.raises(UserError, match=f"expected two runs (on|of) {text}"):
             compare(one, other)
