@@ -38,11 +38,8 @@ def test_more_text_does_not_make_the_effect_larger():
     values = []
     for n in (4000, 16000):
         sample, directions, _ = planted(n)
-        values.append(
-            meaning_of("planted", strongest(directions[:, :4] + 3 * np.eye(4)[sample.token % 4]), sample, 0)[0]
-        )
-    assert values[0].fixed.reason is None and values[1].fixed.reason is None
-    assert values[0].fixed.value == pytest.approx(values[1].fixed.value, abs=0.25)
+        values.append(meaning_of("planted", strongest(directions), sample, 0)[0].fixed.value)
+    assert 0.05 < values[1] == pytest.approx(values[0], abs=0.05)
 
 
 def test_sets_too_small_for_the_fixed_size_are_undefined_with_a_reason():
