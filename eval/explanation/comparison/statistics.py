@@ -172,7 +172,8 @@ def _draws(
     """How often each document, and each unit of either kind, is drawn: the same at every layer and length."""
     generator = np.random.default_rng(seed)
     of_documents = draw_weights(n_documents, n_resamples, generator).astype(float)
-    return of_documents, *(draw_weights(n, n_resamples, generator) for n in (n_first, n_second))
+    first = draw_weights(n_first, n_resamples, generator)
+    return of_documents, first, draw_weights(n_second, n_resamples, generator)
 
 
 def differences(
