@@ -26,6 +26,7 @@ from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 from tests.killed import Started, left_by
+from tests.llm_codes.lenses.circuits.test_confirm import form
 from vision_codes.models import load_model as classifier
 
 SEED = int(os.environ.get("KILLED_RUNS_SEED", random.SystemRandom().randrange(10**6)))
@@ -83,10 +84,11 @@ VISION = {
 }
 NO_RUN = {"llm_codes sites": "prints and keeps nothing"}
 """Verbs that are not killed here, each with the reason; those of the ground floor read run folders and keep nothing."""
+TABLES = {"toy": TOY, "llm_codes": LLM, "vision_codes": VISION}
 QUICK = (("toy", "capacity"), ("vision_codes", "train"))
 VERBS = [
     pytest.param(wing, verb, flags, id=f"{wing} {verb}", marks=[] if (wing, verb) in QUICK else pytest.mark.slow)
-    for wing, table in (("toy", TOY), ("llm_codes", LLM), ("vision_codes", VISION))
+    for wing, table in TABLES.items()
     for verb, flags in table.items()
 ]
 
@@ -143,22 +145,17 @@ def make_digits(request: pytest.FixtureRequest, out: Path) -> Path:
 
 def make_found(request: pytest.FixtureRequest, out: Path) -> Path:
     """A run of `connector eval` that named two forms: so small a model has none."""
-    words = {"words": "IF", "need": 1, "precision": 0.9, "recall": 0.8, "support": 50, "adjusted_p": 0.01}
-    levels = {"output": 3, "output_on_above": 0.1}
-    forms = [
-        words | levels | {"kind": kind, "parents": parents, "parents_on_above": [0.1] * len(parents)}
-        for kind, parents in (("single", [4]), ("or", [4, 5]))
-    ]
+    forms = [form(3, [4], 0.1, 0.1), form(3, [4, 5], 0.1, 0.1, "or")]
     found = {"logic_forms": {"forms": forms}, "provenance": {"corpus": {"source": "another"}}}
     (out / "results.json").write_text(json.dumps(found), encoding="utf-8")
     return out
 
 
-def finished(wing: str, verb: str, table: dict[str, str]) -> Callable[[pytest.FixtureRequest, Path], Path]:
+def finished(wing: str, verb: str) -> Callable[[pytest.FixtureRequest, Path], Path]:
     """Makes the run folder of a verb, as its own row starts it."""
 
     def make(request: pytest.FixtureRequest, out: Path) -> Path:
-        arguments = arguments_of(verb, table[verb], request.getfixturevalue("made"))
+        arguments = arguments_of(verb, TABLES[wing][verb], request.getfixturevalue("made"))
         run = Started(wing, arguments, out / "run").finish()
         assert run.status in (0, 4), run.said()
         return out / "run"
@@ -174,9 +171,9 @@ MAKERS: dict[str, Callable[[pytest.FixtureRequest, Path], Path]] = {
     "weights": make_weights,
     "digits": make_digits,
     "found": make_found,
-    "explained": finished("llm_codes", "explain", LLM),
-    "measured": finished("llm_codes", "spectra", LLM),
-    "swept": finished("vision_codes", "dropout-sweep", VISION),
+    "explained": finished("llm_codes", "explain"),
+    "measured": finished("llm_codes", "spectra"),
+    "swept": finished("vision_codes", "dropout-sweep"),
 }
 
 
@@ -185,10 +182,10 @@ def arguments_of(verb: str, flags: str, made: Callable[[str], str]) -> list[str]
     return [*verb.split(), *flags.format(**paths).split()]
 
 
-@pytest.mark.parametrize("wing", ["toy", "llm_codes", "vision_codes"])
+@pytest.mark.parametrize("wing", TABLES)
 def test_every_verb_is_killed_here(wing) -> None:
     declared = {f"{wing} {command.verb}" for command in commands.load_name(f"{wing}.__main__:COMMANDS")}
-    killed = {f"{wing} {verb}" for verb in {"toy": TOY, "llm_codes": LLM, "vision_codes": VISION}[wing]}
+    killed = {f"{wing} {verb}" for verb in TABLES[wing]}
     assert killed == declared - set(NO_RUN)
 
 

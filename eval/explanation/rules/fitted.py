@@ -57,11 +57,14 @@ class Fitted:
 
 
 def looked_at(
-    n: int, predict: Callable[[int], Float[np.ndarray, " place"]], truth: Float[np.ndarray, " place"], most: int = 0
+    n: int,
+    predict: Callable[[int], Float[np.ndarray, " place"]],
+    truth: Float[np.ndarray, " place"],
+    most: int | None = None,
 ) -> Float[np.ndarray, " length"]:
-    """Correlations at lengths 1, 2, 3, 4, 6, 8, 12, ... and ``n``; NaN between them. most: none above this (0: all)."""
-    most = most or n
-    out = np.full(min(n, most) + 1, np.nan)
+    """Correlations at lengths 1, 2, 3, 4, 6, 8, 12, ... and ``n``, up to ``most``; NaN between them."""
+    most = n if most is None else min(n, most)
+    out = np.full(most + 1, np.nan)
     if len(truth) and np.ptp(truth) > 0:
         for length in {n, *(length for power in range(12) for length in (2**power, 3 * 2**power) if length <= n)}:
             if 0 < length <= most:

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from scipy.stats import hypergeom
 
 from eval.errors import UserError
+from eval.measures.clustering.monosemanticity import labels_of
 
 FIXED_SIZE = 5
 """Tokens at which sets of every size are compared, unless told otherwise: the least size of a cluster."""
@@ -99,10 +100,7 @@ def entropy_reduction(
     expected = rarefied_entropy(every, size), extrapolated_entropy(every)
     rows = np.full((2, len(sets)), np.nan)
     for number, members in enumerate(sets):
-        if len(members) and (np.min(members) < 0 or np.max(members) >= len(labels)):
-            raise UserError(f"expected members in 0..{len(labels) - 1}; got {np.max(members)}; are labels per item?")
-        mine = labels[members]
-        counts = np.unique(mine[mine >= 0], return_counts=True)[1]
+        counts = np.unique(labels_of(members, labels), return_counts=True)[1]
         if counts.sum() >= size:
             rows[:, number] = rarefied_entropy(counts, size), extrapolated_entropy(counts)
     with np.errstate(divide="ignore", invalid="ignore"):

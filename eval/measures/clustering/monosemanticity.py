@@ -70,10 +70,7 @@ def monosemanticity(
     columns = np.full((6, len(sets)), np.nan)
     nulls: dict[int, np.ndarray] = {}
     for number, members in enumerate(sets):
-        if len(members) and (np.min(members) < 0 or np.max(members) >= len(labels)):
-            raise UserError(f"expected members in 0..{len(labels) - 1}; got {np.max(members)}; are labels per item?")
-        mine = place[members]
-        mine = mine[mine >= 0]
+        mine = labels_of(members, place)
         if len(mine) < 2:
             continue
         if len(mine) not in nulls:
@@ -86,6 +83,18 @@ def monosemanticity(
         columns[:, number] = entropy, mean, reduction, p, np.nan, counts.max() / len(mine)
     columns[4] = benjamini_hochberg(columns[3])
     return Monosemanticity(*columns)
+
+
+def labels_of(members: np.ndarray, labels: Int[np.ndarray, " item"]) -> Int[np.ndarray, " member"]:
+    """The labels of the members of a set that have one.
+
+    Raises:
+        UserError: a set that points outside the items.
+    """
+    if len(members) and (np.min(members) < 0 or np.max(members) >= len(labels)):
+        raise UserError(f"expected members in 0..{len(labels) - 1}; got {np.max(members)}; are labels per item?")
+    mine = labels[members]
+    return mine[mine >= 0]
 
 
 def _draw(values: np.ndarray, size: int, generator: np.random.Generator) -> float:
