@@ -5,7 +5,7 @@
     {"pages": ["README.md"],
      "headlines": [{"text": "Clusters of codes are monosemantic: {0}, without training {1}.",
                     "finding": "polytopes-language/control", "table": "Measured [95% interval], ...",
-                    "row": "most clusters of codes are monosemantic", "verdict": "verdict now",
+                    "row": "clusters of codes are monosemantic (token)", "verdict": "verdict now",
                     "numbers": ["trained", "untrained"]}]}
 
 `row` is the text of any cell of the row; `verdict` and `numbers` name columns. The lines are written between the marks
