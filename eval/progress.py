@@ -200,3 +200,13 @@ def say(text: str, level: int = logging.INFO) -> None:
             level = max(level, marked)
     _ticker.last_line = time.monotonic()
     LOGGER.log(level, "%s", text.rstrip("\n"))
+
+
+def say_cut(flag: str, asked: int, there: int, of: str) -> None:
+    """Say that more was asked for than there is, and what is used: never a cut without a word.
+
+    Args:
+        flag: the option, `--edges-per-output`. of: what there is of it, `features of the first dictionary`.
+    """
+    if asked > there:
+        say(f"note: {flag} {asked:,}: there are {there:,} {of}; all of them are used")

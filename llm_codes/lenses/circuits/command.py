@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eval.errors import UserError
+from eval.progress import say_cut
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
@@ -59,6 +60,7 @@ def command(config: CircuitConfig, run: Run) -> str:
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     corpus = inputs.view(config.windows)
     shown = config.circuit
+    say_cut("--outputs", shown.outputs, chain.second.n_features, "features of the dictionary after")
 
     def found() -> CircuitPage:
         pairs = harvest_pairs(inputs.model, corpus, chain.first, chain.second, config.inputs)
@@ -90,6 +92,10 @@ def command(config: CircuitConfig, run: Run) -> str:
 def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
     """`python -m llm_codes connector eval`; scorecard, frontier, edges and circuits are items: a rerun continues."""
     chain = _chain(config.chain, config.device, config.transcoder)
+    asked = config.evaluation
+    say_cut("--frontier", max(asked.frontier, default=0), chain.first.n_features, "features of the dictionary before")
+    say_cut("--edges-tested", asked.edges_tested, chain.connector.n_edges, "edges of the connector")
+    say_cut("--logic-outputs", asked.logic_outputs, chain.second.n_features, "features of the dictionary after")
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     held_out = inputs.view(config.windows)
     check_fits(chain.first, inputs.model)
@@ -100,7 +106,7 @@ def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
         chain,
         train,
         held_out,
-        config.evaluation,
+        asked,
         harvest_options=config.inputs,
         seed=config.seed,
         keep=lambda name, compute: run.item(name, lambda: compute().to_json(), of=(evaluate_chain.__module__,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eval.progress import say_cut
 from eval.runs import Run
 from llm_codes.configs.connectors import ConnectorTrainConfig
 from llm_codes.inputs import open_inputs
@@ -15,6 +16,8 @@ from llm_codes.lenses.saes.files import load_sae
 def train_command(config: ConnectorTrainConfig, run: Run) -> str:
     """`python -m llm_codes connector train`."""
     first, second = load_sae(config.from_, device=config.device), load_sae(config.to, device=config.device)
+    asked = config.connector.fit.edges_per_output
+    say_cut("--edges-per-output", asked or 0, first.n_features, "features of the dictionary before")
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     corpus = inputs.view(config.windows)
     pairs = harvest_pairs(inputs.model, corpus, first, second, config.inputs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.progress import say
+from eval.progress import say, say_cut
 from eval.report.tables import text_table
 from eval.runs import Run
 from vision_codes.configs.spectra import EigenfiltersConfig, SpectraConfig
@@ -100,9 +100,7 @@ def eigenfilters_command(config: EigenfiltersConfig, run: Run) -> str:
     model, inputs = open_both(config, run)
     found = measure_filters(config, run, model, inputs)
     most = max(len(item.share) for item in found)
-    if most < config.eigenfilters.filters:
-        asked = config.eigenfilters.filters
-        say(f"note: --filters {asked}: no site has more than {most} directions over {len(inputs.shown)} images")
+    say_cut("--filters", config.eigenfilters.filters, most, f"directions at most over {len(inputs.shown)} images")
     rows = [filters_row(item, len(inputs.shown)) for item in found]
     facts = network_facts(model, config.model, untrained=config.untrained).to_json()
     sites_json = [row.to_json() for row in rows]

@@ -245,7 +245,7 @@ def test_two_images_are_undefined_with_the_reason_printed(folder, tmp_path, caps
     assert main([*few, "--filters", "100000", "--out", str(tmp_path / "b")]) == 0
     said = capsys.readouterr()
     assert "2 images span 1 direction, which holds everything" in said.out
-    assert "--filters 100000: no site has more than 1 directions over 2 images" in said.err
+    assert "--filters 100,000: there are 1 directions at most over 2 images; all of them are used" in said.err
     row = json.loads((tmp_path / "b" / "results.json").read_text())["sites"][0]
     assert row["share"] is None and row["linear_r2"] is None and row["n_filters"] == 1
 
