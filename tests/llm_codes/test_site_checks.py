@@ -26,11 +26,26 @@ FAMILIES = {
     "Mpt": {"vocab_size": 320, "d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 64},
     "GPTNeoX": {name: value for name, value in COMMON.items() if name != "num_key_value_heads"},
     "Gemma2": {**COMMON, "head_dim": 16},
+    "Gemma3": {**COMMON, "head_dim": 16},
     "Olmo2": COMMON,
     "Granite": {**COMMON, "residual_multiplier": 0.3},
     "Mixtral": {**COMMON, "num_local_experts": 4},
+    "Qwen2Moe": {**COMMON, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+    "GptOss": {**COMMON, "head_dim": 16, "intermediate_size": 64, "num_local_experts": 4, "num_experts_per_tok": 2},
     "OPT": {**COMMON, "ffn_dim": 96, "word_embed_proj_dim": 64},
     "Llama": COMMON,
+}
+POST_NORMS = ("model.layers.1.post_attention_layernorm", "model.layers.1.post_feedforward_layernorm", 1.0)
+"""The modules whose output is added to the stream in layer 1, and what multiplies it."""
+ADDED = {
+    "Bloom": ("transformer.h.1.self_attention.dense", "transformer.h.1.mlp.dense_4h_to_h", 1.0),
+    "Mpt": ("transformer.blocks.1.attn.out_proj", "transformer.blocks.1.ffn.down_proj", 1.0),
+    "GPTNeoX": ("gpt_neox.layers.1.attention.dense", "gpt_neox.layers.1.mlp.dense_4h_to_h", 1.0),
+    "Gemma2": POST_NORMS,
+    "Gemma3": POST_NORMS,
+    "Olmo2": POST_NORMS,
+    "Granite": ("model.layers.1.self_attn.o_proj", "model.layers.1.mlp.down_proj", 0.3),
+    "OPT": ("model.decoder.layers.1.self_attn.out_proj", "model.decoder.layers.1.fc2", 1.0),
 }
 TOKENS = torch.randint(0, 300, (2, 10), generator=torch.Generator().manual_seed(1))
 
@@ -38,7 +53,8 @@ TOKENS = torch.randint(0, 300, (2, 10), generator=torch.Generator().manual_seed(
 def open_family(family: str, tokenizer):
     """A random model of a family, plain and hooked; its config does not name its class."""
     torch.manual_seed(0)
-    plain = getattr(transformers, f"{family}ForCausalLM")(getattr(transformers, f"{family}Config")(**FAMILIES[family]))
+    config = "Gemma3TextConfig" if family == "Gemma3" else f"{family}Config"
+    plain = getattr(transformers, f"{family}ForCausalLM")(getattr(transformers, config)(**FAMILIES[family]))
     plain.config.architectures = None
     return plain.eval(), load_model(plain, tokenizer=tokenizer)
 
@@ -63,12 +79,30 @@ def test_what_is_offered_adds_up(family, tokenizer):
         assert torch.allclose(at["resid_pre"] + at["attn_out"], at["resid_mid"], atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ADDED)
+@pytest.mark.parametrize("kind", ["attn_out", "mlp_out", "blocks.1.hook_attn_out", "blocks.1.hook_mlp_out"])
+def test_a_branch_is_what_forward_hooks_on_the_plain_model_see_added(family, kind, tokenizer):
+    plain, model = open_family(family, tokenizer)
+    attention, mlp, factor = ADDED[family]
+    seen = []
+    plain.get_submodule(attention if "attn" in kind else mlp).register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        plain(TOKENS)
+    site = resolve_site(model, kind, None if "." in kind else 1)
+    read = model.activations(TOKENS, [site])[site.hook]
+    assert torch.allclose(read, factor * seen[0].reshape(read.shape), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("family", "kind", "reason"),
     [
         ("GPTNeoX", "resid_mid", "it equals resid_pre: no such place in parallel blocks"),
         ("Mixtral", "mlp_pre", r"what is read there has shape \[12, 4\], not \[batch, position, 128\]"),
         ("Mixtral", "mlp_post", "what is read there has shape"),
+        ("Qwen2Moe", "mlp_pre", r"what is read there has shape \[12, 4\], not \[batch, position, 128\]"),
+        ("Qwen2Moe", "mlp_post", "what is read there has shape"),
+        ("GptOss", "mlp_post", "it equals mlp_out: the hidden units of this MLP are not within reach"),
+        ("GptOss", "mlp_pre", "no hidden units are read here to check it on"),
     ],
 )
 def test_what_does_not_hold_what_it_says_is_not_offered(family, kind, reason, tokenizer):

@@ -135,7 +135,12 @@ class DictionaryEvaluation(Result):
 
     def __repr__(self) -> str:
         lines = [f"{self.sae} at {self.hook}" + (f" to {self.hook_out}" if self.hook_out != self.hook else "")]
-        return "\n".join([*lines, *(f"  {name:18}{score}" for name, score in self.scores().items())])
+        lines += [f"  {name:18}{score}" for name, score in self.scores().items()]
+        without: dict[str, list[str]] = {}
+        for name, score in self.scores().items():
+            if score.interval_reason:
+                without.setdefault(score.interval_reason, []).append(name)
+        return "\n".join([*lines, *(f"  no interval of {', '.join(names)}: {why}" for why, names in without.items())])
 
 
 SCORES = (
