@@ -23,14 +23,14 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class Artefacts:
-    """What figures and claims need beside the numbers; `trend`: of the density ratio over layers."""
+    """What figures and claims need beside the numbers; `trends`: of the density ratio over layers, by network."""
 
     places: Places | None = None
     interpolations: list[dict[str, Paths]] = field(default_factory=list)
     slices: dict[str, tuple[Slice, np.ndarray]] = field(default_factory=dict)
     hamming: np.ndarray = field(default_factory=lambda: np.empty(0))
     frobenius: np.ndarray = field(default_factory=lambda: np.empty(0))
-    trend: Score = field(default_factory=lambda: Score.undefined("not measured"))
+    trends: dict[str, Score] = field(default_factory=dict)
 
 
 def paths_as_arrays(kinds: Mapping[str, Paths]) -> Arrays:

@@ -20,49 +20,50 @@ from eval.verdicts import above, below, both, corrected, judged_claim, verdict_o
 from vision_codes.lenses.polytopes.rays import counted
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
+    ClustersFound,
     DensityRow,
     ImagePolytopes,
     Judged,
+    MapsRow,
     Prediction,
     ScalingRow,
+    SiteClusters,
 )
 
 SOURCE = "Black et al. 2022, Interpreting Neural Networks through the Polytope Lens"
 
 
-def all_claims(found: ImagePolytopes, trend: Score) -> list[Claim]:
-    """Verdicts on P2, P3, the footnote and the image half of P1; `trend`: of the density ratio over layers.
+def all_claims(found: ImagePolytopes, trends: Mapping[str, Score]) -> list[Claim]:
+    """Verdicts on P2, P3, the footnote and the image half of P1; `trends`: of the density ratio, by network.
 
     They are one family, corrected by Holm. A statement whose control was not measured cannot hold.
     """
     claims = [
-        *_density_claims(found.density, trend),
+        *_density_claims(found.density, trends),
         *_scaling_claims(found.scaling),
-        _map_claim(found.affine_maps.rank_correlation),
-        _cluster_claim(found.clusters.codes),
+        _map_claim(found.affine_maps, found.affine_maps_of_controls),
+        _cluster_claim(found.clusters),
     ]
     return corrected([replace(claim, family="polytopes of an image network") for claim in claims])
 
 
-def documented(found: ImagePolytopes, trend: Score) -> Judged:
+def documented(found: ImagePolytopes, trends: Mapping[str, Score]) -> Judged:
     """The keys `claims` and `predictions` of `results.json`."""
-    claims = all_claims(found, trend)
+    claims = all_claims(found, trends)
     short = (Prediction(claim.claim, claim.verdict, claim.measured, claim.interval) for claim in claims)
     return Judged(tuple(claims), tuple(short))
 
 
 def _claim(
-    words: str, place: str, prediction: str, score: Score, threshold: float, note: str = "",
-    controls: Mapping[str, Score] | None = None, verdict: Verdict | None = None,
+    words: str, place: str, prediction: str, score: Score, threshold: float, note: str,
+    controls: Mapping[str, Score], verdict: Verdict | None = None,
 ) -> Claim:  # fmt: skip
     """A claim above a threshold and its controls; verdict: where more than that number decides."""
-    found = judged_claim(
-        words, f"{SOURCE}, {place}", prediction, score, above(threshold), controls=controls or {}, note=note
-    )
+    found = judged_claim(words, f"{SOURCE}, {place}", prediction, score, above(threshold), controls=controls, note=note)
     return found if verdict is None else replace(found, verdict=verdict)
 
 
-def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
+def _density_claims(rows: Sequence[DensityRow], trends: Mapping[str, Score]) -> list[Claim]:
     last = [row for row in rows if row.network == "trained"][-1]
     late = last.ratio
     controls = {row.network: row.ratio for row in rows if row.network != "trained" and row.layer == last.layer}
@@ -80,9 +81,11 @@ def _density_claims(rows: Sequence[DensityRow], trend: Score) -> list[Claim]:
         _claim(
             "P2: the more so in higher layers",
             "prediction 2, Fig. 6",
-            "rank correlation of depth and ratio > 0",
-            trend,
+            "rank correlation of depth and ratio > 0, and above every control's interval",
+            trends["trained"],
             0.0,
+            "interval over classes",
+            {name: score for name, score in trends.items() if name != "trained"},
         ),
     ]
 
@@ -147,24 +150,30 @@ def _beyond_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
     )
 
 
-def _map_claim(correlation: Score) -> Claim:
+def _map_claim(trained: MapsRow, controls: Sequence[MapsRow]) -> Claim:
     return _claim(
         "Footnote: Hamming distance of codes tracks the Frobenius distance of the affine maps",
         "footnote",
-        f"rank correlation > {FOOTNOTE_CORRELATION}",
-        correlation,
+        f"rank correlation > {FOOTNOTE_CORRELATION}, and above every control's interval",
+        trained.rank_correlation,
         FOOTNOTE_CORRELATION,
         "interval over images",
+        {row.network: row.rank_correlation for row in controls},
     )
 
 
-def _cluster_claim(found: ChannelClusters) -> Claim:
-    count = found.n_clusters
-    words = f"P1 (images): clusters of channel codes hold fewer classes than chance ({found.site.split(':')[0]})"
-    prediction = "share of clusters below the shuffled null (5% false discovery) > 0.5"
-    if not count:
-        return Claim(words, SOURCE, prediction, None, "cannot tell", note=str(found.reason))
-    hits = np.repeat([1.0, 0.0], [found.below_null, count - found.below_null])
-    score = bootstrap_share(hits, minimum_groups=8)
+def _cluster_claim(found: ClustersFound) -> Claim:
+    codes = found.codes
+    words = f"P1 (images): clusters of channel codes hold fewer classes than chance ({codes.site.split(':')[0]})"
+    prediction = "share of clusters below the shuffled null (5% false discovery) > 0.5, and above every control's"
     note = "patches, not whole images: one texture may belong to many classes"
-    return _claim(words, "prediction 1", prediction, score, 0.5, note)
+    controls = {row.network: _share_below_null(row) for row in found.controls}
+    return _claim(words, "prediction 1", prediction, _share_below_null(codes), 0.5, note, controls)
+
+
+def _share_below_null(found: ChannelClusters | SiteClusters) -> Score:
+    """Share of clusters whose classes are less mixed than in the shuffled null; an interval from 8 clusters on."""
+    if not found.n_clusters:
+        return Score.undefined(found.reason or "no cluster", 0)
+    hits = np.repeat([1.0, 0.0], [found.below_null, found.n_clusters - found.below_null])
+    return bootstrap_share(hits, minimum_groups=8)

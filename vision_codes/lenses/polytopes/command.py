@@ -21,7 +21,7 @@ def command(config: PolytopesConfig, run: Run) -> str:
     slicing = load_model(config.model, image_size=config.slice_size, seed=config.seed) if config.slice_size else None
     images, names = inputs.shown, inputs.found.class_names
     found, artefacts = polytopes(model, images, inputs.labels, config, slicing, Pieces(run, STUDY))
-    judged = documented(found, artefacts.trend)
+    judged = documented(found, artefacts.trends)
     results = ResultsFile(found, judged, {**inputs.found.provenance, "used": len(images)})
     whole = run.finish(results.to_json(), model=model.provenance(), images=inputs.provenance())
     return write_page(run, whole, artefacts, images, names)

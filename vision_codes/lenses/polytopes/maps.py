@@ -18,7 +18,14 @@ MOST_IMAGES = 40
 
 
 def maps_row(
-    tail: Program, layer: str, activations: Tensor, distances: np.ndarray, *, probes: int, seed: int
+    tail: Program,
+    layer: str,
+    activations: Tensor,
+    distances: np.ndarray,
+    *,
+    probes: int,
+    seed: int,
+    network: str = "trained",
 ) -> tuple[MapsRow, dict[str, np.ndarray]]:
     """Rank correlation of both distances over pairs of images [Black et al. 2022, footnote].
 
@@ -26,6 +33,7 @@ def maps_row(
         tail: the network after `layer`. activations: ``[image ...]`` there; at most 40 images are used, drawn by seed.
         distances: Hamming distances of codes ``[image image]``. probes: random directions of the output whose
             pull-backs stand for the map (their mean squared distance estimates the Frobenius distance).
+        network: the name that the row carries.
 
     Returns:
         the row, and `hamming` and `frobenius` ``[pair]``.
@@ -40,4 +48,4 @@ def maps_row(
     hamming = distances[np.ix_(chosen, chosen)]
     upper = np.triu_indices(count, 1)
     score = image_rank_correlation(hamming, frobenius, seed)
-    return MapsRow(layer, count, probes, score), {"hamming": hamming[upper], "frobenius": frobenius[upper]}
+    return MapsRow(layer, count, probes, score, network), {"hamming": hamming[upper], "frobenius": frobenius[upper]}

@@ -123,6 +123,7 @@ class MapsRow(Result):
     n_images: int
     n_probes: int
     rank_correlation: Score
+    network: str = "trained"
 
 
 @result
@@ -150,6 +151,7 @@ class SiteClusters(Result):
     noise_share: float
     below_null: int
     reason: str | None
+    network: str = "trained"
 
 
 @result
@@ -165,17 +167,20 @@ class ChannelClusters(Result):
     below_null: int
     cards: tuple[ClusterCard, ...]
 
-    def short(self) -> SiteClusters:
+    def short(self, network: str = "trained") -> SiteClusters:
         """The line of the table over sites."""
-        return SiteClusters(self.site, self.n_vectors, self.n_clusters, self.noise_share, self.below_null, self.reason)
+        counts = (self.n_vectors, self.n_clusters, self.noise_share, self.below_null)
+        return SiteClusters(self.site, *counts, self.reason, network)
 
 
 @result
 class ClustersFound(Result):
-    """`codes`: the deepest site with clusters (the deepest, with the reason, where none has); every site beside."""
+    """`codes`: the deepest site with clusters (the deepest, with the reason, where none has); every site beside;
+    `controls`: that site in the control networks."""
 
     codes: ChannelClusters
     by_site: tuple[SiteClusters, ...]
+    controls: tuple[SiteClusters, ...] = ()
 
 
 @result
@@ -225,6 +230,7 @@ class ImagePolytopes(Result):
     interpolation: tuple[InterpolationRow, ...]
     scaling: tuple[ScalingRow, ...]
     affine_maps: MapsRow
+    affine_maps_of_controls: tuple[MapsRow, ...]
     clusters: ClustersFound
     slices: SlicesFound
 

@@ -3,9 +3,9 @@
     model = load_model("efficientnet-lite0")
     found, artefacts = polytopes(model, images.images, images.labels)
 
-Density within and between classes by layer (and in four controls), paths between images and through scaled
-activations, noise, distances of local affine maps, clusters of channel vectors, exact slices; and a verdict on each of
-the statements of Black et al. (2022) that images can test.
+Density within and between classes by layer, paths between images and through scaled activations, noise, distances of
+local affine maps, clusters of channel vectors, exact slices; and, with four controls, a verdict on each of the
+statements of Black et al. (2022) that images can test.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from vision_codes.lenses.polytopes.results import (
     NoiseRow,
     PlacedSlice,
     ScalingRow,
+    SiteClusters,
     SlicesFound,
 )
 from vision_codes.lenses.polytopes.slices import slice_after, three_classes
@@ -92,6 +93,7 @@ def polytopes(
         interpolation=study.interpolation(),
         scaling=study.scaling(),
         affine_maps=study.maps(),
+        affine_maps_of_controls=study.maps_of_controls(),
         clusters=study.clusters(),
         slices=study.slices(slicing),
     )
@@ -109,6 +111,7 @@ class _Study:
     options: PolytopesConfig
     pieces: Pieces
     artefacts: Artefacts = field(default_factory=Artefacts)
+    distances: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         layers = (self.layers[len(self.layers) // 2], self.layers[-2], self.layers[-1])
@@ -119,13 +122,11 @@ class _Study:
     def density(self) -> tuple[DensityRow, ...]:
         rows: list[DensityRow] = []
         for name in self.networks.names:
-            found, arrays = self.pieces.with_arrays(
-                f"density-{name}", NetworkDensity, lambda name=name: self._density(name)
-            )
+            key = f"density-{name}"
+            found, arrays = self.pieces.with_arrays(key, NetworkDensity, lambda name=name: self._density(name))
             rows += found.layers
-            if name == TRAINED:
-                self.artefacts.trend = found.trend
-                self.distances = arrays["distances"]
+            self.artefacts.trends[name] = found.trend
+            self.distances[name] = arrays["distances"]
         return tuple(rows)
 
     def _density(self, name: str) -> tuple[NetworkDensity, Arrays]:
@@ -133,8 +134,7 @@ class _Study:
         found = layer_densities(
             self.networks[name], self.x, self.labels, self.layers, batch_size=self.batch_size, seed=self.options.seed
         )
-        arrays = {"distances": found.distances} if name == TRAINED else {}
-        return NetworkDensity(tuple(found.rows(name)), found.trend), arrays
+        return NetworkDensity(tuple(found.rows(name)), found.trend), {"distances": found.distances}
 
     def at(self, layer: str, network: str = TRAINED) -> Tensor:
         return self.networks.at(layer, self.path_layers, network)
@@ -144,14 +144,12 @@ class _Study:
         return {"exact_up_to": self.options.exact_up_to, "samples": self.options.samples}
 
     def noise(self) -> tuple[NoiseRow, ...]:
-        return tuple(
-            self.pieces.item(f"noise-{layer}", NoiseRow, lambda layer=layer: self._noise(layer))
-            for layer in self.path_layers
-        )
+        words = {"batch_size": self.batch_size, "seed": self.options.seed}
 
-    def _noise(self, layer: str) -> NoiseRow:
-        size, seed = self.batch_size, self.options.seed
-        return noise_density(self.program, layer, self.at(layer), batch_size=size, seed=seed)
+        def row(layer: str) -> NoiseRow:
+            return noise_density(self.program, layer, self.at(layer), **words)
+
+        return tuple(self.pieces.item(f"noise-{layer}", NoiseRow, partial(row, layer)) for layer in self.path_layers)
 
     def interpolation(self) -> tuple[InterpolationRow, ...]:
         rows: list[InterpolationRow] = []
@@ -197,33 +195,42 @@ class _Study:
 
     def maps(self) -> MapsRow:
         """Does the Hamming distance of codes track the Frobenius distance of the local maps? [PL footnote]"""
-        row, arrays = self.pieces.with_arrays("maps", MapsRow, self._maps)
+        row, arrays = self.pieces.with_arrays("maps", MapsRow, lambda: self._maps(TRAINED))
         self.artefacts.hamming, self.artefacts.frobenius = arrays["hamming"], arrays["frobenius"]
         return row
 
-    def _maps(self) -> tuple[MapsRow, Arrays]:
+    def maps_of_controls(self) -> tuple[MapsRow, ...]:
+        """The same of every control: a smooth map alone may tie the two distances."""
+        names = self.networks.names[1:]
+        return tuple(self.pieces.item(f"maps-{name}", MapsRow, lambda name=name: self._maps(name)[0]) for name in names)
+
+    def _maps(self, name: str) -> tuple[MapsRow, Arrays]:
+        say(f"local maps: {name}")
         layer = self.path_layers[:2][-1]  # the second, where there are two
-        distances = self.distances[self.layers.index(layer)]
-        probes, seed = self.options.probes, self.options.seed
-        return maps_row(self.program.tail(layer), layer, self.at(layer), distances, probes=probes, seed=seed)
+        distances = self.distances[name][self.layers.index(layer)]
+        tail, words = self.networks[name].tail(layer), {"probes": self.options.probes, "seed": self.options.seed}
+        return maps_row(tail, layer, self.at(layer, name), distances, **words, network=name)
 
     def clusters(self) -> ClustersFound:
         """`by_site`: clusters of channel codes from the deepest site up; `codes`: those of the deepest site that has
-        any (of the deepest site, with the reason, where none has)."""
-        found = [
-            self.pieces.with_arrays(f"clusters-{site}", ChannelClusters, lambda site=site: self._clusters(site))
-            for site in self.options.patch_sites or patch_sites(self.program)
-        ]
+        any (of the deepest site, with the reason, where none has); `controls`: of the control networks at that site."""
+        sites, kept = self.options.patch_sites or patch_sites(self.program), self.pieces.with_arrays
+        found = [kept(f"clusters-{at}", ChannelClusters, lambda at=at: self._clusters(at)) for at in sites]
         chosen, arrays = next((one for one in found if one[0].n_clusters), found[0])
         self.artefacts.places = places_of(arrays)
-        return ClustersFound(chosen, tuple(one.short() for one, _ in found))
+        names = self.networks.names[1:] if chosen.n_clusters else ()
+        controls = tuple(self._control_clusters(chosen.site, name) for name in names)
+        return ClustersFound(chosen, tuple(one.short() for one, _ in found), controls)
 
-    def _clusters(self, site: str) -> tuple[ChannelClusters, Arrays]:
-        say(f"clusters of channel vectors at {site}")
+    def _control_clusters(self, site: str, name: str) -> SiteClusters:
+        key = f"clusters-{site}-{name}"
+        return self.pieces.item(key, SiteClusters, lambda: self._clusters(site, name)[0].short(name))
+
+    def _clusters(self, site: str, name: str = TRAINED) -> tuple[ChannelClusters, Arrays]:
+        say(f"clusters of channel vectors at {site}: {name}")
         options = self.options
-        vectors = channel_vectors(
-            self.program, self.x, count=options.patches, site=site, batch_size=self.batch_size, seed=options.seed
-        )
+        words = {"count": options.patches, "site": site, "batch_size": self.batch_size, "seed": options.seed}
+        vectors = channel_vectors(self.networks[name], self.x, **words)
         size = options.min_cluster_size
         found = cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]
         return found, places_as_arrays(vectors)

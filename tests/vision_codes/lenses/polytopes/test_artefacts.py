@@ -53,7 +53,7 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_end(tmp_path, monkeypatch,
             study.polytopes(model, images, labels, CONFIG, pieces=pieces)
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("items/*.json")}
     found, again = study.polytopes(model, images, labels, CONFIG, pieces=pieces)
-    assert found == whole and again.trend == shown.trend
+    assert found == whole and again.trends == shown.trends
     assert all(np.array_equal(a, b) for a, b in zip(contents(again), contents(shown), strict=True))
     assert done and all(path.stat().st_mtime_ns == at for path, at in done.items()), "what was done is not done again"
 

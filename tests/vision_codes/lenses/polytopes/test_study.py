@@ -140,7 +140,7 @@ def analysis(small: VisionModel, images):
 
 def test_the_page_shows_every_claim_with_its_controls(analysis, images, tmp_path: Path) -> None:
     found, artefacts = analysis
-    judged = documented(found, artefacts.trend)
+    judged = documented(found, artefacts.trends)
     with Run.open(replace(SMALL, out=str(tmp_path / "run"))) as run:
         whole = run.finish(ResultsFile(found, judged, {}).to_json(), model={"name": "small"})
         write_page(run, whole, artefacts, images[0], tuple(map(str, range(10))))
@@ -151,7 +151,7 @@ def test_the_page_shows_every_claim_with_its_controls(analysis, images, tmp_path
 
 def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images, analysis) -> None:
     config, (found, artefacts) = SMALL, analysis
-    results = ResultsFile(found, documented(found, artefacts.trend), {}).to_json()
+    results = ResultsFile(found, documented(found, artefacts.trends), {}).to_json()
     assert ImagePolytopes.from_json(json.loads(json_text(found.to_json()))) == found
     assert {"clusters", "density", "predictions", "scaling", "interpolation", "noise", "affine_maps"} <= set(results)
     assert {p["verdict"] for p in results["predictions"]} <= set(VERDICTS)
@@ -167,6 +167,20 @@ def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images, 
     assert artefacts.slices["late"][0].n_regions == facts["n_regions"]
     with pytest.raises(UserError, match="at least 4 images of 2 classes; got 3 of 1"):
         polytopes(small, images[0][:3], images[1][:3], config)
+
+
+def test_every_claim_carries_the_controls_that_live(small: VisionModel, images) -> None:
+    """Each control is measured the same way: density and its trend, rays, local maps, clusters at the same site."""
+    config = replace(SMALL, controls=True, pairs=2, patches=100, slice_regions=10)
+    found, artefacts = polytopes(small, images[0][:16], images[1][:16], config)
+    living = set(CONTROLS) - set(found.network.dead_controls)
+    assert living and set(artefacts.trends) == {"trained", *living}
+    assert {row.network for row in found.affine_maps_of_controls} == living
+    assert {row.network for row in found.clusters.controls} == (living if found.clusters.codes.n_clusters else set())
+    for claim in documented(found, artefacts.trends).claims:
+        expected = living | ({NOISE} if claim.claim.startswith("P3") else set())
+        if not claim.claim.startswith("P1") or found.clusters.controls:
+            assert set(claim.controls or ()) == expected, claim.claim
 
 
 def test_models_are_loaded_by_name_or_path(tmp_path: Path) -> None:
