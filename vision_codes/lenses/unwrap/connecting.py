@@ -53,7 +53,11 @@ def starts(
     features: Sequence[FeatureRows],
     seed: int,
 ) -> Starts:
-    """[FC]'s comparison of starts: mean squared error plus L1, feature by feature, from analytic and random weights."""
+    """[FC]'s comparison of starts: mean squared error plus L1, feature by feature, from analytic and random weights.
+
+    The control starts from the entries of the analytic weights in random places: as large, and with nothing of what
+    the layer computes.
+    """
     start = analytic_start(layer, dictionaries[0], dictionaries[1], hidden[:4096])
     options = ConnectorFit(l1=0.001, edges_per_output=None, steps=250, refit_steps=0, fit_batch_size=512)
 
@@ -69,4 +73,11 @@ def starts(
         )
         return float(np.mean(found[:3])), float(np.mean(found[-20:]))
 
-    return Starts(*losses(start), *losses(None))
+    return Starts(*losses(start), *losses(None), *losses(permuted(start, seed)))
+
+
+def permuted(start: tuple[Tensor, Tensor], seed: int) -> tuple[Tensor, Tensor]:
+    """The same weights in random places, and the same biases."""
+    weight, bias = start
+    order = torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(seed))
+    return weight.flatten()[order].reshape(weight.shape), bias

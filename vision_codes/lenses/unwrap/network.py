@@ -33,10 +33,15 @@ class Network(torch.nn.Module):
         return self.layers[-1](h3)
 
 
+def fresh_network(digits: Digits, hidden: int, seed: int) -> Network:
+    """The network as training under this seed starts from it."""
+    torch.manual_seed(seed)
+    return Network(digits.train.shape[1], hidden, int(digits.train_labels.max()) + 1)
+
+
 def train_network(digits: Digits, hidden: int, epochs: int, seed: int) -> Network:
     """AdamW with linear decay; each batch is shifted by up to two pixels."""
-    torch.manual_seed(seed)
-    network = Network(digits.train.shape[1], hidden, int(digits.train_labels.max()) + 1)
+    network = fresh_network(digits, hidden, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.1)
     generator = torch.Generator().manual_seed(seed)
     for epoch in range(epochs):

@@ -31,6 +31,7 @@ class Substitution(Result):
     most_edges: int
     connector_l0: tuple[float, float]
     connector_mse: float
+    mean_features_mse: float
     connector_weight_l1: float
 
 
@@ -48,17 +49,25 @@ class DictionaryQuality(Result):
 
 @result
 class Starts(Result):
-    """Mean squared error plus L1 of the first connector, feature by feature, from two starts, first and last steps."""
+    """Mean squared error plus L1 of the first connector, feature by feature, from three starts, first and last steps.
+
+    permuted: the control, the entries of the analytic weights in random places.
+    """
 
     analytic_first_loss: float
     analytic_last_loss: float
     random_first_loss: float
     random_last_loss: float
+    permuted_first_loss: float
+    permuted_last_loss: float
 
 
 @result
 class SeedResult(Result):
-    """One network: its dictionaries, what substitution costs, the comparison of starts."""
+    """One network: its dictionaries, what substitution costs, the comparison of starts.
+
+    sae_1_before_training, sae_1_untied_before_training: of the same network as it started, the control.
+    """
 
     seed: int
     n_features: int
@@ -66,6 +75,8 @@ class SeedResult(Result):
     sae_2: DictionaryQuality
     sae_3: DictionaryQuality
     sae_1_untied: DictionaryQuality
+    sae_1_before_training: DictionaryQuality
+    sae_1_untied_before_training: DictionaryQuality
     cost_points_before_joint_fit: float
     substitution: Substitution = noted(inline=True)
     starts: Starts = noted(inline=True)

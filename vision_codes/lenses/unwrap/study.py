@@ -31,9 +31,9 @@ from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.lenses.unwrap.connecting import MOST_WRITTEN, as_read, rows_of, starts
 from vision_codes.lenses.unwrap.dictionaries import quality, train_dictionary
 from vision_codes.lenses.unwrap.digits import Digits
-from vision_codes.lenses.unwrap.network import Network, accuracy, train_network
+from vision_codes.lenses.unwrap.network import Network, accuracy, fresh_network, train_network
 from vision_codes.lenses.unwrap.refit import RefitOptions, refit_through
-from vision_codes.lenses.unwrap.results import SeedResult, Starts, Substitution
+from vision_codes.lenses.unwrap.results import DictionaryQuality, SeedResult, Starts, Substitution
 
 STUDY = (__name__,)
 LAYERS = (0, 1, 2)
@@ -66,7 +66,8 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int, pieces: Pieces | Non
     """One seed, end to end; finished pieces are kept where `pieces` says (None: nowhere)."""
     work = _Seed(digits, config, seed, pieces or Pieces())
     network = work.network()
-    hidden, test = network.hidden(work.shifted()), network.hidden(digits.test)
+    shifted = work.shifted()
+    hidden, test = network.hidden(shifted), network.hidden(digits.test)
     dictionaries = [work.dictionary(hidden[layer], layer) for layer in LAYERS]
     untied = work.dictionary(hidden[0], 0, tied=False)
     features = [encode_rows(d, h[:CONNECTOR_IMAGES]) for d, h in zip(dictionaries, hidden, strict=True)]
@@ -76,6 +77,7 @@ def unwrap(digits: Digits, config: UnwrapConfig, seed: int, pieces: Pieces | Non
     layer: Any = network.layers[1]
     compared = work.pieces.item("starts", Starts, lambda: starts(layer, dictionaries, hidden[0], features, seed))
     qualities = {f"sae_{layer + 1}": quality(dictionaries[layer], test[layer]) for layer in LAYERS}
+    qualities |= work.before_training(shifted)
     measured = SeedResult(
         seed=seed,
         n_features=work.n_features,
@@ -123,13 +125,22 @@ class _Seed:
         generator = torch.Generator().manual_seed(self.seed)
         return many[torch.randperm(len(many), generator=generator)[:DICTIONARY_IMAGES]]
 
-    def dictionary(self, hidden: Tensor, layer: int, *, tied: bool = True) -> TopKDictionary:
+    def dictionary(self, hidden: Tensor, layer: int, *, tied: bool = True, of: str = "") -> TopKDictionary:
         k, steps = self.config.active[layer], self.config.sae_steps
-        name = f"dictionary-{layer + 1}{'' if tied else '-untied'}"
+        name = f"dictionary-{layer + 1}{'' if tied else '-untied'}{of}"
         tensors = self.kept(
             name, lambda: arrays_of(train_dictionary(hidden, self.n_features, k, steps, self.seed, tied=tied))
         )
         return TopKDictionary(**tensors, k=k)
+
+    def before_training(self, images: Tensor) -> dict[str, DictionaryQuality]:
+        """Dictionaries of the first hidden layer, tied and untied, of the network as it started."""
+        network = fresh_network(self.digits, self.config.hidden, self.seed).requires_grad_(False)
+        hidden, test = network.layers[0](images).relu(), network.layers[0](self.digits.test).relu()
+        return {
+            f"sae_1{word}_before_training": quality(self.dictionary(hidden, 0, tied=tied, of="-before-training"), test)
+            for word, tied in (("", True), ("_untied", False))
+        }
 
     def connectors(
         self, network: Network, dictionaries: list[TopKDictionary], features: list[FeatureRows]
@@ -212,7 +223,7 @@ def substitution(
     replaced = accuracy(network, last.decode(f3), labels)
     only_sae = accuracy(network, last.decode_rows(encode_rows(last, test[2])), labels)
     mean = accuracy(network, test[2].mean(0).expand_as(test[2]), labels)
-    true_f2 = encode_rows(dictionaries[1], test[1])
+    true_f2 = encode_rows(dictionaries[1], test[1]).dense()
     changed = network.read_out(test[2]).argmax(1) != network.read_out(last.decode(f3)).argmax(1)
     return Substitution(
         accuracy=plain,
@@ -224,6 +235,7 @@ def substitution(
         edges_per_output=tuple(connector.edges_per_output for connector in connectors),
         most_edges=max(int(connector.starts.diff().max()) for connector in connectors),
         connector_l0=(float((f2 > 0).float().sum(1).mean()), float((f3 > 0).float().sum(1).mean())),
-        connector_mse=float((f2 - true_f2.dense()).square().mean()),
+        connector_mse=float((f2 - true_f2).square().mean()),
+        mean_features_mse=float((true_f2.mean(0) - true_f2).square().mean()),
         connector_weight_l1=float(first.weights.abs().sum() / (first.n_inputs * first.n_outputs)),
     )

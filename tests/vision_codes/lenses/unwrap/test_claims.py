@@ -47,10 +47,21 @@ def test_numbers_count_seeds_and_one_has_no_verdict_but_an_interval():
     assert [claim.seeds for claim in found] == [3] * 5 and all(claim.n is None for claim in found)
     assert found[4].verdict == "cannot tell" and found[4].measured == pytest.approx(0.01)
     assert found[4].interval == pytest.approx((0.01, 0.01)) and found[0].interval is not None
-    assert _claim("words", "more", over_seeds([1.0]), None, "why").interval is None
+    assert _claim("words", "more", over_seeds([1.0]), None, "why", {}).interval is None
 
 
 def test_p_values_are_those_of_a_t_test_over_seeds():
     values = [0.3, 0.1, 0.4, 0.2]
-    claim = _claim("words", "more", over_seeds(values), above(0.0), "why")
+    claim = _claim("words", "more", over_seeds(values), above(0.0), "why", {})
     assert claim.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_what_holds_for_the_control_too_is_said():
+    """The start in random places must not be a minimum, the network as it started must not gain from tying."""
+    rows = [seed_row(1.0 + i / 10, permuted=(10.0, 9.8), before=0.01) for i in range(4)]
+    found = {claim.claim: claim for claim in claims_of(rows)}
+    assert all(claim.controls for claim in found.values())
+    for words in ("The analytic start is a local minimum", "Tied dictionaries beat untied ones"):
+        assert found[words].verdict == "holds, and so does its control"
+    words = "A random start reaches a much lower loss than the analytic one"
+    assert found[words].verdict == "holds, and so does its control"

@@ -20,7 +20,7 @@ from vision_codes.lenses.unwrap.refit import RefitOptions, largest, refit_throug
 from vision_codes.lenses.unwrap.study import arrays_of
 
 
-def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02):
+def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02, permuted=(10.0, 2.0), before=0.02):
     sae = {"fvu": 0.1, "l0": 32.0, "mse": tied}
     return {
         "accuracy": 0.97,
@@ -33,13 +33,18 @@ def seed_row(cost, analytic=(10.0, 9.8), random_loss=2.0, tied=0.01, untied=0.02
         "edges_per_output": [20.0, 18.0],
         "most_edges": 32,
         "connector_mse": 0.01,
+        "mean_features_mse": 0.05,
         "sae_1": sae,
         "sae_2": sae,
         "sae_3": sae,
         "sae_1_untied": {**sae, "mse": untied},
+        "sae_1_before_training": {**sae, "mse": before},
+        "sae_1_untied_before_training": {**sae, "mse": 0.02},
         "analytic_first_loss": analytic[0],
         "analytic_last_loss": analytic[1],
         "random_last_loss": random_loss,
+        "permuted_first_loss": permuted[0],
+        "permuted_last_loss": permuted[1],
     }
 
 
