@@ -3,20 +3,18 @@
 alpha is the bias-corrected exponent (the measured one where the correction is undefined). Every number is computed
 within a seed, where networks of different dropout started from the same weights, and then averaged over seeds; the
 interval is Student's t over seeds. What is said of one dropout must stand clear of the untrained networks; what is said
-of dropout itself compares trained networks with each other. All statements are one family, corrected by Holm.
+of dropout itself, of networks that differ in their seed only; and what is said of two numbers of a network, of numbers
+of two networks. All statements are one family, corrected by Holm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from eval.claims import Claim
 from eval.scores import Score
 from eval.verdicts import Region, above, below, corrected, judged_claim, near
-from vision_codes.lenses.projections.results import SiteProjections
-from vision_codes.lenses.spectra.results import SiteSpectrum
+from vision_codes.lenses.sweep.networks import Network, seeds_for_dropouts, with_dots_of_the_next
 from vision_codes.lenses.sweep.seeds import EARLY, LATE, MIDDLE, mean, over_seeds, rank_correlation, slope
 
 NEAR = 0.25
@@ -26,43 +24,6 @@ JUST_BELOW = -1.5
 DISCONTINUOUS = 0.75
 """Growth exponent of the action with the frames above which a path counts as discontinuous: a jump gives 1, a smooth
 path 0 (1.5, .5 and 0 where the stimulus' own code has exponents of -1.5, -2.5 and -3.5)."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """The analysis of one network: rows by site of its spectra and of the moving dot; dropout `None`: untrained."""
-
-    dropout: float | None
-    seed: int
-    spectra: Sequence[SiteSpectrum]
-    dot: Sequence[SiteProjections]
-
-    def of(self, key: str, layers: Iterable[int] | None = None) -> list[float | None]:
-        """Values of a key by depth (of the given layers), from the spectra or the projections, whichever has it."""
-        rows: Sequence[Any] = self.spectra if key in ("alpha", "largest_step", "residual") else self.dot
-        wanted = None if layers is None else set(layers)
-        read = exponent if key == "alpha" else value_of(key)
-        return [read(row) for row in rows if wanted is None or row.layer in wanted]
-
-    @property
-    def layers(self) -> list[int]:
-        return [row.layer for row in self.spectra]
-
-
-def exponent(row: SiteSpectrum) -> float | None:
-    """alpha_corrected, or alpha where the correction is undefined."""
-    corrected = None if row.alpha_corrected is None else row.alpha_corrected.value
-    return row.alpha.value if corrected is None else corrected
-
-
-def value_of(name: str) -> Callable[[Any], float | None]:
-    """A reader of one number of a row: of a score its value, `None` where it is undefined."""
-
-    def read(row: Any) -> float | None:
-        found = getattr(row, name)
-        return found.value if isinstance(found, Score) else found
-
-    return read
 
 
 Measure = Callable[["Network"], float | None]
@@ -78,8 +39,8 @@ def claims(networks: Sequence[Network]) -> list[Claim]:
 
 
 def _claim(
-    text: str, source: str, prediction: str, score: Score, region: Region, note: str = "",
-    tolerance: float | None = None, controls: Mapping[str, Score] | None = None,
+    text: str, source: str, prediction: str, score: Score, region: Region, note: str, controls: Mapping[str, Score],
+    tolerance: float | None = None,
 ) -> Claim:  # fmt: skip
     return judged_claim(
         text, source, prediction, score, region, note=note, degrees=max(1, (score.n or 2) - 1), controls=controls,
@@ -126,7 +87,7 @@ def _figure_3(networks: Sequence[Network]) -> list[Claim]:
     for text, layers, prediction, region in statements:
         score, controls = _at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
         note = f"mean over sites {layers[0]}-{layers[-1]} at dropout 0"
-        rows.append(_claim(text, source, prediction, score, region, note, controls=controls))
+        rows.append(_claim(text, source, prediction, score, region, note, controls))
     return rows
 
 
@@ -166,10 +127,7 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
         return None if there is None or early is None else there - early
 
     depth, depth_untrained = _at(networks, 0.0, contrast)
-    dropout = _per_seed(
-        networks,
-        lambda group: slope([n.dropout or 0.0 for n in group], [mean(n.of("largest_step", deep)) for n in group]),
-    )
+    more, more_alike = _over_dropout(networks, "largest_step", deep)
     return [
         _claim(
             "spectra are step-like in middle and late layers",
@@ -178,25 +136,35 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
             depth,
             above(0.0),
             "largest drop of a log eigenvalue beyond the power law, indices 2-100, dropout 0",
-            controls=depth_untrained,
+            depth_untrained,
         ),
         _claim(
             "more so with dropout",
             source,
             "largest step at sites 6-17 rises with dropout",
-            dropout,
+            more,
             above(0.0),
             "least-squares slope on dropout",
+            more_alike,
         ),
     ]
 
 
-def _over_dropout(networks: Sequence[Network], key: str) -> Score:
-    return _per_seed(networks, lambda group: slope([n.dropout or 0.0 for n in group], [mean(n.of(key)) for n in group]))
+def _over_dropout(
+    networks: Sequence[Network], key: str, layers: Sequence[int] | None = None
+) -> tuple[Score, dict[str, Score]]:
+    """Slope on dropout per seed, and the same for networks that differ in their seed only."""
+
+    def measure(group: list[Network]) -> float | None:
+        return slope([n.dropout or 0.0 for n in group], [mean(n.of(key, layers)) for n in group])
+
+    return _per_seed(networks, measure), {
+        "seeds in place of dropouts": _per_seed(seeds_for_dropouts(networks), measure)
+    }
 
 
-def _within_sites(networks: Sequence[Network], first: str, second: str) -> Score:
-    """Spearman over dropouts at each site, averaged over sites, per seed."""
+def _within_sites(networks: Sequence[Network], first: str, second: str) -> tuple[Score, dict[str, Score]]:
+    """Spearman over dropouts at each site, averaged over sites, per seed; and with `second` of another network."""
 
     def measure(group: list[Network]) -> float | None:
         pairs = zip(
@@ -206,15 +174,15 @@ def _within_sites(networks: Sequence[Network], first: str, second: str) -> Score
         )
         return mean(rank_correlation(a, b) for a, b in pairs)
 
-    return _per_seed(networks, measure)
+    return _per_seed(networks, measure), {"another dropout's": _per_seed(with_dots_of_the_next(networks), measure)}
 
 
 def _figure_6(networks: Sequence[Network]) -> list[Claim]:
-    steeper = _over_dropout(networks, "alpha")
+    steeper, steeper_alike = _over_dropout(networks, "alpha")
     close, close_untrained = _at(networks, 0.2, lambda n: mean(n.of("alpha")))
-    coupled = _within_sites(networks, "alpha", "action")
-    rises = _over_dropout(networks, "explained_coordinates")
-    pixels = _over_dropout(networks, "explained_pixels")
+    coupled, uncoupled = _within_sites(networks, "alpha", "action")
+    rises, rises_alike = _over_dropout(networks, "explained_coordinates")
+    pixels, pixels_alike = _over_dropout(networks, "explained_pixels")
     deeper = _per_seed(networks, lambda g: mean(slope(n.layers, n.of("explained_coordinates")) for n in g))
     deeper_pixels = _per_seed(networks, lambda g: mean(slope(n.layers, n.of("explained_pixels")) for n in g))
     within = _per_seed(networks, lambda group: mean(v for n in group for v in n.of("action_explained_rho")))
@@ -225,15 +193,15 @@ def _figure_6(networks: Sequence[Network]) -> list[Claim]:
     coordinates, image = "of (cos, sin); median of 1000 projections", "of the pixels; median of 1000 projections"
     return [
         _claim("(1) more dropout, steeper alpha", source, "slope of mean alpha on dropout below 0", steeper,
-               below(0.0), "mean over 17 sites"),
+               below(0.0), "mean over 17 sites", steeper_alike),
         _claim("(2) at dropout .2 alpha stays near -1", source, f"within {NEAR} of -1", close,
                near(-1.0, NEAR), "mean over 17 sites", tolerance=NEAR, controls=close_untrained),
         _claim("(3) steeper alpha goes with lower action", source, "rank correlation over dropouts above 0", coupled,
-               above(0.0), "Spearman over dropouts within a site, mean over sites; raw action"),
+               above(0.0), "Spearman over dropouts within a site, mean over sites; raw action", uncoupled),
         _claim("(4a) explained variance of the position rises with dropout", source, "slope on dropout above 0", rises,
-               above(0.0), coordinates),
+               above(0.0), coordinates, rises_alike),
         _claim("(4a) explained variance of the pixels rises with dropout", source, "slope on dropout above 0", pixels,
-               above(0.0), image),
+               above(0.0), image, pixels_alike),
         _claim("(4b) explained variance of the position rises with depth", source, "slope on depth above 0", deeper,
                above(0.0), f"per ReLU, mean over dropouts; {coordinates}", controls=position),
         _claim("(4b) explained variance of the pixels rises with depth", source, "slope on depth above 0",

@@ -14,7 +14,7 @@ from eval.files import is_intact
 from eval.progress import say
 from eval.results import Result
 from eval.runs import Run
-from vision_codes.lenses.sweep.claims import Network
+from vision_codes.lenses.sweep.networks import Network
 from vision_codes.lenses.sweep.results import Analysed, Reconstructed, SiteOfNetwork, Trained, TrainingRow
 from vision_codes.lenses.training.results import Epoch
 

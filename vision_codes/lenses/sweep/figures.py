@@ -13,7 +13,7 @@ from eval.report.figures import COLOURS, SavedFigure, drawn, figure, interval_li
 from eval.runs import Run
 from eval.scores import Score
 from vision_codes.lenses.projections.figures import draw_trajectories
-from vision_codes.lenses.sweep.claims import exponent, value_of
+from vision_codes.lenses.sweep.networks import exponent, value_of
 from vision_codes.lenses.sweep.seeds import over_seeds
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ from scipy import stats
 
 from eval.verdicts import above
 from tests.vision_codes.lenses.sweep.test_study import planted, untrained
-from vision_codes.lenses.sweep.claims import Network, _claim, claims
+from vision_codes.lenses.sweep.claims import _claim, claims
+from vision_codes.lenses.sweep.networks import Network
 from vision_codes.lenses.sweep.seeds import over_seeds
 
 
 def test_p_values_are_those_of_a_t_test_over_seeds():
     values = [0.3, 0.1, 0.4, 0.2]
-    claim = _claim("words", "source", "more", over_seeds(values), above(0.0))
+    claim = _claim("words", "source", "more", over_seeds(values), above(0.0), "note", {})
     assert claim.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert claim.seeds == 4 and claim.n is None and claim.family
 

@@ -18,8 +18,9 @@ from vision_codes.configs.dropout_sweep import DropoutSweepConfig
 from vision_codes.lenses.projections.results import SiteProjections
 from vision_codes.lenses.projections.study import projections
 from vision_codes.lenses.spectra.results import SiteSpectrum
-from vision_codes.lenses.sweep.claims import Network, claims
+from vision_codes.lenses.sweep.claims import claims
 from vision_codes.lenses.sweep.collected import collect
+from vision_codes.lenses.sweep.networks import Network
 from vision_codes.lenses.sweep.seeds import over_seeds, rank_correlation, slope
 from vision_codes.lenses.sweep.study import n_jobs
 
@@ -83,7 +84,7 @@ def judged(as_the_paper_says: bool, seeds: int = 3):
 def test_statements_on_one_dropout_need_the_untrained_networks():
     found = claims([planted(d, s, True) for d in (0.0, 0.2, 0.4, 0.8) for s in range(3)])
     verdicts = [claim.verdict for claim in found]
-    assert verdicts.count("holds") == 5 and verdicts.count("cannot tell") == 12  # those on dropout itself need none
+    assert verdicts.count("holds") == 5 and verdicts.count("cannot tell") == 12  # those on dropout itself have others
     copies = [replace(planted(0.0, s, True), dropout=None) for s in range(3)]
     shared = claims([planted(d, s, True) for d in (0.0, 0.2, 0.4, 0.8) for s in range(3)] + copies)
     assert "holds, and so does its control" in [claim.verdict for claim in shared]
