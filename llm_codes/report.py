@@ -67,14 +67,18 @@ def spectra_chapter(report: Chapter) -> Written:
 
 
 def trajectories_chapter(report: Chapter) -> Written:
-    """Random projections, action, the smoothest directions, on the first windows of the report."""
+    """Random projections, action, the smoothest directions, with the untrained control, on the first windows."""
     config = report.config
     n_windows = min(config.trajectories_tokens, config.windows.tokens) // report.corpus.context + 1
     corpus = report.corpus.select(range(min(len(report.corpus), n_windows)))
-    found, figures = trajectories_command.chapter(config.trajectories, config.drawn, report.inputs, corpus, report.run)
+    found, control, figures = trajectories_command.chapter(
+        config.trajectories, config.drawn, report.inputs, corpus, report.run, control=config.control
+    )
     excluded = report.inputs.options.exclude_positions
-    trajectories_page.add_chapter(report.page, found, figures, excluded=excluded)
-    return {"trajectories": found.rows()}, corpus
+    results = trajectories_command.results_of(found, control)
+    trajectories_page.add_chapter(report.page, found, results.claims, figures, excluded=excluded)
+    judged = {name: part for name, part in results.to_json().items() if name != "sites"}
+    return {"trajectories": found.rows(), "trajectories_judged": judged}, corpus
 
 
 def explain_chapter(report: Chapter) -> Written:

@@ -20,7 +20,7 @@ class ReportConfig(RunConfig):
     inputs: InputsOptions = nested(InputsOptions())
     windows: WindowsOptions = nested(WindowsOptions(tokens=40_000))
     spectra: SpectraOptions = nested(SpectraOptions(with_position_0=True))
-    control: bool = option(True, "also measure the spectra of the same architecture untrained")
+    control: bool = option(True, "also measure the spectra and trajectories of the same architecture untrained")
     trajectories: TrajectoriesOptions = nested(TrajectoriesOptions(), prefix="trajectories_")
     trajectories_tokens: int = option(20_000, "tokens of the trajectories, the first of those read", at_least=1)
     drawn: DrawnOptions = nested(DrawnOptions(), prefix="trajectories_")

@@ -33,3 +33,4 @@ class TrajectoriesConfig(RunConfig):
     windows: WindowsOptions = nested(WindowsOptions(tokens=20_000))
     trajectories: TrajectoriesOptions = nested(TrajectoriesOptions())
     drawn: DrawnOptions = nested(DrawnOptions())
+    control: bool = option(True, "also measure the same architecture untrained (without it no statement can hold)")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from eval.claims import Claim, claims_rows
 from eval.report.figures import SavedFigure
 from eval.report.page import Page
 from llm_codes.lenses.trajectories.rows import COLUMNS, Trajectories
 
 
-def add_chapter(page: Page, found: Trajectories, figures: Mapping[str, SavedFigure], *, excluded: int) -> None:
-    """The chapter of the report. excluded: leading positions of each window that are left out."""
+def add_chapter(
+    page: Page, found: Trajectories, claims: Sequence[Claim], figures: Mapping[str, SavedFigure], *, excluded: int
+) -> None:
+    """The chapter of the report. claims: judged on it. excluded: leading positions of each window, left out."""
     section = page.section("Random projections and trajectories", "trajectories")
     section.text(
         "A random three-dimensional projection of the code, followed along a text. Its action is the mean squared "
         "step; divided by the variance it is 1 for white noise and 0 for a constant. The closed form is "
         "3/(2m) sum ||A(t+1) - A(t)||^2: the second moment of differences, not the trace of the covariance."
     )
+    section.table(claims_rows(claims), caption="The statement, on this model.")
     section.figure(figures["action"]).figure(figures["trajectory"])
     for row in found.sites:
         if row.action is None:

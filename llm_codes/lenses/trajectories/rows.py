@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eval.claims import Claim
 from eval.result_json import measured, noted
 from eval.results import Result, result
 from eval.scores import Score
@@ -65,9 +66,11 @@ class Trajectories(Result):
 
 @result
 class TrajectoriesResults(Result):
-    """`results.json` of `trajectories`."""
+    """`results.json` of `trajectories`: the model's sites, the untrained control's, and the statement judged."""
 
     table = "sites"
     columns = COLUMNS
 
     sites: tuple[SiteTrajectory, ...]
+    control_sites: tuple[SiteTrajectory, ...] | None = None
+    claims: tuple[Claim, ...] = ()

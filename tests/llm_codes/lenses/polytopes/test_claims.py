@@ -104,9 +104,14 @@ class Ray:
 
 
 def ray_claims(
-    trained: Ray, control: Ray | None = None, gap: Score | None = None, beside: Score | None = None
+    trained: Ray,
+    control: Ray | None = None,
+    gap: Score | None = None,
+    beside: Score | None = None,
+    untrained: Ray | None = None,
 ) -> list[Claim]:
     rays = {"trained": trained, "matched noise": control or Ray(peak=LOW)}
+    rays |= {} if untrained is None else {"untrained": untrained}
     return of_rays(cast(Any, rays), gap, beside, 0)
 
 
@@ -124,16 +129,19 @@ def test_density_peaks_before_the_activation(trained: Ray, control: Ray, verdict
 
 
 @pytest.mark.parametrize(
-    ("trained", "verdict"),
+    ("trained", "untrained", "verdict"),
     [
-        (Ray(), "holds"),
-        (Ray(above=NEGATIVE), "fails"),
-        (Ray(sparser=NEGATIVE), "fails"),
-        (Ray(above=Score(0.0, -0.1, 0.1)), "cannot tell"),
+        (Ray(), Ray(above=LOW), "holds"),
+        (Ray(above=NEGATIVE), Ray(above=LOW), "fails"),
+        (Ray(sparser=NEGATIVE), Ray(above=LOW), "fails"),
+        (Ray(above=Score(0.0, -0.1, 0.1)), Ray(above=LOW), "cannot tell"),
+        (Ray(), Ray(above=HIGH), ALSO),
+        (Ray(), None, "cannot tell"),
     ],
 )
-def test_the_token_changes_beyond(trained: Ray, verdict: str):
-    assert claim_with(ray_claims(trained), "still changes beyond").verdict == verdict
+def test_the_token_changes_beyond_more_than_in_the_untrained_network(trained: Ray, untrained: Ray | None, verdict: str):
+    """Both are measured minus the same matched noise; without the untrained network nothing can hold."""
+    assert claim_with(ray_claims(trained, untrained=untrained), "still changes beyond").verdict == verdict
 
 
 @pytest.mark.parametrize(
