@@ -31,6 +31,7 @@ from torch import Tensor
 from eval.measures.spectra.document_moments import group_of
 from eval.measures.spectra.power_law import INDEX_RANGE, power_law_exponent
 from eval.measures.statistics.resampling import MINIMUM_GROUPS
+from eval.measures.threads import one_blas_thread
 
 N_GROUPS = 32
 SUBSPACE = 128
@@ -83,6 +84,7 @@ class DocumentGroups:
         kept = min(width, SUBSPACE)
         return 8 * (width * (kept + 1) + N_GROUPS * (1 + kept + kept * kept))
 
+    @one_blas_thread
     def update(self, tokens: Float[Tensor, "token width"], documents: Int[np.ndarray, " token"]) -> None:
         """Add tokens with the identifiers of their documents."""
         if not self.counts.any():
@@ -127,6 +129,7 @@ class DocumentGroups:
         self.sums += sums + other.counts[:, None] * offset
         self.counts += other.counts
 
+    @one_blas_thread
     def splits(
         self, index_range: tuple[int, int] = INDEX_RANGE, *, n_splits: int = N_SPLITS, seed: int = 0
     ) -> DocumentSplits | None:

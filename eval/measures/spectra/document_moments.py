@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eval.measures.threads import one_blas_thread
+
 SKETCH_WIDTH = 192
 N_BINS = 256
 N_GROUPS = 16
@@ -64,6 +66,7 @@ class DocumentMoments:
         basis = 4 * width * sketch if sketch < width else 0
         return basis + 8 * sketch * (1 + N_BINS + N_GROUPS * (1 + sketch))
 
+    @one_blas_thread
     def update(self, tokens: Float[Tensor, "token width"], documents: Int[np.ndarray, " token"]) -> None:
         low = tokens.double() if self.basis is None else tokens.float() @ self.basis
         low = low.double().numpy()
@@ -114,6 +117,7 @@ class DocumentMoments:
         """Tokens per document, in the order of their identifiers (so that merging in any order gives the same)."""
         return np.array([self.lengths[document] for document in sorted(self.lengths)], dtype=float)
 
+    @one_blas_thread
     def shared_profile(self, width: int) -> Float[np.ndarray, " width"]:
         """Which share of each direction's variance do the tokens of a document have in common? In [0, .98].
 
@@ -144,6 +148,7 @@ class DocumentMoments:
         levels = np.clip([band.mean() for band in bands], 0, 0.98)
         return np.interp(np.log(np.arange(1, width + 1)), centres, levels)
 
+    @one_blas_thread
     def dispersion(self, shared: Float[np.ndarray, " index"], index_range: tuple[int, int]) -> float:
         """How much more do covariances of document groups scatter than clustered Gaussian tokens would? 1: as much."""
         tokens, squares = self._per(N_GROUPS)

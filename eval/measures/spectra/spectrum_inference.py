@@ -27,6 +27,7 @@ from jaxtyping import Float
 
 from eval.measures.spectra.clustered_wishart import simulate_eigenvalues
 from eval.measures.spectra.power_law import power_law_exponent
+from eval.measures.threads import one_blas_thread
 
 KINK_SD = 0.3
 """Prior standard deviation of a change of slope: a kink of .3 is unsurprising, the data decide where they can."""
@@ -117,6 +118,7 @@ class Experiment:
         return tail * ((1 - common) + common * length * in_blocks) / n_tokens
 
 
+@one_blas_thread
 def infer_spectrum(log_eigenvalues: Float[np.ndarray, " index"], experiment: Experiment) -> InferredSpectrum:
     """The population slope behind a measured log spectrum, with its standard deviation. See the module."""
     design = experiment.design()

@@ -15,6 +15,7 @@ from typing import Any
 from eval.measures.spectra.document_interval import exponent_over_documents
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.spectrum import Spectrum
+from eval.measures.threads import threads_for
 from eval.progress import progress
 from eval.scores import Score
 from llm_codes.configs.inputs import HarvestOptions, lens_options
@@ -68,8 +69,9 @@ def describe(places: Sequence[Site], consumer: SiteMomentsConsumer, index_range:
     rows, eigenvalues, split_half = [], {}, {}
     for place in progress(places, label="fits", unit="site"):
         moments = consumer.moments[place.hook]
-        spectrum = Spectrum.of(moments)
-        row = describe_site(place, moments, spectrum, index_range, seed)
+        with threads_for(place.width):
+            spectrum = Spectrum.of(moments)
+            row = describe_site(place, moments, spectrum, index_range, seed)
         if consumer.left_out:
             whole = moments.copy().merge(consumer.left_out[place.hook])
             row = replace(row, with_position_0=_short(Spectrum.of(whole, split_half=False), index_range))
