@@ -97,7 +97,8 @@ def difference(first: Score, second: Score) -> Score:
 
 
 def verdict_on(score: Score, region: Region, controls: Controls | None = None) -> Verdict:
-    """The verdict on one number. controls: `None` where the statement needs none; empty where its control is missing.
+    """The verdict on one number. controls: `None` where it needs none (a theorem, a self-test, half a statement);
+    empty where its control is missing.
 
     A control that is undefined says nothing; where all are, the control counts as missing.
     """
@@ -178,7 +179,9 @@ def judged_claim(
     tolerance: float | None = None,
 ) -> Claim:
     """A claim judged by the rule. degrees: of the t interval, where it is one; over_seeds: the score's n counts seeds.
-    The other arguments are those of `Claim`."""
+    The other arguments are those of `Claim`. A statement or prediction without controls counts as one whose control was
+    not measured; only a theorem and a self-test need none."""
+    controls = (controls or {}) if kind in COUNTED else controls
     interval = None if score.low is None or score.high is None else (score.low, score.high)
     reason = score.reason or score.interval_reason
     missing = "no control was measured" if controls is not None and not controls else ""

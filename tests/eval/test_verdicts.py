@@ -81,9 +81,9 @@ def test_the_p_of_an_interval_that_just_excludes_the_threshold_is_a_twentieth():
 
 
 def claims_of(values: np.ndarray, family: str = "one") -> list[Claim]:
+    far = {"far below": Score.exact(-100.0)}
     return [
-        judged_claim("c", "s", "p", Score(v, v - 1.96, v + 1.96), above(0), controls=None, family=family)
-        for v in values
+        judged_claim("c", "s", "p", Score(v, v - 1.96, v + 1.96), above(0), controls=far, family=family) for v in values
     ]
 
 
@@ -117,7 +117,8 @@ def test_a_claim_has_the_scores_interval_or_none():
     with_one = judged_claim("words", "source", "more", Score(1.0, 0.5, 1.5, 9), above(0))
     assert with_one.interval == (0.5, 1.5) and with_one.n == 9 and with_one.seeds is None
     without = judged_claim("words", "source", "more", Score(1.0, n=9, interval_reason="few"), above(0), over_seeds=True)
-    assert without.interval is None and without.note == "few" and without.seeds == 9 and without.n is None
+    assert without.interval is None and without.note == "few; no control was measured"
+    assert without.seeds == 9 and without.n is None
 
 
 def test_an_exact_number_has_no_chance_to_be_corrected_away():

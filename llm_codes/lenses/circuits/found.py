@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from torch import Tensor
 
+from eval.measures.connectors.logic_forms import LogicForm
 from eval.results import Result, result
 from llm_codes.lenses.circuits.forms import form_row, named_forms
 from llm_codes.lenses.circuits.reading import describe_feature, interesting_outputs, named_form, read_logic
@@ -57,7 +58,13 @@ def read_circuits(
         cut = replace(found, terms=found.terms[:SHOWN])
         logic = None if form is None else form_row(form, into)
         circuits.append(Circuit(cut, logic, None if form else NO_FORM, tested.interventions))
-    counts = {kind: sum(f is not None and f.kind == kind for f in named.values()) for kind in ("single", *KINDS)}
-    tested_forms = sum(map(len, forms.values()))
-    logic_forms = LogicForms(len(forms), tested_forms, counts, tuple(named_forms(named, pairs, into)))
+    tested_forms, names = sum(map(len, forms.values())), tuple(named_forms(named, pairs, into))
+    others = read_logic(chain.connector, pairs, outputs, others=True)
+    in_others = _counts({output: named_form(found) for output, found in others.items()})
+    logic_forms = LogicForms(len(forms), tested_forms, _counts(named), names, in_others, len(others))
     return ReadCircuits(logic_forms, tuple(circuits))
+
+
+def _counts(named: Mapping[int, LogicForm | None]) -> dict[str, int]:
+    """Output features by the kind of form that they were named with."""
+    return {kind: sum(f is not None and f.kind == kind for f in named.values()) for kind in ("single", *KINDS)}

@@ -94,8 +94,12 @@ def read_logic(
     on_above: float = ON_ABOVE,
     seed_level: float = 0.05,
     minimum_support: int = 10,
+    others: bool = False,
 ) -> dict[int, list[LogicForm]]:
     """Logic forms of output features over their decisive parents, on held-out tokens, documents as the units.
+
+    others: the control, each output over the parents of the one that stands half the list further on: as many and as
+    lively inputs, but not its own.
 
     A feature counts as on above `on_above` times its root mean square when active: TopK keeps as many features on a
     token where few matter as where many do. All forms of all features given are corrected together
@@ -103,8 +107,9 @@ def read_logic(
     """
     children = {}
     least_in, least_out = (on_levels(rows, on_above) for rows in (pairs.inputs, pairs.outputs))
-    for output in outputs:
-        parents = decisive_parents(connector, output, pairs.inputs, n_parents)
+    parents_of = [decisive_parents(connector, output, pairs.inputs, n_parents) for output in outputs]
+    shift = max(1, len(outputs) // 2) if others else 0
+    for output, parents in zip(outputs, [*parents_of[shift:], *parents_of[:shift]], strict=True):
         if not parents:
             continue
         fires = pairs.outputs.column(output).numpy() > float(least_out[output])

@@ -64,7 +64,10 @@ class NamedForm(Result):
 
 @result
 class LogicForms(Result):
-    """Every form that was named, out of how many tested together; `named` counts them by kind."""
+    """Every form that was named, out of how many tested together; `named` counts them by kind.
+
+    named_with_others, outputs_with_others: the control, each output tested over the parents of another output.
+    """
 
     table = "forms"
 
@@ -72,6 +75,8 @@ class LogicForms(Result):
     forms_tested: int
     named: dict[str, int]
     forms: tuple[NamedForm, ...] = ()
+    named_with_others: dict[str, int] | None = noted(default=None, when_set=True)
+    outputs_with_others: int | None = noted(default=None, when_set=True)
 
 
 @result

@@ -28,12 +28,13 @@ def claims(trained: Spectra, control: Spectra | None = None) -> list[Claim]:
     statement = f"alpha >= -1 at every depth ({kind})"
     source = "MK section 2, Fig. 7a (GPT-2 XL)"
     found = _every_layer(trained, kind)
-    if found is None:
-        note = f"no site has a defined exponent: {trained.of_kind(kind)[0].alpha_corrected.reason}"
-        return [Claim(statement, source, "every interval above -1", None, "cannot tell", note=note)]
-    lowest, verdict, note, p = found
     beside = None if control is None else _every_layer(control, kind)
     controls = {} if beside is None else {"untrained, lowest layer": beside[0].alpha_corrected}
+    if found is None:
+        note = f"no site has a defined exponent: {trained.of_kind(kind)[0].alpha_corrected.reason}"
+        words = (statement, source, "every interval above -1", None)
+        return [Claim(*words, "cannot tell", note=note, controls=controls or None)]
+    lowest, verdict, note, p = found
     uncorrected = verdict_on(lowest.alpha_corrected, AT_LEAST)
     if verdict == "holds":
         verdict = verdict_on(lowest.alpha_corrected, AT_LEAST, controls)

@@ -124,8 +124,8 @@ def _claim(
     """Judged over seeds; region `None`: no verdict can be given."""
     if region is None:
         interval = None if score.low is None or score.high is None else (score.low, score.high)
-        words = {"seeds": score.n, "note": note, "controls": controls}
-        return Claim(text, "FC, MNIST", prediction, score.value, "cannot tell", interval, **words)
+        words = (text, "FC, MNIST", prediction, score.value)
+        return Claim(*words, "cannot tell", interval, seeds=score.n, note=note, controls=controls)
     return judged_claim(
         text, "FC, MNIST", prediction, score, region, controls=controls, note=note, degrees=max(1, (score.n or 2) - 1),
         family="MNIST unwrapped", over_seeds=True,

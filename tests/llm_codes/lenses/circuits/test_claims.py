@@ -39,7 +39,24 @@ def test_random_edges_that_do_as_well_are_said():
     assert claims_of(scorecard(Score(0.3, 0.2, 0.4), None), logic)[0].verdict == "cannot tell"
 
 
-def test_a_named_form_holds_and_none_decides_nothing():
-    _, either, but_not = claims_of(scorecard(None), LogicForms(5, 9, {"or": 2, "and-not": 0}))
-    assert (either.verdict, either.measured, but_not.verdict) == ("holds", 2.0, "cannot tell")
-    assert "OR" in either.claim and "AND-NOT" in but_not.claim
+def forms(named: int, of: int, in_others: int | None, others: int = 80) -> LogicForms:
+    control = None if in_others is None else {"or": in_others, "and-not": 0}
+    return LogicForms(of, 9, {"or": named, "and-not": 0}, (), control, None if control is None else others)
+
+
+@pytest.mark.parametrize(
+    ("named", "in_others", "verdict"),
+    [
+        (30, 0, "holds"),
+        (30, 5, "holds"),
+        (30, 25, "holds, and so does its control"),
+        (3, 0, "cannot tell"),  # not clear of what the control could have had
+        (30, None, "cannot tell"),  # its control was not measured
+        (0, 0, "cannot tell"),  # none is no proof of absence
+    ],
+)
+def test_forms_hold_where_the_parents_of_another_output_give_fewer(named: int, in_others: int | None, verdict: str):
+    """A form that any lively inputs give as often is not the work of the edges."""
+    _, either, but_not = claims_of(scorecard(None), forms(named, 80, in_others))
+    assert either.verdict == verdict and either.measured == named / 80 and "OR" in either.claim
+    assert but_not.verdict == "cannot tell" and "AND-NOT" in but_not.claim
