@@ -78,3 +78,10 @@ def test_too_few_cascades_decide_nothing():
 @pytest.mark.parametrize(("bits", "share", "expected"), [(1, 0.5, 0.0), (1, 0.11, 0.5), (8, 0.0, 8.0), (1, 0.9, 0.0)])
 def test_capacity_of_a_neuron_that_errs(bits: int, share: float, expected: float):
     assert error_channel_capacity(bits, share) == pytest.approx(expected, abs=1e-3)
+
+
+def test_words_are_decoded_without_a_single_error_or_not():
+    whole = judge(GOOD)
+    assert claim_with(whole, "decoded without error").verdict == "holds"
+    one_wrong = claim_with(judge(replace(GOOD, cascade=replace(CASCADE, wrong=1))), "decoded without error")
+    assert one_wrong.verdict == "fails" and one_wrong.measured == 1

@@ -103,3 +103,11 @@ def test_a_single_model_decides_nothing_and_says_why():
 def test_the_chapter_says_what_the_claim_says():
     assert bound_words(GOOD) == "at H = 24 bits it holds (smallest D*/R 1.011)"
     assert "it fails" in bound_words(replace(GOOD, **FAILURES["bounds dimensions"]))
+
+
+def test_models_without_a_slope_are_counted_in_the_note():
+    assert "have no slope there" not in claim_with(judge(GOOD), "sticky plateau at 0.5").note
+    far = replace(LEVELS[2], dimensions_by_seed=(0.52, 0.9, 0.9))
+    near = replace(LEVELS[3], dimensions_by_seed=(0.51, 0.8, 0.8))
+    note = claim_with(judge(replace(GOOD, levels=(*LEVELS[:2], far, near, LEVELS[4]))), "sticky plateau at 0.5").note
+    assert "2 models have no slope there" in note

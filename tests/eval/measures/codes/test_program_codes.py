@@ -65,3 +65,10 @@ def test_distances_add_up_over_the_sites_from_a_layer_on() -> None:
 def test_a_smooth_unit_has_its_one_threshold_at_zero() -> None:
     part = code_part(trace(F.silu, torch.zeros(3)).sites[0])
     assert (part.activation, part.thresholds, part.symbols) == ("silu", (0.0,), 0)
+
+
+def test_a_layer_of_one_unit_has_one_place_and_a_batch_of_one_none() -> None:
+    one = trace(nn.Sequential(nn.Linear(3, 1), nn.ReLU()), torch.zeros(3))
+    image = trace(nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU()), torch.zeros(1, 4, 4))
+    assert code_part(one.sites[0]).shape == (1,)
+    assert code_part(image.sites[0]).shape == (2, 3, 3)

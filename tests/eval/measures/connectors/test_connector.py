@@ -306,3 +306,11 @@ def test_edges_per_output_of_one_output_and_of_none():
     one = Connector.from_dense(torch.tensor([[1.0], [2.0], [0.0]]), torch.zeros(1), "relu")
     assert one.edges_per_output == 2
     assert Connector.from_dense(torch.zeros(3, 0), torch.zeros(0), "relu").edges_per_output == 0
+
+
+def test_edges_of_the_first_and_the_last_output_and_of_none_beyond():
+    connector = Connector.from_dense(torch.tensor([[1.0, 0.0], [-2.0, 3.0]]), torch.zeros(2), "relu")
+    assert connector.edges(0) == [(1, -2.0), (0, 1.0)] and connector.edges(1) == [(1, 3.0)]
+    for output in (-1, 2):
+        with pytest.raises(UserError, match=f"expected an output feature in 0..1; got {output}; choose one of those"):
+            connector.edges(output)

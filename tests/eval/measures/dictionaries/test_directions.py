@@ -261,3 +261,11 @@ def test_a_twentieth_warms_up_a_fifth_decays_and_a_tenth_is_dead(steps, expected
     (options,) = kept
     assert (options.warmup_steps, options.decay_steps, options.dead_after) == expected
     assert (options.total_steps, options.d_in, options.n_features, options.k, options.seed) == (steps, 6, 12, 3, 4)
+
+
+def test_more_factors_than_rows_or_columns_start_at_random() -> None:
+    generator = np.random.default_rng(0)
+    rows = (generator.random((40, 6)) < 0.4).astype(np.uint8)
+    for n_features in (3, 6, 9):
+        found = factor_dictionary(rows[:30], rows[30:], n_features=n_features, basis="codes")
+        assert found.vectors.shape == (n_features, 6)

@@ -160,3 +160,11 @@ def test_a_point_on_a_boundary_has_no_single_map() -> None:
     program = trace(net, torch.zeros(5)).to(torch.float64)
     x = torch.randn(5, dtype=torch.float64)
     assert relative_error(program, local_map(program, x), x[None]) < 1e-12
+
+
+def test_a_network_of_exactly_the_most_units_is_searched() -> None:
+    program = trace(perceptron(3, 6, 2), torch.zeros(3)).to(torch.float64)
+    x = torch.ones(3, dtype=torch.float64)
+    assert nearest_boundary(program, x, max_units=program.n_units)[0].distance.is_defined
+    with pytest.raises(UserError, match=f"expected at most {program.n_units - 1} units; got {program.n_units}; use a "):
+        nearest_boundary(program, x, max_units=program.n_units - 1)

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.graphs.influence import normalised, prune, replacement_and_completeness, source_influence
+from eval.measures.graphs.influence import (
+    _without_loose_ends,
+    normalised,
+    prune,
+    replacement_and_completeness,
+    source_influence,
+)
 
 # features 0 and 1 (1 above 0), error, token; targets: the features, one logit
 EDGES = torch.tensor([[0.0, 0, 1, 3], [-2, 0, 1, 1], [0, 3, 0, -1]])
@@ -72,3 +78,13 @@ def test_a_circle_is_refused() -> None:
     edges = torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 1]])
     with pytest.raises(UserError, match="expected edges from lower layers to higher ones; got a circle"):
         source_influence(normalised(edges), torch.tensor([1.0]))
+
+
+def test_a_chain_without_an_end_goes_from_its_end_to_its_start() -> None:
+    """Feature 2 sends nothing on, feature 1 sends to it alone, feature 0 to that: all three go, one after another."""
+    edges = torch.zeros(4, 5, dtype=torch.bool)  # three features and a logit; three features, an error, a token
+    edges[0, 4] = edges[1, 0] = edges[2, 1] = True
+    edges[3, 4] = edges[3, 3] = True
+    kept, left = _without_loose_ends(edges, 3, 1)
+    assert kept.tolist() == [False, False, False, True, True]
+    assert left.nonzero().tolist() == [[3, 3], [3, 4]]

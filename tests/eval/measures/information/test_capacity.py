@@ -135,3 +135,10 @@ def test_values_outside_their_range_are_one_line(call, words: str) -> None:
 
 def test_an_erased_letter_becomes_silence_which_is_letter_zero() -> None:
     np.testing.assert_allclose(capacity.dropout_channel(3, 0.25), [[1, 0, 0], [0.25, 0.75, 0], [0.25, 0, 0.75]])
+
+
+def test_an_iteration_that_is_cut_says_so_between_its_bounds() -> None:
+    channel = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
+    cut, whole = (capacity.blahut_arimoto(channel, max_iterations=most) for most in (2, 10_000))
+    assert (cut.converged, cut.iterations) == (False, 2) and whole.converged
+    assert cut.capacity == pytest.approx((cut.low + cut.high) / 2) and cut.low < whole.capacity < cut.high

@@ -11,7 +11,7 @@ from eval.measures.spectra.alpha_interval import (
     corrected_exponent,
     effective_lengths,
 )
-from eval.measures.spectra.clustered_wishart import simulate_eigenvalues, wishart
+from eval.measures.spectra.clustered_wishart import _between, simulate_eigenvalues, wishart
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.power_law import power_law_exponent
 
@@ -200,3 +200,21 @@ def test_one_shared_direction_is_enough_to_cluster():
     draws = simulate_eigenvalues(spectrum, shared, np.full(10, 50.0), 200, 0)
     assert np.log(draws[:, 0]).std() == pytest.approx(np.sqrt(2 / 9), rel=0.35)
     assert np.log(draws[:, 1]).std() < 0.1
+
+
+def test_a_dispersion_a_little_above_one_already_counts_documents_for_less():
+    lengths = np.arange(1.0, 31.0)
+    spectrum = INDEX**-0.8
+    for dispersion, n in ((1.0, 30), (1.5, 20)):
+        sample = ClusteredSpectrum(spectrum, lengths, np.zeros(128), dispersion)
+        assert len(effective_lengths(sample)) == n
+
+
+def test_many_documents_scatter_as_their_lengths_say():
+    """E tr of the document means' scatter: sum over documents of own + length x common, less the grand mean's part."""
+    spectrum, shared, lengths = np.array([3e-6, 1e-6]), np.array([0.5, 0.25]), np.repeat([1.0, 4.0, 25.0], 20)
+    generator = np.random.default_rng(0)
+    found = np.mean([_between(spectrum, shared, lengths, generator) for _ in range(400)], axis=0)
+    expected = (60 * spectrum * (1 - shared) + lengths.sum() * spectrum * shared) * (1 - 1 / 60)
+    np.testing.assert_allclose(np.diag(found), expected, rtol=0.06)
+    assert abs(found[0, 1]) < 0.05 * expected[1]

@@ -10,6 +10,7 @@ from eval.measures.spectra.alpha_interval import corrected_exponent
 from eval.measures.spectra.document_interval import exponent_over_documents
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.power_law import power_law_exponent
+from eval.measures.statistics.resampling import MINIMUM_GROUPS
 
 RANGE = (5, 20)
 
@@ -58,3 +59,9 @@ def test_documents_that_differ_very_much_have_alpha_as_measured():
 def test_few_documents_keep_the_reason():
     found = exponent_over_documents(moments_of(12, topics=0.0, length=100), RANGE)
     assert "12 documents" in str(found.score.reason) and found.diagnostics["document_sd"] is None
+
+
+def test_just_enough_documents_for_groups_have_an_interval_over_them():
+    for number, has in ((MINIMUM_GROUPS - 1, False), (MINIMUM_GROUPS, True)):
+        found = exponent_over_documents(moments_of(number, topics=0.2, length=200), RANGE)
+        assert (found.diagnostics["document_sd"] is not None) == has

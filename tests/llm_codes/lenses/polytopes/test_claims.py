@@ -160,3 +160,9 @@ def test_principal_directions_cross_fewer_boundaries(gap: Score, beside: Score |
 
 def test_without_rays_there_is_no_claim_on_them():
     assert of_rays({}, HIGH, LOW, 0) == []
+
+
+def test_the_note_of_the_maps_says_how_or_why_not():
+    assert of_maps(HIGH, LOW).note.startswith("gate maps of the first coded block")
+    assert "too few pairs" in of_maps(Score.undefined("too few pairs"), LOW).note
+    assert "gate maps" not in of_maps(Score.undefined("too few pairs"), LOW).note
