@@ -13,7 +13,7 @@ COMMANDS: tuple[Command, ...] = (
         "claims",
         config="eval.claims_table:ClaimsTableConfig",
         run="eval.claims_table:command",
-        help="one table of the claims of all runs below a folder, over all wings and sources",
+        help="one table of the claims of all runs at or below folders, over all wings and sources: text, CSV, page",
     ),
     Command(
         "findings render",

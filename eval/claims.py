@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from eval.results import Result, result
@@ -81,19 +82,12 @@ def claims_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
     """Rows for a table: failed and undecided claims stand in the same type as those that hold."""
     rows = []
     for claim in claims:
-        measured = "-" if claim.measured is None else f"{claim.measured:.4g}"
-        if claim.interval is not None and claim.interval[0] == claim.interval[1] == claim.measured:
-            measured += " (exact)"
-        elif claim.interval is not None:
-            measured += f" [{claim.interval[0]:.3g}, {claim.interval[1]:.3g}]"
-        elif claim.standard_error is not None:
-            measured += f" +- {claim.standard_error:.2g}"
         rows.append(
             {
                 "claim": claim.claim,
                 "source": claim.source,
                 "prediction": claim.prediction,
-                "measured": measured,
+                "measured": measured_text(claim),
                 "controls": controls_text(claim.controls) if claim.controls else "",
                 "verdict": claim.verdict,
                 "before correction": claim.uncorrected or claim.verdict,
@@ -104,6 +98,37 @@ def claims_rows(claims: Iterable[Claim]) -> list[dict[str, Any]]:
     return rows
 
 
+def measured_text(claim: Claim) -> str:
+    """The number with its interval: `0.5 [0.4, 0.6]`, `3 (exact)`, or `-`."""
+    if claim.measured is None:
+        return "-"
+    value = f"{claim.measured:.4g}"
+    if claim.interval is not None and claim.interval[0] == claim.interval[1] == claim.measured:
+        return f"{value} (exact)"
+    if claim.interval is not None:
+        return f"{value} [{claim.interval[0]:.3g}, {claim.interval[1]:.3g}]"
+    return value if claim.standard_error is None else f"{value} +- {claim.standard_error:.2g}"
+
+
 def controls_text(controls: Mapping[str, Score]) -> str:
     """The controls' values: `matched noise 0.5 [0.25, 0.75]; init none`."""
     return "; ".join(f"{name} {one if one.is_defined else 'none'}" for name, one in controls.items())
+
+
+def claims_in(results: Any) -> Iterator[Claim]:
+    """Every claim in the results of a run, at any depth and under any key: a report holds those of its chapters."""
+    if isinstance(results, dict):
+        if CLAIM_KEYS <= results.keys():
+            yield Claim.from_json({key: value for key, value in results.items() if key in FIELDS})
+        else:
+            for value in results.values():
+                yield from claims_in(value)
+    elif isinstance(results, list):
+        for value in results:
+            yield from claims_in(value)
+
+
+CLAIM_KEYS = {"claim", "source", "prediction", "measured", "verdict", "kind"}
+"""What only a claim has; `predictions`, the short form of some results, has no kind."""
+FIELDS = {field.name for field in dataclasses.fields(Claim)}
+"""A claim may stand in a row with more: the length of its explanations."""

@@ -123,11 +123,7 @@ def _add(parser: Any, flag: str, leaf: Leaf) -> None:
     if metadata.get("choices") and "," not in words:
         words += f": {', '.join(choice or 'none' for choice in metadata['choices'])}"
     if metadata.get("positional"):
-        optional: dict[str, Any] = {} if leaf.required else {"nargs": "?", "default": leaf.default}
-        name = leaf.field.name
-        parser.add_argument(
-            leaf.destination, type=_reader(leaf, name), metavar=name.upper(), help=_plain(words), **optional
-        )
+        _add_positional(parser, leaf, _plain(words))
         return
     shown = "" if leaf.required or leaf.default in ((), None, "") else f" (default: {_show(leaf.default)})"
     arguments: dict[str, Any] = {"dest": leaf.destination, "help": _plain(words + shown)}
@@ -140,6 +136,17 @@ def _add(parser: Any, flag: str, leaf: Leaf) -> None:
     for old in (flag_of(leaf.prefix + name) for name in metadata.get("formerly", ())):
         hidden = arguments | {"help": argparse.SUPPRESS, "required": False, "default": argparse.SUPPRESS}
         parser.add_argument(old, type=_renamed(leaf, old, flag), metavar=metavar, **hidden)
+
+
+def _add_positional(parser: Any, leaf: Leaf, words: str) -> None:
+    """An option given by place; where several are allowed, one word each: a path may hold a comma."""
+    name = leaf.field.name
+    several = typing.get_origin(base_type(leaf.annotation)[0]) is tuple
+    counts: dict[str, Any] = {"nargs": "+"} if several else {}
+    if not leaf.required:
+        counts = {"nargs": "*" if several else "?", "default": leaf.default}
+    reader = str if several else _reader(leaf, name)
+    parser.add_argument(leaf.destination, type=reader, metavar=name.upper(), help=words, **counts)
 
 
 def _reader(leaf: Leaf, flag: str) -> Callable[[str], Any]:

@@ -1,8 +1,8 @@
 """The main job: one model, one corpus, every chapter on one offline page.
 
-A chapter is also a command of its own. Every chapter gets the same open `Inputs`, its own options, the run folder and
-the page; it adds its sections and returns its part of `results.json`. A chapter that fails is reported as failed, with
-its reason, and the others go on.
+The page starts with the claims of all chapters in one table. A chapter is also a command of its own. Every chapter gets
+the same open `Inputs`, its own options, the run folder and the page; it adds its sections and returns its part of
+`results.json`. A chapter that fails is reported as failed, with its reason, and the others go on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eval.claims import claims_in
 from eval.errors import IncompleteError, LostFolderError, OneLineError, known_name
 from eval.progress import say
+from eval.report.claims_section import add_claims
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
@@ -89,7 +91,7 @@ def explain_chapter(report: Chapter) -> Written:
     twice = 2 * inputs.options.batch_size  # windows this short: twice as many are still fewer tokens in a batch
     found = explain_page.chapter(inputs, options, report.run, report.page, twice).to_json()
     corpus = inputs.windows(options.window + inputs.options.exclude_positions, n_tokens=options.tokens)
-    return {"explain": {key: found[key] for key in ("by_layer", "paired", "leakage")}}, corpus
+    return {"explain": {key: found[key] for key in ("by_layer", "paired", "leakage", "claims")}}, corpus
 
 
 def polytopes_chapter(report: Chapter) -> Written:
@@ -153,6 +155,7 @@ def command(config: ReportConfig, run: Run) -> str:
     for name in names:
         found, chapters[name] = write_chapter(name, report)
         results |= found
+    add_claims(page, list(claims_in(results)))
     run.finish({**results, "chapters": chapters}, model=inputs.model.provenance(), corpus=corpus.describe())
     page.write(run)
     failed = [f"{name}: {entry['reason']}" for name, entry in chapters.items() if entry["status"] == "failed"]

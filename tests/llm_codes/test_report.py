@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from eval.claims import Claim
 from eval.errors import LostFolderError, StoppedError, UserError
 from eval.report.page import Page
 from eval.runs import Run
 from llm_codes import report
+from llm_codes.__main__ import main
 
 
 @pytest.fixture
@@ -48,3 +51,18 @@ def test_a_lost_run_folder_is_not_a_failed_chapter(inputs, monkeypatch):
     failing(monkeypatch, LostFolderError("the run folder was removed"))
     with pytest.raises(LostFolderError):
         report.write_chapter("polytopes", inputs)
+
+
+def test_the_page_starts_with_the_claims_of_all_chapters(
+    tiny_model_folder: Path, text_folder: Path, tmp_path: Path, monkeypatch
+):
+    def written(report_):
+        claim = Claim("a statement of the chapter", "MK", "above 0", 1.0, "holds", (0.5, 1.5)).to_json()
+        return {"polytopes": {"claims": [claim]}}, report_.corpus
+
+    monkeypatch.setitem(report.WRITERS, "polytopes", written)
+    where = ["--model", str(tiny_model_folder), "--corpus", str(text_folder), "--out", str(tmp_path / "run")]
+    assert main(["report", *where, "--chapters", "polytopes", "--tokens", "500"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert page.index("<h2>Statements and verdicts</h2>") < page.index("<h2>What was read</h2>")
+    assert "<b>1</b> holds</span>" in page and "a statement of the chapter" in page

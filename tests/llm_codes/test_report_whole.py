@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.claims import claims_in
 from eval.measures.spectra.power_law import fit_power_law
 from llm_codes.__main__ import main
 from llm_codes.documents import sotu_documents
@@ -36,4 +37,7 @@ def test_every_chapter_reads_the_column_and_the_ranges_that_were_asked_for(tmp_p
         for site in results["sites"]:
             fitted = fit_power_law(eigenvalues[site["site"]], (5, 30))
             assert site["alpha"] == pytest.approx(fitted.exponent, abs=1e-12), site["site"]
-    assert "wrong 3" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "wrong 3" not in page
+    assert page.index("<h2>Statements and verdicts</h2>") < page.index("<h2>What was read</h2>")
+    assert all(claim.claim in page for claim in claims_in(results)) and list(claims_in(results))
