@@ -212,7 +212,10 @@ def test_units_of_any_list(tmp_path):
 @pytest.mark.timeout(1200)
 def test_an_explainer_and_a_simulator_of_ones_own(tmp_path):
     lines = run(EXPLAINER, tmp_path)
-    assert lines[0].startswith("Explained: ") and any(line.split()[:2] == ["neuron", "0"] for line in lines)
+    header = next(line.split() for line in lines if line.startswith("kind"))
+    rows = [dict(zip(header, line.split(), strict=False)) for line in lines if line.startswith("neuron  ")]
+    assert lines[0].startswith("Explained: ") and [row["layer"] for row in rows] == list("012345")
+    assert all(row["coverage"] == "1" and -1 <= float(row["mean"]) <= 1 for row in rows)
 
 
 @pytest.mark.slow

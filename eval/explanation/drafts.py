@@ -82,7 +82,7 @@ def shown_windows(draft: Draft) -> Iterator[ShownWindow]:
     for mix in ("top", "random"):
         pairs = zip(draft.records[mix][:SHOWN_WINDOWS], draft.simulated[mix], strict=False)
         for record, simulation in pairs:
-            words = tuple(visible(token) for token in record.strings)
+            words = tuple(visible(token) for token in record.tokens)
             truth = level_string(LEVELS * record.values / scale + 1e-9)
             yield ShownWindow(mix, record.window, words, truth, level_string(simulation.values))
 

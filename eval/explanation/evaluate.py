@@ -129,7 +129,7 @@ def _draft(book: Book, unit: int, explanation: Explanation, condition: str, sett
 
 def _simulate(drafts: Sequence[Draft], simulator: Simulator) -> None:
     tasks = [
-        Task(draft.explanation, record.strings, record.tokens)
+        Task(draft.explanation, record.tokens, record.ids)
         for draft in drafts
         if draft.explanation.is_defined
         for chosen in draft.records.values()
@@ -207,7 +207,7 @@ def _baselines(draft: Draft, book: Book, unit: int, settings: Settings) -> dict[
     """What says nothing, and what nobody reads, on the same windows: the mean of the explain documents, and the whole
     table of token means (an upper bound for token lists)."""
     constant = LEVELS * book.table(unit).prior / max(draft.scale, 1e-300)
-    whole = {mix: joined([table_prediction(book, unit, r.tokens) for r in draft.records[mix]]) for mix in MIXES[:2]}
+    whole = {mix: joined([table_prediction(book, unit, r.ids) for r in draft.records[mix]]) for mix in MIXES[:2]}
     predictions = {
         "constant": {mix: np.full(len(draft.truth[mix]), constant) for mix in MIXES},
         WHOLE_TABLE: {**whole, "top_and_random": np.concatenate([whole["top"], whole["random"]])},

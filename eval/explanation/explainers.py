@@ -101,7 +101,7 @@ def marked_text(record: Record, scale: float, context: int = 14) -> str:
     """The record's text around its peak, tokens at level 4 or more in double angle brackets."""
     peak = int(np.argmax(record.values))
     shown = slice(max(0, peak - context), peak + context // 2)
-    return mark(record.strings[shown], active_tokens(record, scale)[shown])
+    return mark(record.tokens[shown], active_tokens(record, scale)[shown])
 
 
 def mark(strings: Sequence[str], active: Sequence[bool] | np.ndarray) -> str:
@@ -117,7 +117,7 @@ def strongest_tokens(records: Sequence[Record], scale: float, count: int = 8) ->
     """The most active distinct tokens of the records, with their level."""
     best: dict[str, int] = {}
     for record in records:
-        for token, level in zip(record.strings, levels(record.values, scale), strict=True):
+        for token, level in zip(record.tokens, levels(record.values, scale), strict=True):
             word = visible(token).strip()
             best[word] = max(best.get(word, 0), int(level))
     ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))

@@ -33,7 +33,7 @@ def length_scores(
             continue
         out.append(_scored(draft, name, budget, explanation.bits, None, _predicted(draft, explanation, simulator)))
     bits = table_bits(book.windows.vocabulary_size)
-    predicted = draft.problem or joined([table_prediction(book, unit, record.tokens) for record in records])
+    predicted = draft.problem or joined([table_prediction(book, unit, record.ids) for record in records])
     problem = predicted if isinstance(predicted, str) else None
     values = np.zeros(0) if isinstance(predicted, str) else predicted
     out.append(_scored(draft, WHOLE_TABLE, bits, None if problem else bits, problem, values))
@@ -68,5 +68,5 @@ def rival_score(draft: Draft, explanation: Explanation) -> RivalScore:
 
 def _predicted(draft: Draft, explanation: Explanation, simulator: Simulator) -> np.ndarray:
     """What is predicted of the random windows from the words alone."""
-    tasks = [Task(explanation, record.strings, record.tokens) for record in draft.records["random"]]
+    tasks = [Task(explanation, record.tokens, record.ids) for record in draft.records["random"]]
     return joined([simulation.values for simulation in simulator.simulate(tasks)])

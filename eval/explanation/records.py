@@ -37,11 +37,12 @@ def levels(values: Float[np.ndarray, "*axes"], maximum: float) -> Int[np.ndarray
 class Record:
     """One window and one unit's activations on its kept tokens.
 
-    strings: tokens as text. values: relu(x) in the unit's own scale [position]. window, document: numbers.
+    tokens: as text. ids: the same as numbers. values: relu(x) in the unit's own scale [position]. window, document:
+    numbers.
     """
 
-    strings: tuple[str, ...]
-    tokens: tuple[int, ...]
+    tokens: tuple[str, ...]
+    ids: tuple[int, ...]
     values: Float[np.ndarray, " position"]
     window: int
     document: int
@@ -219,8 +220,8 @@ class Book:
         return [self._record(int(n), row) for n, row in zip(self.shared[split][:count], values, strict=True)]
 
     def _record(self, window: int, values: np.ndarray) -> Record:
-        tokens, strings = self.windows.words(window)
-        return Record(strings, tokens, values.astype(np.float64), window, int(self.windows.document[window]))
+        ids, tokens = self.windows.words(window)
+        return Record(tokens, ids, values.astype(np.float64), window, int(self.windows.document[window]))
 
     def windows_used(self, split: str) -> Int[np.ndarray, " window"]:
         """Every window of a split that some unit of this book was read on (for the leakage audit)."""

@@ -41,7 +41,7 @@ class NeuronRecord:
 def _activation_record(record: Record) -> dict[str, Any]:
     return {
         "dataclass_name": "ActivationRecord",
-        "tokens": list(record.strings),
+        "tokens": list(record.tokens),
         "activations": [float(value) for value in record.values],
     }
 

@@ -75,7 +75,7 @@ def explanation_of(model: str, unit: Unit, description: str, explained_by: str) 
 
 def activation_of(model: str, unit: Unit, record: Record) -> NeuronpediaActivation:
     """A unit's values on one window."""
-    return NeuronpediaActivation(model, source_name(unit), unit.index, record.strings, tuple(map(float, record.values)))
+    return NeuronpediaActivation(model, source_name(unit), unit.index, record.tokens, tuple(map(float, record.values)))
 
 
 def rows_text(rows: Iterable[NeuronpediaExplanation | NeuronpediaActivation]) -> str:

@@ -86,7 +86,7 @@ def table_of(drafts: Iterable[Draft]) -> pa.Table:
 def _rows(draft: Draft, mix: str) -> pa.Table:
     records = draft.records[mix]
     n = sum(len(record.tokens) for record in records)
-    words = [word for record in records for word in record.strings]
+    words = [word for record in records for word in record.tokens]
 
     def same(value: object, kind: pa.DataType) -> pa.Array:
         return pa.repeat(pa.scalar(value, kind), n)

@@ -52,7 +52,7 @@ def questions(book: Book, unit: int, explanation: Explanation, task: str, count:
     if task == "detection":
         others = sorted(book.random(unit, "score"), key=lambda record: float(record.values.max()))[: len(top)]
         kept = top[: len(others)]
-        none = tuple(False for _ in kept[0].strings) if kept else ()
+        none = tuple(False for _ in kept[0].tokens) if kept else ()
         return [
             Question(task, explanation, record, none, truth)
             for s, truth in ((kept, True), (others, False))
@@ -86,7 +86,7 @@ class RuleJudge:
 
     def _probability(self, question: Question) -> float:
         rule = read_rule(question.explanation.text)
-        (predicted,) = rule.predict([question.record.strings])
+        (predicted,) = rule.predict([question.record.tokens])
         if question.task == "detection":
             return _logistic(predicted.max() - rule.largest / 2)
         marked = np.array(question.marked)
@@ -113,9 +113,9 @@ def conversation(question: Question) -> list[Message]:
     """The prompt of one question."""
     record = question.record
     if question.task == "fuzzing":
-        name, text = "fuzz", mark(record.strings, question.marked)
+        name, text = "fuzz", mark(record.tokens, question.marked)
     else:
-        name, text = "detect", "".join(visible(token) for token in record.strings)
+        name, text = "detect", "".join(visible(token) for token in record.tokens)
     content = f"Explanation: {question.explanation.text}\nText: {text}"
     return [*load_prompt(name), {"role": "user", "content": content}]
 

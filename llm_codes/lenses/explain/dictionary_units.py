@@ -84,12 +84,12 @@ def open_dictionary(model: Model, folder: Path) -> Found:
 
 def source_names(source: str, found: Sequence[Found]) -> list[str]:
     """The name of each dictionary's family: the source, with its site or folder where the source alone is no name."""
-    sites = {one.site.name for one in found}
-    places = Counter((one.site.name, one.site.layer) for one in found)
+    kinds = {one.site.kind for one in found}
+    places = Counter(one.site.name for one in found)
     names = []
     for one in found:
-        name = source if len(sites) == 1 else f"{source}@{one.site.name}"
-        if places[one.site.name, one.site.layer] > 1:
+        name = source if len(kinds) == 1 else f"{source}@{one.site.kind}"
+        if places[one.site.name] > 1:
             name = f"{name}/{one.folder.relative_to(source).as_posix()}"
         names.append(name)
     return names

@@ -91,7 +91,7 @@ def test_neuron_records_round_trip(tmp_path: Path) -> None:
     read = read_neuron_record(tmp_path / "records" / "neuron_L1_1.json")
     assert (read.layer, read.index) == (1, 1)
     original = book.top(1, "score")
-    assert [record.strings for record in read.top] == [record.strings for record in original]
+    assert [record.tokens for record in read.top] == [record.tokens for record in original]
     np.testing.assert_allclose(read.top[0].values, original[0].values)
     values = np.concatenate([record.values for record in book.random(1, "score")])
     assert read.moments["variance"] == pytest.approx(values.var())

@@ -41,7 +41,7 @@ def test_top_windows_and_token_means_match_a_direct_computation() -> None:
     assert book.scale[0] == pytest.approx(values.max())
     record = book.random(0, "score")[0]
     assert np.allclose(record.values, held["values"][record.window])
-    assert record.tokens == tuple(windows.tokens[record.window, 1:])
+    assert record.ids == tuple(windows.tokens[record.window, 1:])
 
 
 def test_a_token_never_seen_is_predicted_at_the_prior() -> None:

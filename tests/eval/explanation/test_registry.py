@@ -31,7 +31,7 @@ def book(monkeypatch):
 
 
 def strongest(records) -> str:
-    return records[0].strings[int(np.argmax(records[0].values))]
+    return records[0].tokens[int(np.argmax(records[0].values))]
 
 
 def contains(explanation: str, windows: list[list[str]]) -> list[list[float]]:

