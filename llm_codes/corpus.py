@@ -6,12 +6,10 @@ what it asks for and never on what was asked before. `load_corpus` is both in on
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -20,10 +18,12 @@ import numpy as np
 from eval.errors import UserError, known_name
 from eval.progress import say
 from llm_codes.configs.inputs import SPLITS, InputsOptions, WindowsOptions
-from llm_codes.documents import Document, Source, open_source
+from llm_codes.documents import Source, open_source
+from llm_codes.encoding.document import Document
+from llm_codes.encoding.encoder import DocumentEncoder, Encoded
 from llm_codes.windows import MINIMUM_WINDOW, Batch, Corpus, pack, sample
 
-__all__ = ["MINIMUM_WINDOW", "SPLITS", "Batch", "Corpus", "TokenisedDocuments", "encode", "load_corpus"]
+__all__ = ["MINIMUM_WINDOW", "SPLITS", "Batch", "Corpus", "TokenisedDocuments", "load_corpus"]
 
 POOL_TOKENS = 4_000_000  # tokenised before sampling, where a corpus has so many
 CHUNK = 32  # documents tokenised at a time
@@ -34,6 +34,7 @@ class TokenisedDocuments:
 
     source: see `llm_codes.documents`. tokenizer: a `transformers` tokenizer. split: `train`, `held-out` (every tenth
     document) or `all`. seed: the order in which documents are read and windows are drawn; not the split.
+    chat_template, roles: see `llm_codes.encoding.encoder`.
     """
 
     def __init__(
@@ -46,17 +47,21 @@ class TokenisedDocuments:
         document_separator: str | None = None,
         text_column: str = "text",
         encoding: str = "utf-8",
+        chat_template: bool = False,
+        roles: Sequence[str] = (),
     ) -> None:
         self.split = known_name(split, SPLITS, "split")
         self.seed = seed
         self.tokenizer = tokenizer
+        self._encoder = DocumentEncoder(tokenizer, chat_template=chat_template, roles=roles)
+        self._roles, self._chats = tuple(roles), self._encoder.provenance()
         reading = {"document_separator": document_separator, "text_column": text_column, "encoding": encoding}
         opened = open_source(source, **reading, seed=seed)
         self.name = str(source) if isinstance(source, (str, os.PathLike)) else opened.kind
         self.kind, self.streamed = opened.kind, opened.streamed
         self.skipped: list[str] = []  # documents that are no text
         self._waiting = _in_split(replace(opened, documents=self._readable(opened.documents)), self.split, seed)
-        self._read: list[tuple[list[Document], list[np.ndarray]]] = []  # chunks of documents with their tokens
+        self._read: list[tuple[list[Document], list[Encoded]]] = []  # chunks of documents with their tokens
 
     def _readable(self, documents: Iterable[Document]) -> Iterator[Document]:
         """The documents that are text; the others are named and counted."""
@@ -67,14 +72,10 @@ class TokenisedDocuments:
                 self.skipped.append(document.name)
                 say(f"{document.name} of {self.name} holds half a character and is skipped")
 
-    @cached_property
-    def _encoder(self) -> Any:
-        return text_encoder(self.tokenizer)
-
-    def prefix(self, enough: float) -> tuple[list[Document], list[np.ndarray]]:
+    def prefix(self, enough: float) -> tuple[list[Document], list[Encoded]]:
         """The first documents and their tokens, as many chunks as hold `enough` tokens (all, where there are fewer)."""
         documents: list[Document] = []
-        tokens: list[np.ndarray] = []
+        tokens: list[Encoded] = []
         count = number = 0
         while count < enough:
             if number == len(self._read) and not self._read_chunk():
@@ -88,7 +89,7 @@ class TokenisedDocuments:
     def _read_chunk(self) -> bool:
         some = list(islice(self._waiting, CHUNK))
         if some:
-            self._read.append((some, self._encoder([document.text for document in some])))
+            self._read.append((some, self._encoder(some)))
         return bool(some)
 
     def windows(self, context: int, n_tokens: int | None = None, *, prepend_bos: bool = True) -> Corpus:
@@ -100,7 +101,7 @@ class TokenisedDocuments:
 
         Raises:
             UserError: no document in the split, no window long enough, a streamed source without `n_tokens`, no BOS or
-                EOS in the tokenizer.
+                EOS in the tokenizer, a document that is no chat where chats are read.
         """
         bos = _bos(self.tokenizer) if prepend_bos else None
         length = context - int(prepend_bos)
@@ -116,12 +117,19 @@ class TokenisedDocuments:
             raise UserError(
                 f"no document of {self.name} falls in split {self.split!r}; use split all, or give more documents"
             )
-        corpus = pack(tokens, [document.name for document in documents], length, bos, _padding(self.tokenizer))
+        names, own = [document.name for document in documents], [not document.text for document in documents]
+        encoded = (
+            tokens
+            if bos is None
+            else [one.without_first(bos) if o else one for one, o in zip(tokens, own, strict=True)]
+        )
+        corpus = pack(encoded, names, length, bos, _padding(self.tokenizer))
         if not len(corpus):
-            raise UserError(f"no document of {self.name} has {MINIMUM_WINDOW} tokens; expected longer texts")
+            said = f" said by {', '.join(self._roles)}" if self._roles else ""
+            raise UserError(f"no document of {self.name} has {MINIMUM_WINDOW} tokens{said}; expected longer texts")
         return sample(replace(corpus, provenance=self._provenance(documents, tokens)), n_tokens, self.seed)
 
-    def _provenance(self, documents: list[Document], tokens: list[np.ndarray]) -> dict[str, Any]:
+    def _provenance(self, documents: list[Document], tokens: list[Encoded]) -> dict[str, Any]:
         return {
             "source": self.name,
             "kind": self.kind,
@@ -130,6 +138,7 @@ class TokenisedDocuments:
             "n_documents_read": len(documents),
             "n_tokens_read": int(sum(map(len, tokens))),
             "sha256": documents_sha256(documents),
+            **self._chats,
         } | ({"skipped": list(self.skipped)} if self.skipped else {})
 
     def describe(self) -> dict[str, Any]:
@@ -145,6 +154,7 @@ class TokenisedDocuments:
             "split": self.split,
             "n_documents": len(documents),
             "sha256": documents_sha256(documents),
+            **self._chats,
         }
 
 
@@ -165,13 +175,16 @@ def load_corpus(
     document_separator: str | None = None,
     text_column: str = "text",
     encoding: str = "utf-8",
+    chat_template: bool = False,
+    roles: str | Sequence[str] = (),
 ) -> Corpus:
     """Read, split by document, tokenise and pack a corpus.
 
         load_corpus(["a text", "another"], model)
 
     Args:
-        source: a name or path, a list of texts or rows, a DataFrame, a `datasets.Dataset` (see `llm_codes.documents`).
+        source: a name or path, a list of texts or rows, token ids [document, token], a DataFrame, a `datasets.Dataset`
+            (see `llm_codes.documents`). A first BOS of a chat or of token ids gives way to the window's own.
         model: whose tokenizer reads it: a `Model`, or a `transformers` tokenizer.
         context: positions in a window, BOS included; default 256, and at most the model's context.
         n_tokens: the fewest windows that hold this many tokens of text (see `TokenisedDocuments.windows`); `None` takes
@@ -181,6 +194,9 @@ def load_corpus(
         prepend_bos: start every window with the tokenizer's BOS (its EOS where it has no BOS).
         document_separator: a regular expression that splits a text file into documents.
         text_column: the column of rows. encoding: of text files.
+        chat_template: the documents are chats (lists of messages with `role` and `content`), written with the
+            tokenizer's own template. roles: whose messages count in statistics, e.g. `"assistant"`; default all
+            positions, turn markers included. Everything is read either way.
 
     Returns:
         A `Corpus`. It may hold fewer than `n_tokens` tokens where the source does: `n_tokens` says how many.
@@ -199,6 +215,8 @@ def load_corpus(
         document_separator=document_separator,
         text_column=text_column,
         encoding=encoding,
+        chat_template=chat_template,
+        roles=[roles] if isinstance(roles, str) else roles,
     )
     wanted = min(WindowsOptions.context, longest) if context is None else context
     return documents.windows(wanted, n_tokens, prepend_bos=prepend_bos)
@@ -223,41 +241,11 @@ def _in_split(opened: Source, split: str, seed: int) -> Iterator[Document]:
     """The documents of the split that have text; local ones in an order shuffled by the seed, a lone one in `train`."""
     documents = opened.documents
     if not opened.streamed:
-        listed = [document for document in documents if document.text.strip()]
+        listed = [document for document in documents if not document.is_empty]
         if len(listed) == 1:
             yield from listed if split != "held-out" else []
             return
         documents = [listed[number] for number in np.random.default_rng(seed).permutation(len(listed))]
     for document in documents:
-        if document.text.strip() and (split == "all" or document.held_out == (split == "held-out")):
+        if not document.is_empty and (split == "all" or document.held_out == (split == "held-out")):
             yield document
-
-
-def encode(texts: Sequence[str], tokenizer: Any) -> list[np.ndarray]:
-    """Token ids of each text, int32 [token], without special tokens; whole documents, however long."""
-    return text_encoder(tokenizer)(texts) if texts else []
-
-
-def text_encoder(tokenizer: Any) -> Any:
-    """A function from texts to token ids that cuts and pads nothing, whatever the tokenizer was told before.
-
-    A fast tokenizer keeps the truncation and padding of its last call (or of its file): texts go through a copy with
-    both off, and the caller's tokenizer stays as it is.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:  # quicker, and silent about texts longer than the model's context
-        whole = copy.deepcopy(backend)
-        whole.no_truncation()
-        whole.no_padding()
-
-        def encode_fast(texts: Sequence[str]) -> list[np.ndarray]:
-            encodings = whole.encode_batch(list(texts), add_special_tokens=False)
-            return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
-
-        return encode_fast
-
-    def encode_slow(texts: Sequence[str]) -> list[np.ndarray]:
-        ids = tokenizer(list(texts), add_special_tokens=False, truncation=False, padding=False, verbose=False)
-        return [np.asarray(one, dtype=np.int32) for one in ids["input_ids"]]
-
-    return encode_slow

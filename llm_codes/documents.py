@@ -10,28 +10,30 @@ Sources, tried in this order:
 | a `.jsonl .ndjson .jsonl.gz .csv .tsv .parquet` file, a folder of them, a `.json` file | one per row |
 | a folder of `Dataset.save_to_disk` | one per row |
 | a list of texts or rows, a DataFrame, a `datasets.Dataset` | one per text or row |
+| token ids: an array [document, token], or a list of lists | one per row |
 | a name in the folder `NEURAL_CODES_DATA` | the file or folder of that name, as above |
 | `owner/name` or `owner/name:config` | one per row of the data set's `train` split on the Hub, streamed |
 
-Outside `sotu` the split is drawn from a hash of each document's text, so that copies of one text fall on the same side
-and the split depends neither on the order of the files nor on the seed of the sampling.
+A row holds a text, token ids, or the messages of a chat (a list of objects with `role` and `content`).
+
+Outside `sotu` the split is drawn from a hash of each document's content, so that copies of one text fall on the same
+side and the split depends neither on the order of the files nor on the seed of the sampling.
 """
 
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError, nearest
 from eval.progress import quiet_loggers
-from llm_codes.text_rows import LONE_SUFFIXES, ROW_SUFFIXES, column_text, object_rows, read_rows, row_suffix
+from llm_codes.encoding.document import Document
+from llm_codes.text_rows import LONE_SUFFIXES, ROW_SUFFIXES, column_content, object_rows, read_rows, row_suffix
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
 MARKDOWN_SUFFIXES = (".md", ".markdown")
@@ -39,31 +41,6 @@ WIKITEXT_HEADING = re.compile(r"^ ?= (?!=)[^\n]+?(?<!=) = ?$", re.MULTILINE)
 MARKDOWN_HEADING = re.compile(r"^# +\S[^\n]*$", re.MULTILINE)
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 HUB_NAME = r"[\w.-]+/[\w.-]+(:[\w.-]+)?|[\w.-]+:[\w.-]+"
-HELD_OUT_EVERY = 10
-
-
-@dataclass(frozen=True)
-class Document:
-    """A text with a name. `position` is its place by date, where the corpus has one."""
-
-    name: str
-    text: str
-    position: int | None = None
-
-    @cached_property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it can be written as UTF-8: half of a surrogate pair (`\\ud83d` in JSON) cannot."""
-        return not any("\ud800" <= character <= "\udfff" for character in self.text)
-
-    @property
-    def held_out(self) -> bool:
-        """Every tenth: by date where there is one, else by the hash of the text."""
-        number = int(self.sha256[:12], 16) if self.position is None else self.position
-        return number % HELD_OUT_EVERY == 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +65,7 @@ def open_source(
     Args:
         source: a name, path or Hub data set, or texts that a script holds.
         document_separator: a regular expression, `^` and `$` at line ends; splits text files in place of headings.
-        text_column: the column of JSONL, Parquet and Hub rows that holds the text.
+        text_column: the column of JSONL, Parquet and Hub rows that holds the text, token ids or messages.
         encoding: of text files, by Python's name for it (`latin-1`, `cp1252`); rows are UTF-8 by their formats.
         seed: order in which a streamed data set is shuffled.
 
@@ -98,7 +75,7 @@ def open_source(
     """
     if not isinstance(source, (str, os.PathLike)):
         kind, streamed, rows = object_rows(source, text_column)
-        return Source(kind, (Document(f"#{number}", text) for number, text in rows), streamed)
+        return Source(kind, (Document.of(f"#{number}", content) for number, content in rows), streamed)
     name = os.fspath(source)
     if name == "sotu":
         return Source("package sotu", sotu_documents())
@@ -171,7 +148,7 @@ def _open_path(path: Path, reading: _Reading) -> Source:
         import datasets
 
         rows = object_rows(datasets.load_from_disk(str(path)), reading.text_column)[2]
-        return Source(f"saved data set {path.name}", (Document(f"{path.name}:{n}", text) for n, text in rows))
+        return Source(f"saved data set {path.name}", (Document.of(f"{path.name}:{n}", content) for n, content in rows))
     if path.is_file():
         return Source(f"file {path.name}", _file_documents(path, reading, alone=True))
     files = sorted(found for found in path.rglob("*") if found.is_file() and not found.name.startswith("."))
@@ -189,15 +166,15 @@ def _folder_documents(folder: Path, files: list[Path], reading: _Reading) -> Ite
             continue
         for document in _file_documents(path, reading, alone=len(files) == 1):
             within = path.relative_to(folder).as_posix()
-            yield Document(within + document.name.removeprefix(path.name), document.text)
+            yield replace(document, name=within + document.name.removeprefix(path.name))
 
 
 def _file_documents(path: Path, reading: _Reading, *, alone: bool) -> Iterator[Document]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; expected text")
     if row_suffix(path):
-        for number, text in read_rows(path, reading.text_column):
-            yield Document(f"{path.name}:{number}", text)
+        for number, content in read_rows(path, reading.text_column):
+            yield Document.of(f"{path.name}:{number}", content)
     else:
         yield from _text_documents(path, _text(path, reading.encoding), reading.separator, headings=alone)
 
@@ -259,7 +236,7 @@ def _hub_documents(name: str, column: str, seed: int) -> Iterator[Document]:
         with quiet_loggers("huggingface_hub"):  # it reports every retry; what failed in the end is reported below
             rows = datasets.load_dataset(repository, configuration or None, split="train", streaming=True)
             for number, row in enumerate(rows.shuffle(seed=seed, buffer_size=1000)):  # pyright: ignore[reportCallIssue]
-                yield Document(f"{name}:{number}", column_text(dict(row), column, f"data set {name}"))
+                yield Document.of(f"{name}:{number}", column_content(dict(row), column, f"data set {name}"))
     except UserError:
         raise
     except Exception as error:  # the Hub client raises its own, requests', httpx' and OS errors

@@ -68,7 +68,9 @@ class Inputs:
 
     def positions(self) -> str:
         """Which positions of a window count, in words."""
-        return excluded_in_words(self.options.exclude_positions, bos=self.prepends_bos)
+        excluded = excluded_in_words(self.options.exclude_positions, bos=self.prepends_bos)
+        said = f" Only what {' and '.join(self.options.roles)} said counts." if self.options.roles else ""
+        return excluded + said
 
     def describe(self) -> str:
         """Model, text and policies in words, for a page."""
@@ -156,4 +158,6 @@ def _documents(options: InputsOptions, model: Model, seed: int) -> TokenisedDocu
         document_separator=options.document_separator,
         text_column=options.text_column,
         encoding=options.encoding,
+        chat_template=options.chat_template,
+        roles=options.roles,
     )

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm_codes.encoding.encoder import Encoded
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,7 +30,8 @@ class Batch:
     """Windows for one forward pass.
 
     tokens: int64 [window, position], padding included.
-    mask: bool [window, position], true at BOS and text, false at padding.
+    mask: bool [window, position], true at BOS and at text that counts (all, or what the roles asked for said), false
+        elsewhere and at padding.
     document: int64 [window], an index into `Corpus.documents`.
     window: int64 [window], the number of each window in the unsharded corpus.
     """
@@ -43,8 +46,10 @@ class Batch:
 class Corpus:
     """Packed windows, in an order shuffled by the seed: any first part of them is spread over the documents.
 
-    tokens: int32 [window, position]; mask: bool [window, position]; document: int64 [window]; start: int64 [window],
-    the index in its document of a window's first token of text; window: int64 [window]; documents: their names.
+    tokens: int32 [window, position]; mask: bool [window, position], the positions that count, as in `Batch`;
+    document: int64 [window]; start: int64 [window], the index in its document of a window's first token of text;
+    window: int64 [window]; documents: their names; filled: int64 [window], positions before the padding (`None`: those
+    of the mask).
     """
 
     tokens: np.ndarray
@@ -55,6 +60,12 @@ class Corpus:
     documents: tuple[str, ...]
     prepend_bos: bool
     provenance: dict[str, Any]
+    filled: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [window]: positions before the padding, whether they count or not."""
+        return self.mask.sum(axis=1) if self.filled is None else self.filled
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -67,7 +78,7 @@ class Corpus:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of text: BOS and padding are not counted."""
+        """Tokens of text that count: not BOS, padding and other roles' words."""
         return int(self.mask.sum()) - (len(self) if self.prepend_bos else 0)
 
     @property
@@ -115,7 +126,7 @@ class Corpus:
 
     def select(self, windows: Sequence[int] | np.ndarray) -> Corpus:
         """Some of the windows, in the given order; document and window numbers stay as they are."""
-        fields = ("tokens", "mask", "document", "start", "window")
+        fields = ("tokens", "mask", "document", "start", "window", *(("filled",) if self.filled is not None else ()))
         return replace(self, **{name: getattr(self, name)[np.asarray(windows, dtype=np.int64)] for name in fields})
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
@@ -126,7 +137,7 @@ class Corpus:
             raise ValueError(f"expected batch_size >= 1; got {batch_size}")
         for first in range(0, len(self), batch_size):
             rows = slice(first, first + batch_size)
-            width = int(self.mask[rows].sum(axis=1).max())
+            width = int(self.lengths[rows].max())
             yield Batch(
                 tokens=torch.from_numpy(self.tokens[rows, :width].astype(np.int64)),
                 mask=torch.from_numpy(self.mask[rows, :width].copy()),
@@ -135,26 +146,29 @@ class Corpus:
             )
 
 
-def pack(tokens: list[np.ndarray], names: list[str], length: int, bos: int | None, padding: int) -> Corpus:
-    """Cut each document into windows of `length` tokens, in order."""
+def pack(documents: Sequence[Encoded], names: Sequence[str], length: int, bos: int | None, padding: int) -> Corpus:
+    """Cut each document into windows of `length` tokens, in order; those with too few that count are left out."""
     minimum = min(MINIMUM_WINDOW, length)
     cuts = [
         (number, start)
-        for number, document in enumerate(tokens)
+        for number, document in enumerate(documents)
         for start in range(0, len(document), length)
-        if len(document) - start >= minimum
+        if document.count(start, start + length) >= minimum
     ]
     offset = 0 if bos is None else 1
     packed = np.full((len(cuts), length + offset), padding, dtype=np.int32)
     mask = np.zeros(packed.shape, dtype=bool)
+    filled = np.zeros(len(cuts), dtype=np.int64)
     if bos is not None:
         packed[:, 0], mask[:, 0] = bos, True
     for row, (number, start) in enumerate(cuts):
-        piece = tokens[number][start : start + length]
-        packed[row, offset : offset + len(piece)] = piece
-        mask[row, offset : offset + len(piece)] = True
+        document = documents[number]
+        piece = document.tokens[start : start + length]
+        filled[row] = offset + len(piece)
+        packed[row, offset : filled[row]] = piece
+        mask[row, offset : filled[row]] = True if document.counted is None else document.counted[start : start + length]
     document, start = np.array(cuts, dtype=np.int64).reshape(-1, 2).T
-    return Corpus(packed, mask, document, start, np.arange(len(cuts)), tuple(names), bos is not None, {})
+    return Corpus(packed, mask, document, start, np.arange(len(cuts)), tuple(names), bos is not None, {}, filled)
 
 
 def sample(corpus: Corpus, n_tokens: int | None, seed: int) -> Corpus:

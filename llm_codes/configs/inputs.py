@@ -48,12 +48,17 @@ class InputsOptions(HarvestOptions):
     corpus: str = option("sotu", CORPUS_HELP)
     split: str = option("all", "documents to read; held-out is every tenth, train the others", choices=SPLITS)
     document_separator: str | None = option(None, "regular expression that separates the documents of a single file")
-    text_column: str = option("text", "column of the text in JSONL, Parquet and Hub data sets")
+    text_column: str = option("text", "column of the text, token ids or messages in rows; a.b for a nested one")
     encoding: str = option("utf-8", "encoding of text files, e.g. latin-1, utf-16")
+
+    chat_template: bool = option(False, "documents are chats, written with the tokenizer's own template")
+    roles: tuple[str, ...] = option((), "of chats: roles whose messages count in statistics (default: all positions)")
 
     def validate(self) -> None:
         processing_steps(self.processing)
         known_encoding(self.encoding)
+        if self.roles and not self.chat_template:
+            raise UserError(f"expected --chat-template beside --roles {','.join(self.roles)}; got none; pass both")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from eval.progress import progress_bar
-from llm_codes.corpus import encode
+from llm_codes.encoding.encoder import encode
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,13 @@ from eval.progress import say
 from eval.runs import Run
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.configs.embedded import TrainEmbeddedConfig
-from llm_codes.corpus import encode
-from llm_codes.documents import Document, open_source
+from llm_codes.documents import open_source
 from llm_codes.embedded.bits_per_byte import BitsPerByte, bits_per_byte, compressor_bits_per_byte
 from llm_codes.embedded.card import model_card
 from llm_codes.embedded.tokenizer import train_tokenizer
 from llm_codes.embedded.training import train
+from llm_codes.encoding.document import Document
+from llm_codes.encoding.encoder import encode
 
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "pretrained" / "gpt2-sotu"
 

@@ -129,7 +129,7 @@ def exponent(half: HalfMoments, seed: int) -> tuple[float, float, float]:
     found = exponent_over_documents(cast(Any, half), seed=seed)
     score, sd = found.score, found.diagnostics["document_sd"]
     if score.value is None or score.low is None or score.high is None or sd is None:
-        return (np.nan,) * 3
+        return np.nan, np.nan, np.nan
     parametric = (found.diagnostics.get("alpha_sd"), sd)
     return score.value, (score.high - score.low) / 2, max(float(one) for one in parametric if one is not None)
 

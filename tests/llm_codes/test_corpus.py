@@ -15,7 +15,9 @@ from eval.errors import UserError
 from llm_codes import corpus as corpus_module
 from llm_codes.configs.inputs import HarvestOptions, WindowsOptions
 from llm_codes.corpus import MINIMUM_WINDOW, load_corpus
-from llm_codes.documents import Document, open_source, sotu_documents
+from llm_codes.documents import open_source, sotu_documents
+from llm_codes.encoding.document import Document
+from llm_codes.encoding.encoder import Encoded, encode
 
 BOS = 256
 
@@ -150,7 +152,8 @@ def test_copies_of_a_text_fall_on_the_same_side_and_about_a_tenth_is_held_out() 
     prepend_bos=st.booleans(),
 )
 def test_windows_hold_consecutive_tokens_of_one_document(lengths: list[int], context: int, prepend_bos: bool) -> None:
-    documents = [np.arange(length, dtype=np.int32) + 1000 * number for number, length in enumerate(lengths)]
+    numbered = [np.arange(length, dtype=np.int32) + 1000 * number for number, length in enumerate(lengths)]
+    documents = [Encoded(tokens) for tokens in numbered]
     room = context - int(prepend_bos)
     packed = corpus_module.pack(
         documents, [str(n) for n in range(len(lengths))], room, 7777 if prepend_bos else None, 0
@@ -162,7 +165,7 @@ def test_windows_hold_consecutive_tokens_of_one_document(lengths: list[int], con
         if prepend_bos:
             assert text.pop(0) == 7777
         number = int(packed.document[window])
-        assert text == documents[number][packed.start[window] : packed.start[window] + len(text)].tolist()
+        assert text == numbered[number][packed.start[window] : packed.start[window] + len(text)].tolist()
         assert len(text) >= minimum
         seen[number] += text
     for number, length in enumerate(lengths):
@@ -437,7 +440,7 @@ def test_a_tokenizer_that_was_told_to_cut_or_pad_cuts_and_pads_nothing(tiny_mode
         tokenizer.pad_token = tokenizer.eos_token
         tokenizer(["x"], **told)
         before = tokenizer.backend_tokenizer.to_str()
-        assert [len(ids) for ids in corpus_module.encode(texts, tokenizer)] == lengths
+        assert [len(ids) for ids in encode(texts, tokenizer)] == lengths
         assert tokenizer.backend_tokenizer.to_str() == before
 
 

@@ -67,7 +67,7 @@ def choose_windows(
 
     Raises `UserError` where fewer than 20 windows are left.
     """
-    corpus = corpus.select(np.flatnonzero(corpus.mask.all(1)))
+    corpus = corpus.select(np.flatnonzero(corpus.lengths == corpus.context))
     keep = corpus.mask.copy()
     keep[:, :exclude_positions] = False
     if len(corpus) < 20:

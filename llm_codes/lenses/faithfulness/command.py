@@ -36,7 +36,7 @@ def command(config: CircuitCurveConfig, run: Run) -> str:
     prompts, kinds = find_prompts(
         model, corpus, config.curve.per_kind, config.curve.probability, config.inputs.batch_size
     )
-    full = np.flatnonzero(np.asarray(corpus.mask, bool).all(1))[:REFERENCES]
+    full = np.flatnonzero(corpus.lengths == corpus.context)[:REFERENCES]
     if not len(full):
         raise UserError("expected at least one full window of text; got none; raise --tokens or lower --context")
     windows = torch.tensor(np.asarray(corpus.tokens)[full], dtype=torch.long)

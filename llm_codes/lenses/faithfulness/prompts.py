@@ -65,13 +65,13 @@ def find_prompts(
     found: dict[str, list[Prompt]] = {kind: [] for kind in KINDS}
     for start in range(0, len(corpus), batch_size):
         rows = np.asarray(corpus.tokens[start : start + batch_size])
-        mask = np.asarray(corpus.mask[start : start + batch_size], bool)
+        mask, lengths = (part[start : start + batch_size] for part in (corpus.mask, corpus.lengths))
         with torch.no_grad():
             shares, best = model.logits(torch.tensor(rows, dtype=torch.long)).softmax(-1).topk(2, dim=-1)
         for row in range(len(rows)):
             words = model.token_strings(rows[row].tolist())
             for place in range(SHORTEST, rows.shape[1]):
-                kind = kind_of(words[place], words[1:place]) if mask[row, : place + 1].all() else None
+                kind = kind_of(words[place], words[1:place]) if place < lengths[row] and mask[row, place] else None
                 if kind is None:
                     continue
                 places[kind] += 1

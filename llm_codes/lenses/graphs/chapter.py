@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from eval.report.page import Page, Section
 from eval.result_json import noted
 from eval.results import Result, result
@@ -80,7 +78,7 @@ def one_window_a_document(corpus: Corpus, count: int, length: int) -> list[list[
     """The first windows of different documents, cut to a length; those with less text are left out."""
     out: dict[int, list[int]] = {}
     for number in range(len(corpus)):
-        tokens = corpus.tokens[number][np.asarray(corpus.mask[number], bool)][:length].tolist()
+        tokens = corpus.tokens[number][: min(length, int(corpus.lengths[number]))].tolist()
         if len(tokens) == length and len(out) < count:
             out.setdefault(int(corpus.document[number]), tokens)
     return list(out.values())

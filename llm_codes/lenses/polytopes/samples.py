@@ -102,7 +102,7 @@ class SampleConsumer:
         row_of[corpus.window] = np.arange(len(corpus))
         row = row_of[window]
         after = np.minimum(position + 1, corpus.context - 1)
-        known = (position + 1 < corpus.context) & corpus.mask[row, after]
+        known = position + 1 < corpus.lengths[row]
         values = {hook: np.concatenate(parts) for hook, parts in self._parts.items()}
         before = [
             model.tokenizer.decode(corpus.tokens[r, max(1, p - CONTEXT_SHOWN) : p].tolist())

@@ -35,8 +35,8 @@ def drawn_window(model: Model, corpus: Corpus, text: str, n_tokens: int) -> list
         if len(tokens) < 4:
             raise UserError(f"--text has {len(tokens) - len(bos)} tokens; a trajectory needs at least 3")
         return tokens[: n_tokens + 1]
-    longest = int(np.argmax(corpus.mask[:64].sum(1)))
-    return corpus.tokens[longest][corpus.mask[longest]][: n_tokens + 1].tolist()
+    longest = int(np.argmax(corpus.lengths[:64]))
+    return corpus.tokens[longest][: min(n_tokens + 1, int(corpus.lengths[longest]))].tolist()
 
 
 def chapter(

@@ -23,8 +23,7 @@ from eval.torchvision_operators import declare_missing_operators
 declare_missing_operators()
 
 from llm_codes.configs.embedded import TrainEmbeddedConfig  # noqa: E402
-from llm_codes.corpus import encode  # noqa: E402
-from llm_codes.documents import Document, sotu_documents  # noqa: E402
+from llm_codes.documents import sotu_documents  # noqa: E402
 from llm_codes.embedded.bits_per_byte import bits_per_byte, compressor_bits_per_byte, scored_windows  # noqa: E402
 from llm_codes.embedded.muon import Muon, orthogonal_factor  # noqa: E402
 from llm_codes.embedded.study import EMBEDDED_FOLDER, _tokenizer, export, overlap, train_embedded  # noqa: E402
@@ -38,6 +37,8 @@ from llm_codes.embedded.training import (  # noqa: E402
     load_checkpoint,
     save_checkpoint,
 )
+from llm_codes.encoding.document import Document  # noqa: E402
+from llm_codes.encoding.encoder import encode  # noqa: E402
 
 TEXTS = [f"Fellow-citizens, speech {n}: peace, commerce, and {n * n} ships.\n\nThanks —" * 8 for n in range(12)]
 

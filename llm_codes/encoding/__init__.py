@@ -1,0 +1,1 @@
+"""From documents (texts, chats, token ids) to token ids, cut and padded nowhere."""
