@@ -84,6 +84,13 @@ COMMANDS = (
         result="llm_codes.lenses.saes.rows:DictionaryEvaluation",
     ),
     Command(
+        "sae replacement",
+        "llm_codes.configs.replacement:ReplacementConfig",
+        "llm_codes.lenses.replacement.command:command",
+        "the model with transcoders in place of its MLPs",
+        result="llm_codes.lenses.replacement.rows:ReplacementResults",
+    ),
+    Command(
         "connector train",
         "llm_codes.configs.connectors:ConnectorTrainConfig",
         "llm_codes.lenses.connectors.command:train_command",

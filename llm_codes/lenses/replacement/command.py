@@ -1,0 +1,44 @@
+"""`python -m llm_codes sae replacement`: open inputs, run the study by layer, write the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eval.pieces import Pieces
+from eval.report.page import Page
+from eval.report.tables import text_table
+from eval.runs import Run
+from llm_codes.configs.replacement import ReplacementConfig
+from llm_codes.inputs import open_inputs
+from llm_codes.lenses.graphs.transcoders import open_transcoders, transcoders_sha256
+from llm_codes.lenses.replacement.chapter import COLUMNS, add_replacement, table_rows
+from llm_codes.lenses.replacement.claims import claims_of
+from llm_codes.lenses.replacement.rows import ALL_LAYERS
+from llm_codes.lenses.replacement.study import replacement_model
+
+
+def command(config: ReplacementConfig, run: Run) -> str:
+    """The replacement model on held-out documents; resumes by layer."""
+    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    transcoders = open_transcoders(inputs.model, config.transcoders)
+    held_out = inputs.view(config.windows)
+    train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.replacement.fit_tokens)
+    texts = {name: str(one.describe()["sha256_of_tokens"]) for name, one in (("corpus", held_out), ("train", train))}
+    run.inputs(transcoders=transcoders_sha256(transcoders), **texts)
+    folders = [item.folder for item in transcoders]
+    results = replacement_model(
+        inputs.model,
+        train,
+        held_out,
+        folders,
+        config.replacement,
+        config.inputs,
+        seed=config.seed,
+        pieces=Pieces(run, (replacement_model.__module__,)),
+    )
+    results = replace(results, claims=tuple(claims_of(results)))
+    page = Page(f"Replacement model of {inputs.model.name}", "Transcoders in place of MLPs")
+    add_replacement(page.section("Replacement model", "replacement"), run, results, inputs.describe())
+    page.write(run)
+    run.finish(results.to_json(), model=inputs.model.provenance(), corpus=held_out.describe())
+    return text_table(table_rows(row for row in results.replacements if row.layer == ALL_LAYERS), COLUMNS)

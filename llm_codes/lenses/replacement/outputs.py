@@ -1,0 +1,118 @@
+"""What stands in for the output of an MLP: its transcoder, a linear map, the transcoder with shuffled vectors, a mean.
+
+Axes: batch, position, width; layers count from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llm_codes.corpus import Batch, Corpus
+from llm_codes.harvest import HarvestOptions, harvest
+from llm_codes.lenses.graphs.transcoders import LayerTranscoder
+from llm_codes.models import Model
+from llm_codes.sites import Site, resolve_site
+
+TRANSCODERS, LINEAR, SHUFFLED, MEANS = "transcoders", "linear maps", "shuffled transcoders", "mean outputs"
+VARIANTS = (TRANSCODERS, LINEAR, SHUFFLED, MEANS)
+RIDGE = 1e-6
+Write = Callable[[Tensor], Tensor]
+"""From what an MLP reads to what stands in for what it writes, [... width]."""
+
+
+class LinearFit:
+    """A `harvest` consumer: the least-squares linear map from MLP input to MLP output of each layer, and its mean.
+
+    Sums about the first batch's mean in float64; a ridge of 1e-6 of the mean variance keeps dead directions harmless.
+    """
+
+    def __init__(self, model: Model, transcoders: Sequence[LayerTranscoder]) -> None:
+        hooks = [(item.folder.hook, item.folder.hook_out) for item in transcoders]
+        self.places = [(resolve_site(model, first), resolve_site(model, second)) for first, second in hooks]
+        self.sites: list[Site] = [site for pair in self.places for site in pair]
+        self.count = 0
+        self._shift: list[tuple[Tensor, Tensor]] = []
+        self._sums: list[list[Tensor]] = []
+
+    def memory_bytes(self) -> int:
+        return sum(8 * first.width * (first.width + second.width + 2) for first, second in self.places)
+
+    def update(self, activations: Any, batch: Batch, keep: Tensor) -> None:
+        pairs = [tuple(activations[site.hook][keep].double().cpu() for site in place) for place in self.places]
+        if not self._shift:
+            self._shift = [(x.mean(0), y.mean(0)) for x, y in pairs]
+            self._sums = [[torch.zeros(()) for _ in range(4)] for _ in pairs]
+        self.count += int(keep.sum())
+        for number, ((x, y), (x0, y0)) in enumerate(zip(pairs, self._shift, strict=True)):
+            x, y = x - x0, y - y0
+            for place, term in enumerate((x.sum(0), y.sum(0), x.T @ x, x.T @ y)):
+                self._sums[number][place] = self._sums[number][place] + term
+
+    def maps(self) -> list[tuple[Float[Tensor, "in out"], Float[Tensor, " out"], Float[Tensor, " out"]]]:
+        """Weight, offset and mean output of each layer."""
+        out = []
+        for (x0, y0), (x, y, square, cross) in zip(self._shift, self._sums, strict=True):
+            mean_x, mean_y = x / self.count, y / self.count
+            square = square - self.count * torch.outer(mean_x, mean_x)
+            square += RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=square.dtype)
+            weight = torch.linalg.solve(square, cross - self.count * torch.outer(mean_x, mean_y))
+            mean = y0 + mean_y
+            out.append((weight, mean - (x0 + mean_x) @ weight, mean))
+        return out
+
+
+def writers(
+    model: Model, transcoders: Sequence[LayerTranscoder], train: Corpus, walk: HarvestOptions, seed: int = 0
+) -> dict[str, list[Write]]:
+    """For each variant what stands in at each layer; the maps and means are fitted on training documents."""
+    fit = LinearFit(model, transcoders)
+    harvest(model, train, [fit], walk, label="linear maps")
+    fitted = fit.maps()
+    return {
+        TRANSCODERS: [item.folder.reconstruct for item in transcoders],
+        LINEAR: [_linear(weight, offset) for weight, offset, _ in fitted],
+        SHUFFLED: [shuffled(item, seed + layer) for layer, item in enumerate(transcoders)],
+        MEANS: [_constant(mean) for _, _, mean in fitted],
+    }
+
+
+def shuffled(item: LayerTranscoder, seed: int) -> Write:
+    """The same transcoder whose features write one another's vectors: as active, as long, without the pairing."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(item.n_features, generator=generator)
+    decoder = item.decoder[order.to(item.decoder.device)]
+
+    def write(x: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1]).to(decoder.dtype)
+        out = item.active(flat) @ decoder + item.decoder_bias
+        out = out if item.skip is None else out + flat @ item.skip
+        return out.reshape(*x.shape[:-1], -1)
+
+    return write
+
+
+def with_features_on(item: LayerTranscoder, x: Tensor) -> Write:
+    """The transcoder with the features that are on at these inputs, whatever it reads: linear, so that rounding cannot
+    let another feature into the largest k."""
+    on = item.active(x.reshape(-1, x.shape[-1]).to(item.decoder)) != 0
+
+    def write(x: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1]).to(item.decoder)
+        out = ((flat @ item.encoder + item.encoder_bias) * on) @ item.decoder + item.decoder_bias
+        out = out if item.skip is None else out + flat @ item.skip
+        return out.reshape(*x.shape[:-1], -1)
+
+    return write
+
+
+def _linear(weight: Tensor, offset: Tensor) -> Write:
+    return lambda x: x @ weight.to(x) + offset.to(x)
+
+
+def _constant(mean: Tensor) -> Write:
+    return lambda x: mean.to(x).expand(*x.shape[:-1], -1)

@@ -1,0 +1,192 @@
+"""Cross-entropy, KL, top-1 agreement and logit differences with MLPs replaced, per layer and all at once.
+
+What stands in for an MLP reads what reaches it in the replaced model, so that errors of lower layers pass on. The first
+`exclude_positions` positions of a window keep what the MLP writes and are not counted. Sums are kept by document.
+Axes: batch, position, vocabulary, document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.errors import UserError
+from eval.measures.connectors.faithfulness import recovered
+from eval.measures.statistics.resampling import bootstrap_ratio
+from eval.pieces import Arrays, Pieces
+from eval.progress import progress
+from eval.scores import Score
+from llm_codes.configs.inputs import HarvestOptions
+from llm_codes.configs.replacement import ReplacementOptions
+from llm_codes.corpus import Batch, Corpus
+from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders
+from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, VARIANTS, Write, with_features_on, writers
+from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, ReplacementRow
+from llm_codes.lenses.saes.study import with_changes
+from llm_codes.models import Model, load_model
+
+MODEL = "model"
+SUMS = ("ce", "kl", "top1", "difference")
+
+
+def replacement_model(
+    model: Any,
+    train: Corpus,
+    held_out: Corpus,
+    transcoders: Any = None,
+    options: ReplacementOptions | None = None,
+    harvest_options: HarvestOptions | None = None,
+    *,
+    seed: int = 0,
+    pieces: Pieces | None = None,
+    **changes: Any,
+) -> ReplacementResults:
+    """What does the model lose where transcoders stand in for its MLPs, beside linear maps, shuffles and means?
+
+    Args:
+        model: what `load_model` opens. transcoders: what `open_transcoders` takes; none: the embedded model's own.
+        train: documents on which linear maps and mean outputs are fitted. held_out: documents that are scored.
+        options, harvest_options, changes: the command's, or single ones by name. seed: shuffles and intervals.
+        pieces: where finished layers are kept.
+
+    Raises:
+        UserError: transcoders that do not fit the model or are missing at a layer; no tokens.
+    """
+    model = load_model(model)
+    _, walk = with_changes((options or ReplacementOptions(), harvest_options or HarvestOptions()), changes)
+    opened = open_transcoders(model, transcoders)
+    if not held_out.n_tokens:
+        raise UserError("expected tokens to score on; got none; raise --tokens")
+    kept = pieces or Pieces()
+    made: dict[str, list[Write]] = {}
+
+    def write() -> dict[str, list[Write]]:
+        return made or made.update(writers(model, opened, train, walk, seed)) or made
+
+    passes = _Passes(model, held_out, opened, walk, write)
+    sums: dict[str, Arrays] = {}
+    for place in (*map(str, range(model.n_layers)), ALL_LAYERS):
+        _, sums[place] = kept.with_arrays(f"layer-{place}", dict, lambda place=place: ({}, passes.sums(place)))
+    exactness = kept.item("exactness", float, passes.exactness)
+    tokens = sums[ALL_LAYERS]["tokens"]
+    rows = tuple(_row(found, variant, place, seed) for place, found in sums.items() for variant in VARIANTS)
+    ce_model = bootstrap_ratio(*_scored(tokens, sums[ALL_LAYERS][f"{MODEL}.ce"], tokens), seed=seed)
+    return ReplacementResults(rows, ce_model, exactness, train.n_tokens)
+
+
+class _Passes:
+    """The model and its replacements on held-out text."""
+
+    def __init__(
+        self,
+        model: Model,
+        corpus: Corpus,
+        transcoders: Sequence[LayerTranscoder],
+        walk: HarvestOptions,
+        write: Callable[[], Mapping[str, Sequence[Write]]],
+    ) -> None:
+        self.model, self.corpus, self.walk, self.write = model, corpus, walk, write
+        self.transcoders = transcoders
+        self.hooks = [(item.folder.hook, item.folder.hook_out) for item in transcoders]
+
+    @torch.no_grad()
+    def sums(self, place: str) -> Arrays:
+        """Per document and variant: summed CE, KL, agreement and logit difference with one layer, or all, replaced."""
+        layers = range(len(self.hooks)) if place == ALL_LAYERS else [int(place)]
+        size = len(self.corpus.documents)
+        out = {f"{name}.{kind}": np.zeros(size) for name in (MODEL, *VARIANTS) for kind in SUMS}
+        out["tokens"] = np.zeros(size)
+        batches, n = self.corpus.batches(self.walk.batch_size), -(-len(self.corpus) // self.walk.batch_size)
+        for batch in progress(batches, label=f"replacement, layer {place}", total=n, unit="batch"):
+            counted, own = self._counted(batch), self._log_probabilities(batch, [])
+            np.add.at(out["tokens"], batch.document.numpy(), counted.double().sum(1).numpy())
+            self._add(out, MODEL, batch, counted, own, own)
+            for variant in VARIANTS:
+                replaced = self._log_probabilities(batch, self._replacing(self.write()[variant], layers))
+                self._add(out, variant, batch, counted, own, replaced)
+        return out
+
+    @torch.no_grad()
+    def exactness(self) -> float:
+        """Largest change of a logit of the first batch in the local replacement model: the features that were on stay
+        on, and every transcoder's own error is added back."""
+        batch = next(iter(self.corpus.batches(self.walk.batch_size)))
+        seen = self.model.activations(batch.tokens, [hook for pair in self.hooks for hook in pair])
+        local: list[Write] = []
+        for (first, second), item in zip(self.hooks, self.transcoders, strict=True):
+            write = with_features_on(item, seen[first])
+            error = seen[second] - write(seen[first])
+            local.append(lambda x, write=write, error=error: write(x) + error)
+        replaced = self.model.logits(batch.tokens, self._replacing(local, range(len(self.hooks))))
+        change = (replaced - self.model.logits(batch.tokens)).abs().float().cpu() * batch.mask[..., None]
+        return float(change.max())
+
+    def _replacing(self, writes: Sequence[Write], layers: Sequence[int]) -> list[Any]:
+        """Hooks that put what stands in for an MLP in its place, from what it reads in this very pass."""
+        hooks: list[Any] = []
+        read: dict[int, Tensor] = {}
+        for layer in layers:
+            first, second = self.hooks[layer]
+
+            def keep(activation: Tensor, hook: Any, layer: int = layer) -> None:
+                read[layer] = activation
+
+            def put(activation: Tensor, hook: Any, layer: int = layer) -> Tensor:
+                out = writes[layer](read.pop(layer).float()).to(activation.dtype).clone()
+                out[:, : self.walk.exclude_positions] = activation[:, : self.walk.exclude_positions]
+                return out
+
+            hooks += [(first, keep), (second, put)]
+        return hooks
+
+    def _log_probabilities(self, batch: Batch, hooks: Sequence[Any]) -> Tensor:
+        return self.model.logits(batch.tokens, hooks)[:, :-1].float().log_softmax(-1)
+
+    def _counted(self, batch: Batch) -> Tensor:
+        """Predictions of a text token, made from a position that is not left out."""
+        counted = batch.mask[:, 1:].clone()
+        counted[:, : self.walk.exclude_positions] = False
+        return counted
+
+    @staticmethod
+    def _add(out: Arrays, name: str, batch: Batch, counted: Tensor, own: Tensor, replaced: Tensor) -> None:
+        first, second = own.topk(2, dim=-1).indices.unbind(-1)
+
+        def at(token: Tensor) -> Tensor:
+            return replaced.gather(-1, token.to(replaced.device)[..., None])[..., 0]
+
+        values = {
+            "ce": -at(batch.tokens[:, 1:]),
+            "kl": ((own - replaced) * own.exp()).sum(-1),
+            "top1": replaced.argmax(-1) == first,
+            "difference": at(first) - at(second),
+        }
+        for kind, value in values.items():
+            np.add.at(out[f"{name}.{kind}"], batch.document.numpy(), (value.cpu() * counted).double().sum(1).numpy())
+
+
+def _scored(tokens: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
+    """The values of the documents that have a counted prediction."""
+    return [value[tokens > 0] for value in values]
+
+
+def _row(sums: Arrays, variant: str, place: str, seed: int) -> ReplacementRow:
+    tokens = sums["tokens"]
+    names = (f"{variant}.ce", f"{MODEL}.ce", f"{MEANS}.ce", f"{variant}.kl", f"{variant}.top1", f"{LINEAR}.kl")
+    ce, own, ablated, kl, top1, linear, count = _scored(tokens, *(sums[name] for name in names), tokens)
+    gap, own_gap, mean_gap = _scored(tokens, *(-sums[f"{name}.difference"] for name in (variant, MODEL, MEANS)))
+    itself = Score.undefined("0 by definition", len(count))
+    return ReplacementRow(
+        variant,
+        place,
+        bootstrap_ratio(ce - own, count, seed=seed),
+        bootstrap_ratio(kl, count, seed=seed),
+        bootstrap_ratio(top1, count, seed=seed),
+        bootstrap_ratio(linear - kl, count, seed=seed),
+        itself if variant == MEANS else recovered(own, ce, ablated, seed=seed),
+        itself if variant == MEANS else recovered(own_gap, gap, mean_gap, seed=seed),
+    )
