@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from llm_codes.lenses.explain import chosen as units
     from llm_codes.lenses.explain.recording import record
     from llm_codes.lenses.explain.study import explain
+    from llm_codes.lenses.graphs.edge_tests import edge_tests
     from llm_codes.lenses.graphs.rows import AttributionGraph
     from llm_codes.lenses.graphs.study import attribution_graph
     from llm_codes.lenses.polytopes.study import polytopes
+    from llm_codes.lenses.replacement.study import replacement_model
     from llm_codes.lenses.saes.evaluation import evaluate_dictionary
     from llm_codes.lenses.saes.shipped import load_dictionary
     from llm_codes.lenses.saes.study import train_sae
@@ -56,6 +58,7 @@ _PLACES = {
     "WindowsOptions": "llm_codes.configs.inputs:WindowsOptions",
     "attribution_graph": "llm_codes.lenses.graphs.study:attribution_graph",
     "compare": "llm_codes.lenses.spectra.compare:compare",
+    "edge_tests": "llm_codes.lenses.graphs.edge_tests:edge_tests",
     "evaluate_dictionary": "llm_codes.lenses.saes.evaluation:evaluate_dictionary",
     "explain": "llm_codes.lenses.explain.study:explain",
     "load_dictionary": "llm_codes.lenses.saes.shipped:load_dictionary",
@@ -69,6 +72,7 @@ _PLACES = {
     "record": "llm_codes.lenses.explain.recording:record",
     "register_explainer": "eval.explanation.registry:register_explainer",
     "register_simulator": "eval.explanation.registry:register_simulator",
+    "replacement_model": "llm_codes.lenses.replacement.study:replacement_model",
     "resolve_site": "llm_codes.sites:resolve_site",
     "resolve_sites": "llm_codes.sites:resolve_sites",
     "spectra": "llm_codes.lenses.spectra.study:spectra",
@@ -95,6 +99,7 @@ __all__ = [
     "__version__",
     "attribution_graph",
     "compare",
+    "edge_tests",
     "evaluate_dictionary",
     "explain",
     "load_corpus",
@@ -108,6 +113,7 @@ __all__ = [
     "record",
     "register_explainer",
     "register_simulator",
+    "replacement_model",
     "resolve_site",
     "resolve_sites",
     "spectra",
