@@ -7,10 +7,11 @@ A prediction is a *region* of the measured number: a side of a threshold (open: 
 - `cannot tell` where it straddles an end of the region, or is undefined;
 - `holds` where it lies wholly inside, **and** clear of every control: beyond the highest control's interval on the
   predicted side of a threshold; for a band, with every control's interval outside it;
-- `holds, and so does its control` where it lies wholly inside and so does a control that it is not clear of: what an
-  untrained network or noise shows as well says nothing about training;
-- `cannot tell` where it is not clear of a control that itself decides nothing, or where the control that the statement
-  needs was not measured.
+- `holds, and so does its control` where it lies wholly inside and so does a control as large: what an untrained network
+  or noise shows as well says nothing about training. As large: the control's interval reaches the number itself;
+- `cannot tell` where it is neither clear of a control nor matched by it (the intervals overlap, and the control's falls
+  short of the number), where it is not clear of a control that itself decides nothing, or where the control that the
+  statement needs was not measured. So a verdict that more data move passes through `cannot tell`.
 
 Claims of one family are then corrected together (`corrected`): Holm's step-down for statements, the false discovery
 rate for screens.
@@ -64,6 +65,14 @@ class Region:
             return low > self.high or high < self.low
         return score.low > high if math.isinf(self.high) else score.high < low
 
+    def as_far(self, score: Score, control: Score) -> bool:
+        """Does the control's interval reach the score's number itself, on the predicted side? In a band: always."""
+        assert score.value is not None
+        low, high = ends(control)
+        if not self.is_side:
+            return True
+        return high >= score.value if math.isinf(self.high) else low <= score.value
+
 
 def above(threshold: float) -> Region:
     return Region(low=threshold)
@@ -113,7 +122,8 @@ def verdict_on(score: Score, region: Region, controls: Controls | None = None) -
     unclear = [one for one in known if not region.clear_of(score, one)]
     if not unclear:
         return "holds"
-    if any(region.place(Score(one.value, *ends(one))) == "inside" for one in unclear):
+    as_large = [one for one in unclear if region.as_far(score, one)]
+    if any(region.place(Score(one.value, *ends(one))) == "inside" for one in as_large):
         return "holds, and so does its control"
     return "cannot tell"
 

@@ -35,7 +35,8 @@ def test_the_interval_decides_and_touching_a_threshold_does_not(low, high, regio
     ("score", "controls", "verdict"),
     [
         (Score(2, 1.7, 2.3), {"a": Score(1, 0.9, 1.1), "b": Score(1.5, 1.4, 1.6)}, "holds"),
-        (Score(1.69, 1.63, 1.74), {"a": Score(1.59, 1.5, 1.68), "b": Score(1.2, 1.1, 1.3)}, ALSO),
+        (Score(1.69, 1.63, 1.74), {"a": Score(1.59, 1.5, 1.69), "b": Score(1.2, 1.1, 1.3)}, ALSO),
+        (Score(1.69, 1.63, 1.74), {"a": Score(1.59, 1.5, 1.68), "b": Score(1.2, 1.1, 1.3)}, "cannot tell"),
         (Score(1, 0.9, 1.1), {"a": Score(0, -1, 0.2), "b": Score(1.5, 1.4, 1.6)}, ALSO),  # the control shows it more
         (Score(1, 0.9, 1.1), {"a": Score(0.5, -0.1, 1.2)}, "cannot tell"),  # the control itself is undecided
         (Score(-1, -2, -0.5), {"a": Score(-3, -4, -2.5)}, "fails"),  # below the threshold, though above the control
@@ -46,7 +47,8 @@ def test_the_interval_decides_and_touching_a_threshold_does_not(low, high, regio
         (Score(1, low=0.9), {"a": Score(0.5)}, "cannot tell"),
         (Score(-1, -2, -0.5), {}, "fails"),
         (Score(1, 0.9, 1.1), {}, "cannot tell"),
-        (Score(1, 0.9, 1.1), {"a": Score(0.9)}, ALSO),  # touches the control
+        (Score(1, 0.9, 1.1), {"a": Score(0.9)}, "cannot tell"),  # touches the control, which falls short of it
+        (Score(1, 0.9, 1.1), {"a": Score(1.0)}, ALSO),
         (Score(1, 0.9, 1.1), {"a": Score(0.5, low=0.4)}, "holds"),
     ],
 )
@@ -62,6 +64,17 @@ def test_below_and_in_a_band_the_control_counts_as_well():
     assert verdict_on(low, band, {"a": Score(-2, -2.1, -1.9)}) == "holds"
     assert verdict_on(low, band, {"a": Score(-1.1, -1.2, -1.0)}) == ALSO
     assert verdict_on(low, band, {"a": Score(-1.2, -1.4, -1.0)}) == "cannot tell"
+
+
+@pytest.mark.parametrize(("region", "sign"), [(above(0), 1), (below(0), -1)])
+def test_a_verdict_that_more_data_move_passes_through_cannot_tell(region, sign):
+    """The control rises from nothing to beyond the number: it must not turn `holds` into its opposite in one step."""
+    score, seen = Score(sign * 1.0, *sorted((sign * 0.8, sign * 1.3))), []
+    for value in np.linspace(0.05, 1.5, 200):
+        half = 0.1 * value
+        control = Score(sign * value, *sorted((sign * (value - half), sign * (value + half))))
+        seen.append(verdict_on(score, region, {"control": control}))
+    assert list(dict.fromkeys(seen)) == ["holds", "cannot tell", ALSO]
 
 
 def test_a_statement_in_halves():

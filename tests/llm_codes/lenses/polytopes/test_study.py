@@ -138,11 +138,14 @@ def _rays(change_beyond, density_beyond=0.1, n=30):
 
 
 def test_changes_far_out_are_judged_against_noise_and_only_where_boundaries_are_sparse():
-    def verdict(own, noise):
-        claims = of_rays({"trained": own, "matched noise": noise}, None, None, 0)
-        return next(claim for claim in claims if "still changes" in claim.claim)
+    def verdict(own, noise, untrained=0.2):
+        found = {"trained": own, "matched noise": noise}
+        found |= {} if untrained is None else {"untrained": _rays(untrained)}
+        return next(claim for claim in of_rays(found, None, None, 0) if "still changes" in claim.claim)
 
     assert verdict(_rays(0.8), _rays(0.1)).verdict == "holds"
+    assert verdict(_rays(0.8), _rays(0.1), untrained=0.9).verdict == "holds, and so does its control"
+    assert verdict(_rays(0.8), _rays(0.1), untrained=None).verdict == "cannot tell"  # noise alone no longer suffices
     assert verdict(_rays(0.4), _rays(0.5)).verdict != "holds"  # any hit at all used to do
     assert verdict(_rays(0.1), _rays(0.8)).verdict == "fails"
     assert verdict(_rays(0.8, density_beyond=2.0), _rays(0.1)).verdict == "fails"
