@@ -15,7 +15,7 @@ SMALLEST = 20.0  # nodes, where the logarithmic axis starts; nothing kept is dra
 @drawing
 def draw_curves(run: Run, curves: Sequence[Curve]) -> SavedFigure:
     """One panel for each ablation; solid: errors stay, dashed: errors ablated, dotted: neurons."""
-    fig, axes = figure(1, 2, width=9.6, height=3.8)
+    fig, axes = figure(1, 2, width=9.6, height=4.4)
     colours = {"graph": COLOURS[0], "gradients": COLOURS[1], "random": COLOURS[6]}
     styles = {"stay": "-", "ablated": "--", "none": ":"}
     for axis, ablation in zip(axes, ("mean", "resample"), strict=True):
@@ -36,6 +36,7 @@ def draw_curves(run: Run, curves: Sequence[Curve]) -> SavedFigure:
         axis.axhline(1, color="#999999", linewidth=0.8)
         axis.set_ylim(-0.3, 1.5)
     axes[0].set_ylabel("faithfulness")
-    axes[1].legend(loc="upper left", fontsize=6)
+    lines, words = axes[0].get_legend_handles_labels()
+    fig.legend(lines, words, loc="outside lower center", ncols=4, fontsize=7)  # no corner of a panel is free
     caption = "Share of what the model does (logit difference) that the kept nodes do, the rest ablated; 1: the model."
     return save_figure(run, fig, "faithfulness", caption)
