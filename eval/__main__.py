@@ -17,8 +17,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "findings render",
-        config="eval.findings_page:FindingsConfig",
-        run="eval.findings_page:command",
+        config="eval.findings.page:FindingsConfig",
+        run="eval.findings.page:command",
         help="write the findings pages from docs/findings/<topic>/*.json, and say which are stale",
     ),
     Command(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.findings_headlines import BEGIN, END
+from eval.findings.headlines import BEGIN, END
 from tests.reference_pages import pages
 
 ROOT = Path(__file__).resolve().parent.parent

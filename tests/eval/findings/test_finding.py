@@ -10,9 +10,9 @@ import pytest
 
 from eval.code_identity import code_identity
 from eval.errors import UserError
-from eval.findings import Code, Measured, is_current, read_finding, read_topics
+from eval.findings.finding import Code, Measured, is_current, read_finding, read_topics
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "findings"
 TEXT = """{"title": "A", "question": "Is it?", "code": {"commit": "eb6fbc2"}, "machine": "two cores",
  "date": "2026-11-25",
  "tables": [{"title": "T", "columns": ["layer", "alpha"], "rows": [[0, {"value": 0.80, "low": 0.7, "high": 0.9}]]}]}"""
@@ -40,7 +40,7 @@ def test_numbers_keep_their_digits(tmp_path):
     [
         ('"title": "A"', '"titel": "A"', r"a\.json: expected a key of a finding, got 'titel'; did you mean title\?"),
         ('"title": "A", ', "", r"a\.json: expected the key 'title', found none; add it"),
-        ('"title": "A"', '"title": 1', r"a\.json: title: expected str, got 1; see eval/findings\.py"),
+        ('"title": "A"', '"title": 1', r"a\.json: title: expected str, got 1; see eval/findings/finding\.py"),
         ('"value": 0.80', '"value": "0.80"', r"rows.*value: expected Number, got '0\.80'"),
         ('"value": 0.80', '"value": true', r"value: expected Number, got True"),
         ('"value": 0.80', '"value": NaN', r"expected numbers in .*a\.json, got NaN; write null"),

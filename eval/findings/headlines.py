@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.errors import UserError, known_name
-from eval.findings import Cell, Finding, Table, Topic
-from eval.findings_text import anchor, cell_text
+from eval.findings.finding import Cell, Finding, Table, Topic
+from eval.findings.text import anchor, cell_text
 
 FILE = "headlines.json"
 BEGIN = "<!-- written by `make findings` from docs/findings/headlines.json -->"

@@ -1,7 +1,7 @@
 """Findings as data: one small JSON file for each documented measurement, `docs/findings/<topic>/<name>.json`.
 
 Question answered: what was measured, by which command and code, on what, with what uncertainty, and what is there to
-doubt? The pages (`eval.findings_page`) are written from these files and hold no number of their own.
+doubt? The pages (`eval.findings.page`) are written from these files and hold no number of their own.
 
     {"title": "...", "question": "...", "order": 1,
      "command": ["python -m llm_codes spectra --model embedded"],
@@ -157,7 +157,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(f"expected JSON in {path}, got {error}; mend that line") from error
     if not isinstance(found, dict):
-        raise UserError(f"expected an object in {path}, got a {type(found).__name__}; see eval/findings.py")
+        raise UserError(f"expected an object in {path}, got a {type(found).__name__}; see eval/findings/finding.py")
     return found
 
 
@@ -165,7 +165,9 @@ def _record(kind: type, given: Any, where: str) -> Any:
     """`kind` from a JSON object, with every key known, every required one there, and every type right."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if not isinstance(given, Mapping):
-        raise UserError(f"{where}: expected an object of {', '.join(fields)}, got {given!r}; see eval/findings.py")
+        raise UserError(
+            f"{where}: expected an object of {', '.join(fields)}, got {given!r}; see eval/findings/finding.py"
+        )
     for key in given:
         if key not in fields:
             raise UserError(f"{where}: expected a key of a finding, got {key!r}; {nearest(key, fields)}")
@@ -200,7 +202,7 @@ def _value(kind: str, given: Any, where: str) -> Any:
         "Cell": (str, int, Decimal, type(None)),
     }
     if not isinstance(given, allowed.get(kind, ())) or isinstance(given, bool):
-        raise UserError(f"{where}: expected {kind}, got {given!r}; see eval/findings.py")
+        raise UserError(f"{where}: expected {kind}, got {given!r}; see eval/findings/finding.py")
     return given
 
 

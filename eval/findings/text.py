@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from eval.findings import Cell, Measured
+from eval.findings.finding import Cell, Measured
 
 
 def cell_text(cell: Cell) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from eval.errors import UserError
-from eval.findings import read_topics
-from eval.findings_headlines import BEGIN, END, headline_lines, read_headlines, relative_link, with_headlines
-from eval.findings_page import front_pages
+from eval.findings.finding import read_topics
+from eval.findings.headlines import BEGIN, END, headline_lines, read_headlines, relative_link, with_headlines
+from eval.findings.page import front_pages
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "findings"
 TOPICS = read_topics(FOLDER)
 HEADLINES = read_headlines(FOLDER).headlines
 

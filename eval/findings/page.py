@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.findings import Code, Finding, Table, Topic, is_current, read_topics
-from eval.findings_headlines import headline_lines, read_headlines, relative_link, with_headlines
-from eval.findings_text import anchor, cell_text
+from eval.findings.finding import Code, Finding, Table, Topic, is_current, read_topics
+from eval.findings.headlines import headline_lines, read_headlines, relative_link, with_headlines
+from eval.findings.text import anchor, cell_text
 from eval.options import option
 from eval.report.tables import text_table
 from eval.runs import atomic_path
@@ -86,7 +86,7 @@ def index_page(topics: Iterable[Topic]) -> str:
     lines = [GENERATED.format(source="topics.json"), "", "# Findings", ""]
     lines += ["What was measured, by which code, on what, and what there is to doubt. The numbers are data:"]
     lines += [
-        "one JSON file for each finding; `eval/findings.py` documents its keys. These pages are written from them.",
+        "one JSON file for each finding; `eval/findings/finding.py` documents its keys. Pages are written from them.",
         "",
     ]
     for topic in topics:

@@ -12,10 +12,10 @@ import pytest
 
 from eval.__main__ import main
 from eval.code_identity import code_identity
-from eval.findings import Code, Measured, Table, Topic, read_topics
-from eval.findings_page import STATUS, anchor, cell_text, pages, table_lines, topic_page
+from eval.findings.finding import Code, Measured, Table, Topic, read_topics
+from eval.findings.page import STATUS, anchor, cell_text, pages, table_lines, topic_page
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "findings"
 
 
 def without_states(text: str) -> str:
