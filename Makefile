@@ -42,6 +42,11 @@ same-numbers: $(VENV)/.installed
 findings: $(VENV)/.installed
 	$(BIN)/python -m eval findings render
 
+# one finding measured again, by its own commands: make finding NAME=spectra/embedded
+.PHONY: finding
+finding: $(VENV)/.installed
+	$(BIN)/python -m eval findings rerun $(NAME)
+
 mutants: $(VENV)/.installed-test
 	$(BIN)/python tests/mutants.py --count $(COUNT) --seed $(SEED) --out runs/mutants-$(COUNT)-$(SEED)
 

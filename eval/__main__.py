@@ -22,6 +22,12 @@ COMMANDS: tuple[Command, ...] = (
         help="write the findings pages from docs/findings/<topic>/*.json, and say which are stale",
     ),
     Command(
+        "findings rerun",
+        config="eval.findings.rerun:RerunConfig",
+        run="eval.findings.rerun:command",
+        help="run the commands of one finding as they are printed",
+    ),
+    Command(
         "runs list",
         config="eval.run_commands:RunsConfig",
         run="eval.run_commands:list_command",

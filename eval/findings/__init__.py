@@ -1,1 +1,3 @@
-"""Findings as data: `finding` what a file holds, `text` and `page` how it is shown, `headlines` those of the README."""
+"""Findings as data: `finding` what a file holds, `text` and `page` how it is shown, `headlines` those of the README,
+`rerun` its commands once more.
+"""

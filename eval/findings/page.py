@@ -87,6 +87,7 @@ def index_page(topics: Iterable[Topic]) -> str:
     lines += ["What was measured, by which code, on what, and what there is to doubt. The numbers are data:"]
     lines += [
         "one JSON file for each finding; `eval/findings/finding.py` documents its keys. Pages are written from them.",
+        "`make finding NAME=spectra/embedded` runs the commands of one again, as they are printed.",
         "",
     ]
     for topic in topics:
