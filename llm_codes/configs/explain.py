@@ -17,10 +17,26 @@ READS_RULES = "rules"
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoleOptions(Options):
+    """Where one of explainer, simulator and judge differs from the run's server."""
+
+    base_url: str = option("", "its own server (default: --base-url)", identity=False)
+    key_variable: str = option(
+        "", "environment variable with the key of its own server (default: --key-variable)", identity=False
+    )
+    price_input: float = option(-1.0, "its USD per million input tokens (-1: --price-input)", identity=False)
+    price_output: float = option(-1.0, "its USD per million output tokens (-1: --price-output)", identity=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerOptions(Options):
-    """The OpenAI-compatible server behind `openai:<model>`. The key is read from OPENAI_API_KEY, and only there."""
+    """The OpenAI-compatible server behind `openai:<model>`. A key is read from the environment, and only there."""
 
     base_url: str = option("https://api.openai.com/v1", "OpenAI-compatible server of openai:<model>", identity=False)
+    key_variable: str = option("OPENAI_API_KEY", "environment variable that holds the key", identity=False)
+    probe: bool = option(
+        True, "ask each model once what it can (log-probabilities, JSON schema ...), and say so", identity=False
+    )
     mode: str = option(
         "auto",
         "how openai:<model> simulates: logprobs, json, all-at-once (prompt logprobs), or the best it accepts",
@@ -45,10 +61,19 @@ class ServerOptions(Options):
     budget_usd: float = option(0.0, "stop cleanly before this is spent (0: no limit)", at_least=0, identity=False)
     price_input: float = option(0.0, "USD per million input tokens", at_least=0, identity=False)
     price_output: float = option(0.0, "USD per million output tokens", at_least=0, identity=False)
+    explainer: RoleOptions = nested(RoleOptions(), prefix="explainer_")
+    simulator: RoleOptions = nested(RoleOptions(), prefix="simulator_")
+    judge: RoleOptions = nested(RoleOptions(), prefix="judge_")
 
     def validate(self) -> None:
-        if self.budget_usd > 0 and not (self.price_input > 0 or self.price_output > 0):
+        prices = [one for role in (self, *self.roles.values()) for one in (role.price_input, role.price_output)]
+        if self.budget_usd > 0 and max(prices) <= 0:
             raise UserError("--budget-usd needs prices; pass --price-input and --price-output (USD per million tokens)")
+
+    @property
+    def roles(self) -> dict[str, RoleOptions]:
+        """What each of the three has of its own."""
+        return {"explainer": self.explainer, "simulator": self.simulator, "judge": self.judge}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +105,7 @@ class ExplainOptions(Options):
         "decision-list, token-lookup, back-off, token-graph, lag-weights, local:<model>, openai:<model>, file.py:name",
     )
     simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, file.py:name")
+    judge: str = option("", "who judges: local:<model>, openai:<model> (default: the simulator)")
     bits: float = option(0.0, "longest printed rule in bits (0: as long as 12 words with a level)", at_least=0)
     against: tuple[str, ...] = option(
         ("token-lookup",), "other printed rules on the same units at the same budget, paired", empty=True

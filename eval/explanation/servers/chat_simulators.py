@@ -3,7 +3,7 @@
 | mode | request | reply |
 |---|---|---|
 | ``logprobs`` | numbered tokens, ``logprobs`` + ``top_logprobs=20`` | lines ``number: level``; expected value each |
-| ``json`` | numbered tokens | one JSON object number -> level; no probabilities |
+| ``json`` | numbered tokens, a JSON schema where it is offered | one JSON object number -> level; no probabilities |
 | ``all-at-once`` | ``/completions`` with ``echo`` + ``logprobs``, one word in every slot | expected value per token |
 | ``auto`` | ``logprobs``; ``json`` for the rest of the run once the server refuses log-probabilities | |
 
@@ -20,6 +20,7 @@ from eval.explanation.explainers import Reply
 from eval.explanation.local_simulator import PLACEHOLDER
 from eval.explanation.prompts import Message, load_prompt
 from eval.explanation.servers.client import Client, Response
+from eval.explanation.servers.probe import schema_format
 from eval.explanation.servers.replies import parse_json_levels, parse_lines, parse_prompt_logprobs, reply_of
 from eval.explanation.servers.transport import CHAT, COMPLETIONS
 from eval.explanation.simulators import Simulation, Task
@@ -120,7 +121,11 @@ class ServerSimulator:
             "max_tokens": TOKENS_PER_ANSWER * len(words) + 16,
             "temperature": 0,
         }
-        return CHAT, request | ({} if mode == "json" else {"logprobs": True, "top_logprobs": 20})
+        if mode == "json":
+            numbers = [str(number) for number in range(1, len(words) + 1)]
+            schema = {"type": "object", "properties": dict.fromkeys(numbers, {"type": "integer"}), "required": numbers}
+            return CHAT, request | {"response_format": schema_format(schema | {"additionalProperties": False})}
+        return CHAT, request | {"logprobs": True, "top_logprobs": 20}
 
     def _parse(
         self, task: Task, mode: str, body: dict[str, Any] | None, reason: str | None, *, fell_back: bool

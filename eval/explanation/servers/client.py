@@ -2,25 +2,36 @@
 
 One attempt is openai's `AsyncOpenAI` (`servers.transport`); around it: bounded concurrency (workers that share one
 queue, so memory does not grow with the run), exponential backoff with jitter that honours ``Retry-After``, the form of
-request that this server takes (`servers.dialect`), what ends a run (`servers.health`), a budget, and a journal that
-holds every reply before it is used. The key is read by the caller from the environment, sent as a header, and is in no
-request, journal, result or error text.
+request that each model takes (`servers.dialect`, `servers.probe`), what ends a run (`servers.health`), a budget
+(`servers.purse`), and a journal that holds every reply before it is used. The key is read by the caller from the
+environment, sent as a header, and is in no request, journal, result or error text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from eval.errors import OneLineError, StoppedError, UserError
+from eval.errors import OneLineError, UserError
 from eval.explanation.servers.dialect import Dialect, Lesson, wants_logprobs
 from eval.explanation.servers.exchange import ClientSettings, Request, Response, estimated_tokens, read_attempt
 from eval.explanation.servers.health import Health
 from eval.explanation.servers.journal import Journal, content_hash
-from eval.explanation.servers.transport import Attempt, Connection, Transport, is_loopback, retry_after, run_to_end
-from eval.progress import progress_bar
+from eval.explanation.servers.probe import Abilities, probe
+from eval.explanation.servers.purse import Purse
+from eval.explanation.servers.transport import (
+    CHAT,
+    Attempt,
+    Connection,
+    Transport,
+    is_loopback,
+    retry_after,
+    run_to_end,
+)
+from eval.progress import progress_bar, say
 
 __all__ = ["Client", "ClientSettings", "Request", "Response", "estimated_tokens", "retry_after"]
 
@@ -36,21 +47,24 @@ class Client:
     account and too many failures (what was answered stays in the journal).
     """
 
-    def __init__(self, settings: ClientSettings, journal: Journal, key: str | None = None) -> None:
+    def __init__(
+        self, settings: ClientSettings, journal: Journal, key: str | None = None, purse: Purse | None = None
+    ) -> None:
         self.settings = settings
         self.journal = journal
-        self.dialect, self.health = Dialect(), Health(settings.base_url, settings.max_failures)
+        self.dialects: dict[str, Dialect] = defaultdict(Dialect)
+        self.abilities: dict[str, Abilities | None] = {}
+        self.health = Health(settings.base_url, settings.max_failures, settings.key_variable)
         self._transport = Transport(settings.base_url, settings.timeout, key)
         self.sent = self.from_journal = self.failed = 0
         self.prompt_tokens = self.completion_tokens = 0
         self.planned: list[dict[str, Any]] = []
-        self._reserved = 0.0
-        earlier = journal.totals()
-        self._spent_before = self.price(earlier["prompt_tokens"], earlier["completion_tokens"])
+        prices = {"price_input": settings.price_input, "price_output": settings.price_output}
+        self._purse = purse or Purse(settings.budget_usd, journal, **prices)
         self._jitter = random.Random(0)
         if not settings.replay and not settings.dry_run and not key and not is_loopback(settings.base_url):
             raise UserError(
-                "expected an API key in the environment variable OPENAI_API_KEY, found none; set it, "
+                f"expected an API key in the environment variable {settings.key_variable}, found none; set it, "
                 "or pass --base-url of a local server"
             )
 
@@ -60,7 +74,6 @@ class Client:
 
     def cost(self) -> dict[str, float]:
         """What this invocation sent and paid (USD), and what the journal spared it."""
-        whole = self.journal.totals()
         return {
             "requests": self.sent,
             "from_journal": self.from_journal,
@@ -68,7 +81,7 @@ class Client:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "usd": self.price(self.prompt_tokens, self.completion_tokens),
-            "usd_of_whole_journal": self.price(whole["prompt_tokens"], whole["completion_tokens"]),
+            "usd_of_whole_journal": self.journal.spent(self.settings.price_input, self.settings.price_output),
         }
 
     def complete(
@@ -88,7 +101,7 @@ class Client:
             else:
                 self.from_journal += 1
                 self.health.answered()
-                out[place] = use(place, Response(**kept))
+                out[place] = use(place, Response(**{name: kept[name] for name in kept if name != "usd"}))
 
         def deliver(key: str, response: Response) -> None:
             for place in waiting[key]:
@@ -109,6 +122,8 @@ class Client:
 
     async def _complete(self, waiting: dict[str, Request], deliver: Callable[[str, Response], None]) -> None:
         """Workers share one iterator; the first fatal error stops them all after their current request."""
+        if self.settings.probe:
+            await self._probe(dict.fromkeys(str(request.get("model")) for _, request in waiting.values()))
         items = iter(waiting.items())
         fatal: list[OneLineError] = []
 
@@ -130,14 +145,28 @@ class Client:
             raise fatal[0]
         self.health.finish()
 
+    async def _probe(self, models: Iterable[str]) -> None:
+        """What each model can, asked once and said; not journaled, since a server may be another one tomorrow."""
+        for model in models:
+            if model in self.abilities:
+                continue
+            async with self._transport.connection() as connection:
+                found, last = await probe(connection.send, model, self.dialects[model])
+            self.sent += 1
+            self.health.look(last, CHAT, model, last=False)
+            self.abilities[model] = found
+            told = found.line() if found else f"a probe brought no answer (HTTP {last.status})"
+            say(f"{self.health.host}, {model}: {told}")
+
     async def _ask(self, connection: Connection, key: str, path: str, request: dict[str, Any]) -> Response:
         """One request until it is answered or given up; only a final answer is journaled."""
-        most = self.dialect.translate(request)
-        reserve = self._reserve(most)
+        most = self._dialect(request).translate(request)
+        reserved = self.price(*estimated_tokens(most))
+        self._purse.reserve(reserved)
         try:
             response = await self._with_retries(connection, key, path, request)
         finally:
-            self._reserved -= reserve
+            self._purse.release(reserved)
         if response.body is not None or response.refused:
             self._keep(key, most, response)
         if response.body is not None or response.no_logprobs:
@@ -152,30 +181,21 @@ class Client:
         estimate = estimated_tokens(request) if response.body is not None else (0, 0)
         prompt = int(usage.get("prompt_tokens") or estimate[0])
         completion = int(usage.get("completion_tokens") or (0 if usage else estimate[1]))
-        kept: dict[str, Any] = {"body": response.body, "status": response.status, "reason": response.reason}
+        usd = self.price(prompt, completion)
+        kept: dict[str, Any] = {"body": response.body, "status": response.status, "reason": response.reason, "usd": usd}
         self.journal.answered(key, kept | ({"no_logprobs": True} if response.no_logprobs else {}), prompt, completion)
+        self._purse.paid(usd)
         self.prompt_tokens += prompt
         self.completion_tokens += completion
 
-    def _reserve(self, request: Mapping[str, Any]) -> float:
-        """Set the request's highest price aside; raises where it would exceed the budget."""
-        most = self.price(*estimated_tokens(request))
-        budget = self.settings.budget_usd
-        if budget is not None:
-            spent = self._spent_before + self.price(self.prompt_tokens, self.completion_tokens)
-            if spent + self._reserved + most > budget:
-                raise StoppedError(
-                    f"the budget of ${budget:g} is reached (spent ${spent:.4f} in {self.journal.path.name}); every "
-                    "reply so far is kept: run the same command with a higher --budget-usd to continue"
-                )
-        self._reserved += most
-        return most
+    def _dialect(self, request: Mapping[str, Any]) -> Dialect:
+        return self.dialects[str(request.get("model"))]
 
     async def _with_retries(self, connection: Connection, key: str, path: str, request: dict[str, Any]) -> Response:
         """Attempts, each in the form that this server takes by now; another form costs no attempt."""
         settings, attempt = self.settings, 0
         while True:
-            sent = self.dialect.translate(request)
+            sent = self._dialect(request).translate(request)
             self.journal.asked(key, request)
             self.sent += 1
             found = await connection.send(path, sent)
@@ -201,5 +221,5 @@ class Client:
         self, request: Mapping[str, Any], sent: Mapping[str, Any], found: Attempt, response: Response, attempt: int
     ) -> Lesson:
         if response.body is not None:
-            return self.dialect.learn_from_reply(response.body, logprobs=wants_logprobs(sent))
-        return self.dialect.learn(request, sent, found.status, found.text, attempt)
+            return self._dialect(request).learn_from_reply(response.body, logprobs=wants_logprobs(sent))
+        return self._dialect(request).learn(request, sent, found.status, found.text, attempt)

@@ -7,6 +7,7 @@
 | the system role | the system text opens the first user message |
 | ``top_logprobs=20`` | as many as it names, or 5 |
 | a reply cut off while the model was still reasoning | room to reason |
+| a JSON schema | none is sent; nor where no probe found that it is obeyed |
 | log-probabilities | the caller asks in another way (`Lesson.NO_LOGPROBS`) |
 
 The journal knows a request by its first form, so what a server was taught does not change what is found there.
@@ -33,12 +34,12 @@ class Lesson(Enum):
 
 
 class Dialect:
-    """The form of request that one server accepts."""
+    """The form of request that one model accepts."""
 
     def __init__(self) -> None:
         self.completion_limit = self.no_temperature = self.no_system_role = self.reasons = False
         self.top_logprobs = 20
-        self.gave_logprobs = False
+        self.gave_logprobs = self.json_schema = False
 
     def translate(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request in the form this server takes."""
@@ -50,6 +51,8 @@ class Dialect:
             out.pop("temperature", None)
         if self.no_system_role and "messages" in out:
             out["messages"] = _without_system(out["messages"])
+        if not self.json_schema:
+            out.pop("response_format", None)
         for name in ("top_logprobs", "logprobs"):  # chat completions, completions
             if name in out and not isinstance(out[name], bool):
                 out[name] = min(int(out[name]), self.top_logprobs)
@@ -85,6 +88,8 @@ class Dialect:
             self.completion_limit = self.reasons = True
         if "temperature" in sent and "temperature" in told:
             self.no_temperature = True
+        if "response_format" in sent and re.search(r"response_format|schema", told):
+            self.json_schema = False
         has_system = any(message["role"] == "system" for message in sent.get("messages", ()))
         if has_system and "system" in told:
             self.no_system_role = True

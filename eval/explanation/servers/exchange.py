@@ -21,6 +21,7 @@ class ClientSettings:
     timeout: seconds without a byte before a request counts as hung. retries: attempts after the first.
     base_delay: first backoff in seconds, doubled on every retry up to ``longest_delay``.
     max_failures: the share of requests that may fail or be unreadable before the run stops, 0 to 1.
+    key_variable: where the caller read the key, for messages. probe: ask each model once what it can, first of all.
     """
 
     base_url: str = "https://api.openai.com/v1"
@@ -35,6 +36,8 @@ class ClientSettings:
     price_input: float = 0.0
     price_output: float = 0.0
     max_failures: float = 0.05
+    key_variable: str = "OPENAI_API_KEY"
+    probe: bool = False
 
 
 @dataclass(frozen=True)

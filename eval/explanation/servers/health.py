@@ -33,8 +33,8 @@ class Health:
     max_failures: the largest failing share, 0 to 1. Methods raise `StoppedError` or `UserError` to end the run.
     """
 
-    def __init__(self, base_url: str, max_failures: float) -> None:
-        self.base_url, self.max_failures = base_url, max_failures
+    def __init__(self, base_url: str, max_failures: float, key_variable: str = "OPENAI_API_KEY") -> None:
+        self.base_url, self.max_failures, self.key_variable = base_url, max_failures, key_variable
         self.host = urlsplit(base_url).hostname
         self.finished = self.failed = self.good = self.forbidden = 0
         self.arrived, self.last = False, ""
@@ -61,7 +61,7 @@ class Health:
             raise self.refused_key(403)
 
     def refused_key(self, status: int) -> UserError:
-        return UserError(f"{self.host} refused the key (HTTP {status}); expected a valid one in OPENAI_API_KEY")
+        return UserError(f"{self.host} refused the key (HTTP {status}); expected a valid one in {self.key_variable}")
 
     def finish(self) -> None:
         """At the end of a batch: nothing but 403 means the key."""

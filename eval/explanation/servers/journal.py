@@ -144,6 +144,13 @@ class Journal:
         replies, prompt, completion = self._execute(query).fetchone()
         return {"replies": replies, "prompt_tokens": prompt, "completion_tokens": completion}
 
+    def spent(self, price_input: float, price_output: float) -> float:
+        """USD over the whole journal: what each reply was charged; one kept without that at these prices (USD per
+        million tokens)."""
+        charged = "COALESCE(json_extract(reply, '$.usd'), (prompt_tokens * ? + completion_tokens * ?) / 1e6, 0)"
+        query = f"SELECT COALESCE(SUM({charged}), 0) FROM entries WHERE reply IS NOT NULL"
+        return float(self._execute(query, (price_input, price_output)).fetchone()[0])
+
 
 class JournaledSimulator:
     """A (slow, local) simulator whose simulations are kept: each window is simulated once per explanation.

@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
+UNKNOWN_TO_OPENAI = ("prompt_logprobs",)
+"""What other servers take and openai's client has no parameter for."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ class Connection:
         import openai
 
         try:
-            reply = await self._methods[path](**request, extra_headers=self._headers)
+            known = {name: value for name, value in request.items() if name not in UNKNOWN_TO_OPENAI}
+            more = {name: request[name] for name in UNKNOWN_TO_OPENAI if name in request}
+            reply = await self._methods[path](**known, extra_headers=self._headers, extra_body=more or None)
             return Attempt(reply.status_code, reply.text)
         except openai.APIStatusError as error:
             wait = retry_after(error.response.headers.get("retry-after"), time.time())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from eval.explanation.scoring.classification import ChatJudge, Judge, RuleJudge
 from eval.explanation.servers.chat_simulators import ServerChat, ServerSimulator
 from eval.explanation.servers.client import Client, ClientSettings
 from eval.explanation.servers.journal import Journal, JournaledChat, JournaledSimulator
+from eval.explanation.servers.purse import Purse
 from eval.explanation.simulators import RuleSimulator, Simulator
 from llm_codes.configs.explain import LANGUAGE_MODELS, READS_RULES, RULES
 from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 REGISTERED = "registered"
 """Backend of what a script or a file registered."""
-KEY_VARIABLE = "OPENAI_API_KEY"
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class Parts:
     explainer: Explainer
     simulator: Simulator
     judge: Judge | None
-    client: Client | None = None
+    clients: Sequence[Client] = ()
     local: dict[str, LocalLanguageModel] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
@@ -61,8 +61,9 @@ class Parts:
             "completion_tokens": 0,
             "usd": 0.0,
         }
-        if self.client is not None:
-            out.update(self.client.cost())
+        for client in self.clients:
+            for name, value in client.cost().items():
+                out[name] = value if name == "usd_of_whole_journal" else out.get(name, 0) + value
         out["local_forward_passes"] = sum(model.passes for model in self.local.values())
         out["seconds"] = round(time.time() - self.started, 1)
         return out
@@ -73,16 +74,16 @@ def parse_backend(text: str, flag: str) -> tuple[str, str]:
 
     Raises `UserError` for anything else, with the nearest name.
     """
-    table = EXPLAINERS if flag == "--explainer" else SIMULATORS
+    table = {"--explainer": EXPLAINERS, "--simulator": SIMULATORS}.get(flag, {})
     own = registered(text, table, flag)
     if own is not None:
         return REGISTERED, own
-    plain = (*(RULES if flag == "--explainer" else (READS_RULES,)), *table)
+    plain = (*(RULES if flag == "--explainer" else (READS_RULES,)), *table) if flag != "--judge" else ()
     backend, _, model = text.partition(":")
     if backend not in (*plain, *LANGUAGE_MODELS):
         raise UserError(
             f"unknown {flag} {text!r}: {nearest(backend, (*plain, *LANGUAGE_MODELS))}; "
-            f"expected {', '.join(plain)}, local:<model> or openai:<model>"
+            f"expected {', '.join((*plain, 'local:<model>'))} or openai:<model>"
         )
     if backend in LANGUAGE_MODELS and not model:
         raise UserError(f"expected a model after {backend}:, got {text!r}; write {flag} {backend}:<model>")
@@ -99,6 +100,7 @@ def open_parts(
     """
     explains = parse_backend(options.explainer, "--explainer")
     simulates = parse_backend(options.simulator, "--simulator")
+    judges = parse_backend(options.judge, "--judge") if options.judge else None
     if simulates[0] == READS_RULES and explains[0] in LANGUAGE_MODELS:
         raise UserError(
             f"the simulator {READS_RULES} cannot read the words of {options.explainer}; "
@@ -106,10 +108,9 @@ def open_parts(
         )
     with ExitStack() as stack:
         builder = _Builder(options, run, subject, stack, dry_run=dry_run)
-        simulator, judge = builder.simulator(*simulates)
-        parts = Parts(builder.explainer(*explains), simulator, judge if options.scorers else None, builder.client)
-        parts.local = builder.models
-        yield parts
+        simulator = builder.simulator(*simulates)
+        judge = builder.judge(*(judges or simulates)) if options.scorers else None
+        yield Parts(builder.explainer(*explains), simulator, judge, builder.clients, builder.models)
 
 
 class _Builder:
@@ -120,7 +121,8 @@ class _Builder:
     ) -> None:
         self.server, self.bits = options.server, options.bits
         self.run, self.subject, self.stack, self.dry_run = run, subject, stack, dry_run
-        self.client: Client | None = None
+        self.clients: list[Client] = []
+        self._purse: Purse | None = None
         self.models: dict[str, LocalLanguageModel] = {}
         self._journal: Journal | None = None
 
@@ -130,22 +132,29 @@ class _Builder:
         if backend in RULES:
             return RuleExplainer(backend, self.bits)
         if backend == "openai":
-            return ChatExplainer(ServerChat(self.open_client(), model))
+            return ChatExplainer(ServerChat(self.open_client("explainer"), model))
 
         return ChatExplainer(JournaledChat(self.local(model), self.open_journal(), self.local(model).identity))
 
-    def simulator(self, backend: str, model: str) -> tuple[Simulator, Judge | None]:
+    def simulator(self, backend: str, model: str) -> Simulator:
         if backend == REGISTERED:
-            return FunctionSimulator(model), None
+            return FunctionSimulator(model)
         if backend == READS_RULES:
-            return RuleSimulator(), RuleJudge()
+            return RuleSimulator()
         if backend == "openai":
-            client = self.open_client()
-            return ServerSimulator(client, model, self.server.mode), ChatJudge(ServerChat(client, model, logprobs=True))
+            return ServerSimulator(self.open_client("simulator"), model, self.server.mode)
+        local = self.local(model)
+        return JournaledSimulator(LocalSimulator(local), self.open_journal(), local.identity)
 
-        local, journal = self.local(model), self.open_journal()
-        simulator = JournaledSimulator(LocalSimulator(local), journal, local.identity)
-        return simulator, ChatJudge(JournaledChat(local, journal, local.identity))
+    def judge(self, backend: str, model: str) -> Judge | None:
+        if backend == REGISTERED:
+            return None
+        if backend == READS_RULES:
+            return RuleJudge()
+        if backend == "openai":
+            return ChatJudge(ServerChat(self.open_client("judge"), model, logprobs=True))
+        local = self.local(model)
+        return ChatJudge(JournaledChat(local, self.open_journal(), local.identity))
 
     def local(self, name: str) -> LocalLanguageModel:
         if name not in self.models:
@@ -160,20 +169,33 @@ class _Builder:
             self._journal = self.stack.enter_context(Journal(path))
         return self._journal
 
-    def open_client(self) -> Client:
-        if self.client is None:
-            server = self.server
-            settings = ClientSettings(
-                base_url=server.base_url,
-                concurrency=server.concurrency,
-                timeout=server.timeout,
-                retries=server.retries,
-                replay=server.replay,
-                dry_run=self.dry_run,
-                budget_usd=server.budget_usd or None,
-                price_input=server.price_input,
-                price_output=server.price_output,
-                max_failures=server.max_failures,
-            )
-            self.client = Client(settings, self.open_journal(), key=os.environ.get(KEY_VARIABLE))
-        return self.client
+    def open_client(self, role: str) -> Client:
+        """The client of a role; two roles with one server, key and price share one. All pay from one purse."""
+        settings = self._settings(role)
+        for client in self.clients:
+            if client.settings == settings:
+                return client
+        journal, server = self.open_journal(), self.server
+        if self._purse is None:
+            prices = {"price_input": server.price_input, "price_output": server.price_output}
+            self._purse = Purse(server.budget_usd or None, journal, **prices)
+        key = os.environ.get(settings.key_variable)
+        self.clients.append(Client(settings, journal, key=key, purse=self._purse))
+        return self.clients[-1]
+
+    def _settings(self, role: str) -> ClientSettings:
+        server, own = self.server, self.server.roles[role]
+        return ClientSettings(
+            base_url=own.base_url or server.base_url,
+            concurrency=server.concurrency,
+            timeout=server.timeout,
+            retries=server.retries,
+            replay=server.replay,
+            dry_run=self.dry_run,
+            budget_usd=server.budget_usd or None,
+            price_input=server.price_input if own.price_input < 0 else own.price_input,
+            price_output=server.price_output if own.price_output < 0 else own.price_output,
+            max_failures=server.max_failures,
+            key_variable=own.key_variable or server.key_variable,
+            probe=server.probe,
+        )

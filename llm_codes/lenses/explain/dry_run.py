@@ -41,12 +41,12 @@ class _StandIn:
 
 def describe(parts: Parts, books: Mapping[str, Book], settings: Settings) -> str:
     """The plan as a table: requests, estimated tokens and dollars by kind of request, then the first request."""
-    client = parts.client
-    if client is None:
+    clients = parts.clients
+    if not clients:
         return "dry run: printed rules and local models send no requests"
     rows = []
     for condition, book in books.items():
-        before = len(client.planned)
+        before = [len(client.planned) for client in clients]
         explain_and_score(
             book,
             _StandIn(parts),
@@ -55,18 +55,18 @@ def describe(parts: Parts, books: Mapping[str, Book], settings: Settings) -> str
             judge=parts.judge,
             settings=replace(settings, n_resamples=2),
         )
-        planned = client.planned[before:]
-        prompt = sum(estimated_tokens(request)[0] for request in planned)
-        completion = sum(estimated_tokens(request)[1] for request in planned)
+        planned = [(c, request) for c, n in zip(clients, before, strict=True) for request in c.planned[n:]]
+        tokens = [(client, *estimated_tokens(request)) for client, request in planned]
         rows.append(
             {
                 "condition": condition,
                 "requests": len(planned),
-                "prompt_tokens": prompt,
-                "completion_tokens_at_most": completion,
-                "usd_at_most": client.price(prompt, completion),
+                "prompt_tokens": sum(prompt for _, prompt, _ in tokens),
+                "completion_tokens_at_most": sum(completion for *_, completion in tokens),
+                "usd_at_most": sum(client.price(prompt, completion) for client, prompt, completion in tokens),
             }
         )
-    first = json.dumps(client.planned[0], ensure_ascii=False)[:1500] if client.planned else "none"
+    every = [request for client in clients for request in client.planned]
+    first = json.dumps(every[0], ensure_ascii=False)[:1500] if every else "none"
     total = sum(float(str(row["usd_at_most"])) for row in rows)
     return f"{text_table(rows)}\ntotal at most ${total:.4f} (tokens estimated)\nfirst request: {first}"

@@ -22,7 +22,7 @@ def ask_a_server(tiny_model_folder: Path, text_folder: Path, tmp_path: Path):
             status = main(
                 f"explain --model {tiny_model_folder} --corpus {text_folder} --tokens 9000 --window 32 --per-layer 2 "
                 f"--layers 0 --units neuron --controls shuffled --scorers detection --random-windows 4 --top-windows 2 "
-                f"--explainer openai:m --simulator openai:m --mode json --base-url {server.url} --retries 0 "
+                f"--explainer openai:m --simulator openai:m --mode json --base-url {server.url} --retries 0 --no-probe "
                 f"--out {tmp_path / 'run'}".split()
                 + list(arguments)
             )
@@ -113,3 +113,34 @@ def test_a_journal_that_another_process_holds_locked_ends_with_3_and_one_line(
     held.execute("ROLLBACK")
     status, results = ask_a_server(lambda request, before: chat(reply_to(request)), "--journal", str(path))
     assert status == 0 and results is not None and results["missing_predictions"] == 0
+
+
+def test_each_role_has_its_own_server_key_and_price(ask_a_server, tmp_path, capsys, monkeypatch) -> None:
+    for role in ("EXPLAINER", "JUDGE"):
+        monkeypatch.setenv(f"{role}_KEY", f"sk-{role}")
+
+    def of(role: str):
+        """Refuses what another role should have asked."""
+
+        def behave(request, before):
+            text = request["messages"][-1]["content"]
+            own = {"Strongest:": "explainer", "Tokens:": "simulator", "\nText:": "judge"}
+            wrong = [mark for mark, name in own.items() if mark in text and name != role]
+            return failure(400, f"not mine: {wrong}") if wrong else chat(reply_to(request))
+
+        return behave
+
+    with serve(of("explainer")) as explainer, serve(of("judge")) as judge:
+        status, results = ask_a_server(
+            of("simulator"),
+            *f"--judge openai:j --probe --explainer-base-url {explainer.url} --explainer-key-variable EXPLAINER_KEY "
+            f"--judge-base-url {judge.url} --judge-key-variable JUDGE_KEY --judge-price-input 10000".split(),
+        )
+    assert status == 0 and results is not None and results["missing_predictions"] == 0
+    assert explainer.authorizations == {"Bearer sk-EXPLAINER"} and judge.authorizations == {"Bearer sk-JUDGE"}
+    assert {request["model"] for request in judge.requests} == {"j"}
+    told = capsys.readouterr().err
+    assert told.count("127.0.0.1, m: no log-probabilities") == 2 and told.count("127.0.0.1, j: no log") == 1
+    answered = len(judge.requests) - 1  # the probe is not kept
+    assert results["cost"]["usd"] == pytest.approx(answered * 100 * 10000 / 1e6)
+    assert "sk-" not in (tmp_path / "run" / "results.json").read_text()
