@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from eval.claims import KINDS, Claim, claims_rows, tally
+from eval.claims import KINDS, Claim, claims_rows, measured_text, tally
 
 
 def claim(verdict: str, kind: str = "statement of a source") -> Claim:
@@ -36,3 +38,15 @@ def test_a_claim_is_its_json():
     one = Claim("c", "s", "p", 1.0, "fails", (0.5, 1.5), n=3, note="x", kind="theorem")
     assert one.to_json()["interval"] == [0.5, 1.5] and one.to_json()["kind"] == "theorem"
     assert Claim.from_json(one.to_json()) == one and Claim.from_json(one.to_json()).interval == (0.5, 1.5)
+
+
+def test_a_number_is_exact_only_where_its_interval_is_that_number():
+    base = claim("cannot tell")
+
+    def text(interval: tuple[float, float] | None, standard_error: float | None = None) -> str:
+        return measured_text(replace(base, measured=0.5, interval=interval, standard_error=standard_error))
+
+    assert text((0.5, 0.5)) == "0.5 (exact)"
+    assert text((0.5, 0.6)) == "0.5 [0.5, 0.6]" and text((0.4, 0.5)) == "0.5 [0.4, 0.5]"
+    assert text(None) == "0.5" and text(None, 0.1) == "0.5 +- 0.1"
+    assert measured_text(replace(base, measured=None, note="why")) == "-"

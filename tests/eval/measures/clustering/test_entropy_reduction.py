@@ -79,3 +79,8 @@ def test_small_sets_unlabelled_items_and_wrong_members():
         entropy_reduction([np.arange(20, 26)], labels)
     with pytest.raises(UserError, match="expected a size of at least 2 members; got 1; one member has no entropy"):
         entropy_reduction([], labels, size=1)
+
+
+def test_without_a_label_seen_once_nothing_is_unseen():
+    assert extrapolated_entropy(np.array([2, 2])) == pytest.approx((1 / 2 + 1 / 3) / np.log(2))
+    assert extrapolated_entropy(np.array([3])) == 0 and np.isnan(extrapolated_entropy(np.array([0])))

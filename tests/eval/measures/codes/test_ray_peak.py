@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.measures.codes.ray_peak import ray_peak
+from eval.measures.codes.ray_peak import _shape, ray_peak
+from eval.scores import Score
 
 S = np.linspace(0, 3, 31)
 MIDDLE = (S[1:] + S[:-1]) / 2
@@ -84,3 +85,12 @@ def test_nine_bins_are_the_least_and_edges_are_one_more():
             UserError, match=rf"expected \[ray, bin\] with at least 9 bins, and their edges; got .*{edges}"
         ):
             ray_peak(np.ones(shape), np.linspace(0, 1, edges))
+
+
+@pytest.mark.parametrize(
+    ("rise", "fall", "shape"),
+    [(0.2, 0.2, "peak"), (-0.2, 0.2, "decay"), (0.2, -0.2, "growth"), (-0.2, -0.2, "flat"), (0.0, 0.0, "flat")],
+)
+def test_the_shape_is_read_off_the_lower_ends(rise, fall, shape):
+    assert _shape(Score(0.5, rise, 0.9), Score(0.5, fall, 0.9)) == shape
+    assert _shape(Score(0.5), Score(0.5, 0.2, 0.9)) == "undecided"

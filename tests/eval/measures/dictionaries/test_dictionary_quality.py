@@ -59,3 +59,10 @@ def test_density_counts_each_feature_once_and_the_silent_ones_first():
     assert sum(one.features for one in found) == 4
     assert found[1].low == 0 and found[1].high == pytest.approx(1e-6) and found[-1].high == pytest.approx(1)
     assert [one.high / one.low for one in found[2:]] == pytest.approx([10**0.5] * (len(found) - 2))
+
+
+def test_a_token_near_the_centre_counts_by_its_own_spread():
+    quality = DictionaryQuality(1, 1, torch.zeros(2))
+    target, reconstruction = torch.tensor([[0.1, 0.0], [2.0, 0.0]]), torch.tensor([[0.1, 0.1], [1.0, 0.0]])
+    quality.update(target, reconstruction, torch.ones(2, 1), torch.zeros(2, dtype=torch.long))
+    assert quality.results()["fvu_per_token"].value == pytest.approx((1 + 0.25) / 2)

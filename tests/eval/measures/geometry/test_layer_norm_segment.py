@@ -120,3 +120,9 @@ def test_negative_epsilon_and_infinite_biases_are_named():
         layer_norm_crossings(x, 2 * x, w, np.zeros(2), epsilon=-1.0)
     with pytest.raises(UserError, match="expected finite vectors and weights"):
         layer_norm_crossings(x, 2 * x, w, np.array([0, np.inf]))
+
+
+def test_points_that_differ_by_a_constant_are_one_point_after_centring():
+    generator = np.random.default_rng(0)
+    a, w = generator.standard_normal(8), generator.standard_normal((5, 8))
+    assert layer_norm_crossings(a, a + 1.0, w, np.zeros(5)).count == 0

@@ -38,3 +38,8 @@ def test_prompts_on_which_nothing_happens_are_undefined() -> None:
 def test_shares_without_an_end_are_refused() -> None:
     with pytest.raises(UserError, match="expected shares that rise from 0 to 1; got .* add both ends"):
         faithfulness(np.ones((1, 2)), np.ones(1), np.array([0.0, 0.5]), np.arange(1))
+
+
+def test_a_share_that_stands_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="expected shares that rise from 0 to 1; got "):
+        faithfulness(np.zeros((2, 4)), np.ones(2), np.array([0.0, 0.5, 0.5, 1.0]), np.arange(2))

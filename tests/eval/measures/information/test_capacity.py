@@ -142,3 +142,8 @@ def test_an_iteration_that_is_cut_says_so_between_its_bounds() -> None:
     cut, whole = (capacity.blahut_arimoto(channel, max_iterations=most) for most in (2, 10_000))
     assert (cut.converged, cut.iterations) == (False, 2) and whole.converged
     assert cut.capacity == pytest.approx((cut.low + cut.high) / 2) and cut.low < whole.capacity < cut.high
+
+
+def test_bounds_by_hand() -> None:
+    assert capacity.dropout_capacity_bounds(5, 0.25) == pytest.approx((0.75 * 2, 0.75 * math.log2(5)))
+    assert capacity.dropout_capacity_bounds(2, 0.5) == pytest.approx((0, 0.5))

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from eval.measures.information.near_distribution import NearDistribution, Piece, _is_atom, fit_near
+from eval.measures.information.near_distribution import (
+    NearDistribution,
+    Piece,
+    _gaussian_log_density,
+    _is_atom,
+    fit_near,
+)
 
 
 def test_a_value_is_an_atom_from_five_repeats_or_half_a_percent_on():
@@ -81,3 +87,13 @@ def test_information_of_symbols_and_of_gaussians_in_closed_form():
     one = Piece(1.0, np.full(2, np.nan), np.array([3.0, -1.0]), np.array([[2.0, 1.2], [1.2, 1.0]]))
     found = NearDistribution((one,), 1).information(np.random.default_rng(0), 50_000)
     assert found == pytest.approx(-0.5 * math.log(1 - 1.44 / 2), abs=0.015)
+
+
+def test_the_density_of_free_columns_is_scipys():
+    covariance = np.array([[2.0, 0.6], [0.6, 1.0]])
+    piece = Piece(1.0, np.array([np.nan, 3.0, np.nan]), np.array([0.5, -1.0]), covariance)
+    values = np.random.default_rng(0).standard_normal((7, 2))
+    found = _gaussian_log_density(values, piece, np.array([0, 2]))
+    np.testing.assert_allclose(found, multivariate_normal([0.5, -1.0], covariance).logpdf(values))
+    one = _gaussian_log_density(values[:, 1:], piece, np.array([2]))
+    np.testing.assert_allclose(one, multivariate_normal([-1.0], [[1.0]]).logpdf(values[:, 1:]).ravel())

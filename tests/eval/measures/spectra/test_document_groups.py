@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.measures.spectra.document_groups import SUBSPACE, DocumentGroups
+from eval.measures.spectra.document_groups import SUBSPACE, DocumentGroups, DocumentSplits
 from eval.measures.spectra.power_law import power_law_exponent
 
 RANGE = (5, 20)
@@ -84,3 +84,10 @@ def test_few_documents_have_no_splits():
     tokens, owners = documents(40, 5, np.random.default_rng(4))
     assert groups_of(tokens, owners).splits(RANGE) is None
     assert DocumentGroups(8).splits(RANGE) is None
+
+
+def test_the_half_width_is_students_quantile_times_the_sd():
+    splits = DocumentSplits(-0.8, np.array([[-0.7, -0.9], [-0.85, -0.75]]), 9)
+    assert splits.sd == pytest.approx(np.sqrt((0.2**2 + 0.1**2) / 2) / 2)
+    assert splits.half_width() == pytest.approx(2.306004 * splits.sd, rel=1e-6)
+    assert splits.half_width(0.8) == pytest.approx(1.396815 * splits.sd, rel=1e-6)

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from eval.measures.statistics.small_samples import (
+    _t_of_weights,
     expanded_levels,
     standard_error,
     studentised_mean,
@@ -72,3 +73,11 @@ def test_p_values_agree_with_scipys_and_have_degenerate_cases() -> None:
     assert np.isnan(studentised_permutation_test(first, np.array([])))
     assert studentised_permutation_test(np.ones(3), np.ones(4)) == 1.0
     assert 0 < studentised_permutation_test(np.array([5.0]), second) < 0.5
+
+
+def test_a_resample_is_studentised_by_its_own_error() -> None:
+    values, weights = np.array([1.0, 2.0, 6.0]), np.array([[2, 1, 0], [0, 1, 2], [3, 0, 0]])
+    found = _t_of_weights(values, weights)
+    for t, drawn in zip(found[:2], ([1.0, 1.0, 2.0], [2.0, 6.0, 6.0]), strict=True):
+        assert t == pytest.approx((np.mean(drawn) - values.mean()) / (np.std(drawn) / np.sqrt(2)))
+    assert found[2] == -np.inf  # one value only: no error, and below the mean

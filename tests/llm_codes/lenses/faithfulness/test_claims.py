@@ -31,3 +31,14 @@ def test_what_shuffled_features_do_as_well_is_no_finding() -> None:
     assert set(verdicts(0.1).values()) == {"holds"}
     assert set(verdicts(0.96).values()) == {"holds, and so does its control"}
     assert len(verdicts(0.1)) == 2
+
+
+def test_neurons_are_compared_where_as_many_are_kept() -> None:
+    def beside(curves: list[Curve]) -> float | None:
+        controls = claims_of(curves)[0].controls
+        return None if controls is None else controls["as many neurons by gradients"].value
+
+    neurons = curve("neurons", "none", "gradients", 0.2, 50)  # 0.3 where 100 are kept
+    features = [curve("features", "stay", ranking, 0.9, 100) for ranking in ("graph", "gradients", "random")]
+    assert beside([*features, neurons]) == 0.30000000000000004
+    assert beside([*features[1:], neurons]) == 0.2  # without the graph's curve nobody knows how many: the fewest

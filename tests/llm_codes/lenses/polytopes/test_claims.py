@@ -132,6 +132,7 @@ def test_density_peaks_before_the_activation(trained: Ray, control: Ray, verdict
     ("trained", "untrained", "verdict"),
     [
         (Ray(), Ray(above=LOW), "holds"),
+        (Ray(sparser=Score(0.3, 0.2, 0.4)), Ray(above=LOW), "holds"),
         (Ray(above=NEGATIVE), Ray(above=LOW), "fails"),
         (Ray(sparser=NEGATIVE), Ray(above=LOW), "fails"),
         (Ray(above=Score(0.0, -0.1, 0.1)), Ray(above=LOW), "cannot tell"),
@@ -166,3 +167,10 @@ def test_the_note_of_the_maps_says_how_or_why_not():
     assert of_maps(HIGH, LOW).note.startswith("gate maps of the first coded block")
     assert "too few pairs" in of_maps(Score.undefined("too few pairs"), LOW).note
     assert "gate maps" not in of_maps(Score.undefined("too few pairs"), LOW).note
+
+
+def test_factors_turn_out_and_clusters_are_monosemantic():
+    def words(of: str) -> str:
+        return of_clusters(replace(OWN, meaning=meaning(of)), replace(CONTROL, meaning=meaning(of)))[0].claim
+
+    assert words(NMF) == f"{NMF} turn out monosemantic (token)" and words(CODES) == f"{CODES} are monosemantic (token)"
