@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import shutil
 import traceback
 from collections.abc import Mapping
@@ -53,7 +54,9 @@ class OpenFolder:
             self._created = not self.folder.exists()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.take()
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        except OSError as error:  # a place that cannot be written, a file in the way
+            if error.errno == errno.ENOSPC:  # a stop, not a wrong input
+                raise
             raise UserError(f"cannot write to {self.folder}: {error.strerror}; choose another --out") from error
         try:
             if overwrite:

@@ -103,10 +103,12 @@ def test_a_nan_weight_in_a_dictionary_is_named_with_its_tensor(
     assert len(said.strip().splitlines()) == 1
 
 
-def subprocess_of(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[bytes]:
+def subprocess_of(
+    arguments: list[str], cwd: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "USER", "LOGNAME")}
     whole = kept | {"PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run([sys.executable, *arguments], env=whole, capture_output=True, check=False)
+    return subprocess.run([sys.executable, *arguments], env=whole, cwd=cwd, capture_output=True, check=False)
 
 
 def test_a_file_name_that_is_no_utf8_is_read_and_shown_escaped(tmp_path, made) -> None:  # noqa: F811
@@ -225,3 +227,14 @@ def test_what_is_more_than_there_is_is_refused_or_said(line, words, tmp_path, ma
     common += "" if "--context" in line else " --context 32"
     status, said = ends(f"llm_codes {line} {common}", tmp_path / "run", made, capsys)
     assert status == 0 and re.search(words, said), said
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write into")
+def test_a_folder_that_cannot_be_written_is_no_matter_as_cwd_and_named_as_the_runs(tmp_path) -> None:
+    """`/proc` refuses even the administrator."""
+    command = ["-m", "toy", "capacity", *TOY["capacity"].split(), "--out"]
+    good = subprocess_of([*command, str(tmp_path / "run")], cwd="/proc")
+    assert good.returncode == 0, good.stderr.decode()
+    bad = subprocess_of([*command, "runs/a"], cwd="/proc")
+    said = bad.stderr.decode().strip().splitlines()
+    assert bad.returncode in (2, 3) and len(said) == 1 and "runs/a" in said[0], said
