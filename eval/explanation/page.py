@@ -120,6 +120,12 @@ def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]
         "token table.",
     )
     _add_lengths(section, found)
+    if found.decisions:
+        section.table(
+            _rows(found.decisions),
+            caption="Comparisons that were watched until they were decided: intervals hold at every look, all together "
+            "at 95%, for the recorded units and the documents of this run.",
+        )
     section.table(
         _rows(found.paired),
         caption="Differences of kinds by layer; interval over units and documents; p permuted, Holm over layers.",

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.claims import Claim
+from eval.explanation.comparison.deciding import Decision
 from eval.explanation.explainers import Explanation
 from eval.explanation.scoring.scorers import CONSTANT
 from eval.explanation.units import Unit
@@ -341,6 +342,7 @@ class Explained(Result):
     paired_by_length: tuple[LengthDifference, ...] = ()
     claims_by_length: tuple[LengthClaim, ...] = ()
     rivals: tuple[RivalMean, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     table = "by_layer"
     columns = ("kind", "layer", "n", "undefined", "coverage", "bits", "mean", "ci", "upper_bound")

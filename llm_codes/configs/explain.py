@@ -123,11 +123,24 @@ class ExplainOptions(Options):
     )
     questions: int = option(10, "questions per class for detection and fuzzing", at_least=1)
     resamples: int = option(1000, "bootstrap draws behind every interval", at_least=2)
+    until_decided: float = option(
+        0.0, "draw units in random order until every difference of kinds is decided at this margin (0: off)", at_most=2
+    )
+    max_units: int = option(0, "units drawn of a kind in a layer at most (0: as many as --per-layer)", at_least=0)
     server: ServerOptions = nested(ServerOptions())
+
+    def validate(self) -> None:
+        if self.max_units and not self.until_decided:
+            raise UserError("--max-units bounds a run that stops on what it shows; pass --until-decided MARGIN too")
 
     @property
     def needs_no_language_model(self) -> bool:
         return not any(name.partition(":")[0] in LANGUAGE_MODELS for name in (self.explainer, self.simulator))
+
+    @property
+    def most_units(self) -> int:
+        """Units drawn of a kind in a layer at most, where a run stops on what it shows."""
+        return self.max_units or self.per_layer
 
     @property
     def rivals(self) -> tuple[str, ...]:

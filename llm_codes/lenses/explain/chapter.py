@@ -119,4 +119,5 @@ def short_table(found: Explained, run: Run) -> str:
     audit = f"leakage: {leak['shared_documents']} shared documents, {leak['near_duplicates']} near-duplicates, "
     audit += f"{leak['near_duplicate_documents']} near-duplicate documents"
     table = text_table(found.rows(), SHORT)
-    return "\n\n".join([table, text_table(pairs, SHORT_PAIRS), f"{audit}\n{run.path('report.html')}"])
+    decided = [text_table([one.to_json() for one in found.decisions])] if found.decisions else []
+    return "\n\n".join([table, *decided, text_table(pairs, SHORT_PAIRS), f"{audit}\n{run.path('report.html')}"])

@@ -14,6 +14,7 @@ from eval.explanation.drafts import Draft
 from eval.explanation.evaluate import Settings, explain_and_score
 from eval.explanation.rescoring.predictions import table_bytes, table_of
 from eval.explanation.results import UnitResult
+from eval.explanation.servers.journal import content_hash
 from eval.progress import progress
 from eval.results import Result, result
 from eval.runs import Run
@@ -40,13 +41,21 @@ class _Incomplete(Exception):
 
 
 def finished_group(
-    run: Run | None, group: Name, compute: Callable[..., list[UnitResult]], *, keep_predictions: bool
+    run: Run | None,
+    group: Name,
+    compute: Callable[..., list[UnitResult]],
+    *,
+    keep_predictions: bool,
+    members: Sequence[int] = (),
 ) -> tuple[list[UnitResult], list[np.ndarray]]:
     """The results of a group, and its predictions (none, or one table as bytes), read back where they are kept.
 
-    compute: gives the results; takes `keep`, which is handed the drafts.
+    compute: gives the results; takes `keep`, which is handed the drafts. members: which units of the group, by number,
+    where not all of them are scored at once.
     """
     name = "-".join(["explain", group[0], group[1], "layer", str(group[2])])
+    if members:
+        name += f"-units-{content_hash(list(members))[:16]}"
     tables: list[np.ndarray] = []
 
     def whole() -> tuple[Any, dict[str, np.ndarray]]:
@@ -78,10 +87,12 @@ def score_group(
     parts: Parts,
     settings: Settings,
     keep: Callable[[Sequence[Draft]], None] | None = None,
+    members: Sequence[int] = (),
 ) -> list[UnitResult]:
-    """Explain, simulate and score the units of one group."""
+    """Explain, simulate and score the units of one group (members: some of them, by number)."""
     book = recorded().books[condition]
-    members = [place for place, unit in enumerate(book.units) if (unit.family, unit.layer) == (kind, layer)]
+    if not members:
+        members = [place for place, unit in enumerate(book.units) if (unit.family, unit.layer) == (kind, layer)]
 
     def show(items: Iterable[Any], label: str) -> Iterable[Any]:
         return progress(items, label=f"{label}, {kind}, layer {layer}", unit="unit")

@@ -9,6 +9,7 @@ import numpy as np
 
 from eval.explanation.comparison import statistics
 from eval.explanation.comparison.claims import depth_claims
+from eval.explanation.comparison.deciding import Decision
 from eval.explanation.comparison.length_rows import length_claims, length_differences, length_rows
 from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
 from eval.explanation.units import compared_kinds
@@ -27,6 +28,7 @@ def summarise(
     cost: Mapping[str, float] | None = None,
     skipped_controls: Mapping[str, str] | None = None,
     readouts: Sequence[UnitSource] = (),
+    decisions: Sequence[Decision] = (),
 ) -> Explained:
     """The whole of `results.json`: by layer, pairs, nulls, baselines, claims, faults."""
     reasons = Counter(f"{result.label}: {result.primary.reason}" for result in results if result.primary.reason)
@@ -59,4 +61,5 @@ def summarise(
         cost=dict(cost or {}),
         skipped_controls=dict(skipped_controls or {}),
         readouts=tuple(readouts),
+        decisions=tuple(decisions),
     )

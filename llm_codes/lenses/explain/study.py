@@ -32,6 +32,7 @@ from llm_codes.lenses.explain.groups import finished_group, score_group
 from llm_codes.lenses.explain.recording import READING, Recorded, record
 from llm_codes.lenses.explain.rows import summarise
 from llm_codes.lenses.explain.units import describe_readouts
+from llm_codes.lenses.explain.until_decided import Drawn, draw_until_decided, stopped
 from llm_codes.models import Model, load_model
 
 __all__ = ["Plan", "Study", "explain", "explain_units", "record", "settings_of"]
@@ -127,13 +128,16 @@ def explain_units(
 
     plan = Plan.from_json(item("explain-plan", lambda: _plan(recorded()).to_json()))
     settings = settings_of(options, seed)
-    units: list[UnitResult] = []
-    predictions: list[np.ndarray] = []
-    for group in plan.groups:
-        compute = partial(score_group, recorded, *group, parts, settings)
-        found_units, kept = finished_group(run, group, compute, keep_predictions=keep_predictions)
-        units += found_units
-        predictions += kept
+    score = partial(_scored, recorded, parts, settings, run, keep_predictions)
+    if options.until_decided:
+        drawn = draw_until_decided(recorded(), options, score, seed)
+    else:
+        drawn = Drawn()
+        for condition, *kind in plan.groups:
+            found_units, kept = score(condition, kind)
+            drawn.units += found_units
+            drawn.predictions += kept
+    units = drawn.units
     found = summarise(
         units,
         model.n_layers,
@@ -143,12 +147,28 @@ def explain_units(
         cost=parts.cost(),
         skipped_controls=plan.skipped,
         readouts=plan.readouts,
+        decisions=drawn.decisions,
     )
     if chosen or (options.units and parse_units(options.units)[1]):
         found = ExplainedUnits(
             **{field.name: getattr(found, field.name) for field in fields(found)}, units=lines(units)
         )
-    return Study(found, units, recorded, tuple(predictions))
+    return Study(found, units, recorded, tuple(drawn.predictions))
+
+
+def _scored(
+    recorded: Callable[[], Recorded],
+    parts: Parts,
+    settings: Settings,
+    run: Run | None,
+    keep_predictions: bool,
+    condition: str,
+    kind: Sequence[Any],
+    members: Sequence[int] = (),
+) -> tuple[list[UnitResult], list[np.ndarray]]:
+    """Results and predictions of a (kind, layer) in a condition, read back where they are kept."""
+    compute = partial(score_group, recorded, condition, *kind, parts, settings, members=members)
+    return finished_group(run, (condition, *kind), compute, keep_predictions=keep_predictions, members=members)
 
 
 def _asked(units: str | Sequence[str | Chosen] | None) -> tuple[dict[str, tuple[str, ...]], list[Chosen]]:
@@ -216,4 +236,5 @@ def describe_setting(model: Model, options: ExplainOptions, plan: Plan, text: st
         f"directions are read at {options.site}; neurons {options.neurons}. A unit's activation is relu(x); directions "
         f"are centred on the explain set, sign policy {options.sign}. Explain and score sets share no document."
         + (PRINTED if options.needs_no_language_model else "")
+        + (stopped(options) if options.until_decided else "")
     )
