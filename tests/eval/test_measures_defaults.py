@@ -244,6 +244,9 @@ METHOD: dict[str, dict[str, Any]] = {
         "DocumentSplits.half_width": dict(confidence=0.95),
         "DocumentGroups.splits": dict(index_range=(10, 50), n_splits=40),
     },
+    "eval.measures.spectra.document_difference": {
+        "paired_difference": dict(confidence=0.95),
+    },
     "eval.measures.spectra.document_interval": {
         "exponent_over_documents": dict(index_range=(10, 50), confidence=0.95),
     },

@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
+from eval.measures.spectra.document_groups import DocumentSplits
 from eval.measures.spectra.document_moments import SKETCH_WIDTH
 from eval.measures.spectra.moments import Moments
 from eval.measures.spectra.power_law import INDEX_RANGE, power_law_exponent
@@ -78,10 +79,14 @@ class ClusteredSpectrum:
 
 @dataclass(frozen=True)
 class CorrectedExponent:
-    """alpha_corrected with its interval, and what the correction rests on (``diagnostics``: JSON numbers or text)."""
+    """alpha_corrected with its interval, and what the correction rests on (``diagnostics``: JSON numbers or text).
+
+    splits: exponents of random halves of the documents, where the interval is over documents.
+    """
 
     score: Score
     diagnostics: dict[str, float | int | str | None] = field(default_factory=dict)
+    splits: DocumentSplits | None = None
 
 
 def correct_exponent(

@@ -53,7 +53,7 @@ def exponent_over_documents(
     measured = float(power_law_exponent(moments.eigenvalues(), index_range)) if enough else None
     if not score.is_defined:
         score = Score(measured, measured, measured, moments.n_documents)
-    return CorrectedExponent(_over_documents(score, measured, splits, confidence), diagnostics)
+    return CorrectedExponent(_over_documents(score, measured, splits, confidence), diagnostics, splits)
 
 
 def _counts_as_few(corrected: CorrectedExponent) -> bool:

@@ -52,7 +52,8 @@ def chapter(
         untrained = measure(options, inputs, run, fresh, corpus, name="untrained")
     rows = [{"model": "trained", **row} for row in trained.rows()]
     rows += [{"model": "untrained", **row} for row in (untrained.rows() if untrained else [])]
-    run.write_text("tables/spectra.csv", csv_text(rows))
+    shown = [{name: value for name, value in row.items() if name != "document_halves"} for row in rows]
+    run.write_text("tables/spectra.csv", csv_text(shown))
     return trained, untrained
 
 

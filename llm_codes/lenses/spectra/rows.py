@@ -36,6 +36,8 @@ class SiteSpectrum(Result):
     r2, curvature, range_sensitivity, broken_power_law: how well a power law describes the fit range.
     top_direction_share, participation_ratio, effective_rank, effective_capacity: see `Spectrum`.
     split_half_alpha: exponent of one half's directions on the other half. correction: what the correction rests on.
+    document_halves: exponents of random halves of the documents [split, half]; runs on the same text are compared by
+    them.
     """
 
     site: str
@@ -60,12 +62,16 @@ class SiteSpectrum(Result):
     split_half_alpha: float | None = noted(default=None, when_set=True)
     alpha_reason: str | None = noted(default=None, when_set=True)
     correction: dict[str, Any] | None = noted(default=None, when_set=True)
+    document_halves: list[list[float]] | None = noted(default=None, when_set=True)
     with_position_0: WithPositionZero | None = noted(default=None, when_set=True)
 
 
 @result
 class Spectra(Result):
-    """Spectra of one model: a row per site, the eigenvalues by site name (split-half beside them), the fit range."""
+    """Spectra of one model: a row per site, the eigenvalues by site name (split-half beside them), the fit range.
+
+    provenance: model, corpus and options behind it; what `compare` asks whether two results can be compared.
+    """
 
     table = "sites"
     columns = COLUMNS
@@ -75,6 +81,7 @@ class Spectra(Result):
     eigenvalues: dict[str, np.ndarray]
     split_half: dict[str, np.ndarray]
     index_range: tuple[int, int]
+    provenance: dict[str, Any] | None = noted(default=None, when_set=True)
 
     @property
     def kinds(self) -> list[str]:
@@ -99,9 +106,10 @@ class SpectraResults(Result):
 
 @result
 class ComparedSite(Result):
-    """One site of run A beside the site of run B at the nearest relative depth; the difference is B - A.
+    """One site of run A beside the site of another run at the nearest relative depth; the difference is B - A.
 
-    p: two-sided; p_holm: corrected over all rows [Holm].
+    run: letter of the other run. p: two-sided; p_holm: corrected over all rows [Holm]. paired: both runs read the same
+    tokens, and the difference is over halves of the same documents; else the two errors are taken as independent.
     """
 
     kind: str
@@ -113,13 +121,47 @@ class ComparedSite(Result):
     difference: Score
     p: float | None
     p_holm: float | None = noted(default=None, when_set=True)
+    run: str = "B"
+    paired: bool = False
+
+
+@result
+class ComparedAlpha(Result):
+    """One site of one run: its relative depth (0 the first block, 1 the last) and its exponent."""
+
+    kind: str
+    layer: int
+    depth: float
+    alpha_corrected: Score = measured(ci="alpha_ci", n=None)
+
+
+@result
+class ComparedRun(Result):
+    """One run of a comparison, under its letter, in the order given."""
+
+    letter: str
+    label: str
+    sites: tuple[ComparedAlpha, ...]
 
 
 @result
 class Comparison(Result):
-    """`results.json` of `compare`."""
+    """`results.json` of `compare`: every run beside the first, and the runs themselves."""
 
     table = "comparison"
-    columns = ("kind", "layer_a", "layer_b", "alpha_a", "alpha_b", "difference", "difference_ci", "p_holm")
+    columns = (
+        "run",
+        "kind",
+        "layer_a",
+        "layer_b",
+        "alpha_a",
+        "alpha_b",
+        "difference",
+        "difference_ci",
+        "p_holm",
+        "paired",
+    )
+    drawing = "llm_codes.lenses.spectra.compared_figures:plot"
 
     comparison: tuple[ComparedSite, ...]
+    runs: tuple[ComparedRun, ...] = ()

@@ -60,7 +60,10 @@ def spectra(
     places = resolve_sites(model, asked.sites, asked.layers)
     consumer = SiteMomentsConsumer(places, left_out=asked.with_position_0)
     harvest(model, corpus, [consumer], walk, label="spectra", checkpoint=checkpoint)
-    return describe(places, consumer, asked.index_range, seed)
+    found = describe(places, consumer, asked.index_range, seed)
+    config = {"fit_first": asked.fit_first, "fit_last": asked.fit_last, "context": corpus.context, "seed": seed}
+    config |= {"exclude_positions": walk.exclude_positions}
+    return replace(found, provenance={"model": model.provenance(), "corpus": corpus.describe(), "config": config})
 
 
 def describe(places: Sequence[Site], consumer: SiteMomentsConsumer, index_range: tuple[int, int], seed: int) -> Spectra:
@@ -91,7 +94,9 @@ def describe_site(
     if fields["alpha"] is None:
         return SiteSpectrum(**fields, alpha_corrected=Score.undefined(fields["alpha_reason"], moments.n_documents))
     corrected = exponent_over_documents(moments, index_range, seed=seed)
-    return SiteSpectrum(**fields, alpha_corrected=corrected.score, correction=_finite_only(corrected.diagnostics))
+    halves = None if corrected.splits is None else corrected.splits.halves.tolist()
+    diagnostics = _finite_only(corrected.diagnostics)
+    return SiteSpectrum(**fields, alpha_corrected=corrected.score, correction=diagnostics, document_halves=halves)
 
 
 def _finite_only(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from llm_codes.__main__ import main
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import load_corpus
-from llm_codes.lenses.spectra.compare import compare, difference, read_run
 from llm_codes.lenses.spectra.study import spectra
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_sites
@@ -180,39 +178,3 @@ def test_bad_input_is_one_line(tiny_model_folder, text_folder, tmp_path, capsys)
         assert main([*arguments(tiny_model_folder, text_folder, tmp_path / str(number)), *more]) == 2
         error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
         assert len(error) == 1 and text in error[0]
-
-
-def test_compare_two_runs(tiny_model_folder, text_folder, tmp_path, capsys):
-    for name, more in (("a", ()), ("b", ("--seed", "1"))):
-        assert main(arguments(tiny_model_folder, text_folder, tmp_path / name, "--no-control", *more)) == 0
-    verb = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c")]
-    assert main(verb) == 0
-    rows = json.loads((tmp_path / "c" / "results.json").read_text())["comparison"]
-    assert [row["layer_a"] for row in rows] == [row["layer_b"] for row in rows]
-    one = read_run(tmp_path / "a")
-    assert all(row.difference.value in (0, None) for row in compare(one, one).comparison)
-
-    def changed(part, **values):
-        return replace(one, provenance={**one.provenance, part: {**one.provenance[part], **values}})
-
-    for text, other in {
-        "one corpus, got source": changed("corpus", source="elsewhere"),
-        "one fit range, got 10-50 and 2-50": changed("config", fit_first=2),
-        "one window length, got 32 and 64": changed("config", context=64),
-        "one excluded positions, got 1 and 0": changed("config", exclude_positions=0),
-        "one number of tokens, got 6000 and 900": changed("config", tokens=900),
-    }.items():
-        with pytest.raises(UserError, match=f"expected two runs (on|of) {text}"):
-            compare(one, other)
-    with pytest.raises(UserError, match="expected a finished run with results.json"):
-        read_run(tmp_path)
-
-
-def test_difference_of_two_intervals():
-    from eval.scores import Score
-
-    score, p = difference(Score(-1.0, -1.1, -0.9), Score(-0.8, -0.9, -0.7))
-    assert score.value == pytest.approx(0.2)
-    assert score.high - score.low == pytest.approx(2 * np.hypot(0.1, 0.1))
-    assert p is not None and 0.004 < p < 0.007  # z = .2 / (.1414 / 1.96) = 2.77
-    assert difference(Score.undefined("few"), Score(1.0))[0].reason == "few"
