@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from eval.errors import UserError
 from eval.measures.dictionaries.step_options import BASELINES, NONE, check_baseline
@@ -102,7 +103,12 @@ class SAEEvalConfig(RunConfig):
         (), "folders of `sae train --baseline ...` to measure beside it: what of its quality random ones reach"
     )
     partner: str = option("", "folder of the same dictionary from another seed: which features are found again")
+    card: bool = option(False, "put the card (card.json, card.html) into the dictionary's own folder too")
     hook: str = option("", "where it reads, for a folder that does not say, e.g. blocks.3.hook_resid_post")
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions(tokens=20_000))
     shown: DashboardOptions = nested(DashboardOptions())
+
+    def validate(self) -> None:
+        if self.card and not Path(self.sae).is_dir():
+            raise UserError(f"expected --card with a dictionary in a folder; got {self.sae}; leave it out")

@@ -61,7 +61,7 @@ def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: Dictionar
 
     inputs: model, text and left-out positions, in words.
     """
-    rows = [asdict(row) for row in score_rows(found.scores())]
+    rows = score_table(found)
     histogram = [asdict(row) for row in found.density]
     run.write_text("tables/scores.csv", csv_text(rows))
     run.write_text("tables/density.csv", csv_text(histogram))
@@ -69,13 +69,20 @@ def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: Dictionar
     section = page.section("Scores", "scores")
     section.text(inputs)
     section.table(rows, caption="95% intervals, documents resampled.")
-    _add_sanity(run, page, found)
+    if found.baselines:
+        run.write_text("tables/baselines.csv", csv_text(sanity_rows(found)))
+    add_sanity(page, found)
     page.section("Density", "density").figure(_density_figure(run, found.density))
     if found.features:
         add_dashboards(page, found.features)
     else:
         page.section("Features", "features").warning("No dashboards: none was asked for, or none fired.")
     page.write(run)
+
+
+def score_table(found: DictionaryEvaluation) -> list[dict[str, Any]]:
+    """Every score of an evaluation, with what it means."""
+    return [asdict(row) for row in score_rows(found.scores())]
 
 
 def sanity_rows(found: DictionaryEvaluation) -> list[Mapping[str, object]]:
@@ -91,12 +98,11 @@ def sanity_rows(found: DictionaryEvaluation) -> list[Mapping[str, object]]:
     return rows
 
 
-def _add_sanity(run: Run, page: Page, found: DictionaryEvaluation) -> None:
+def add_sanity(page: Page, found: DictionaryEvaluation) -> None:
     """What of its quality random baselines reach, and which features another seed finds; said where not measured."""
     section = page.section("Beside random baselines", "sanity")
     rows = sanity_rows(found)
     if rows:
-        run.write_text("tables/baselines.csv", csv_text(rows))
         best = max(found.baselines, key=lambda row: row.explained_reached.value or 0.0)
         reached = best.explained_reached.value
         section.text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from eval.report.tables import text_table
@@ -10,13 +11,14 @@ from eval.runs import Run
 from llm_codes.configs.saes import DashboardOptions, SAEEvalConfig, SAETrainConfig
 from llm_codes.corpus import Corpus
 from llm_codes.inputs import Inputs, open_inputs
+from llm_codes.lenses.saes.card import card_of, drawn_features, write_card
 from llm_codes.lenses.saes.chapter import sanity_rows, write_evaluation, write_training
 from llm_codes.lenses.saes.dashboards import FeatureConsumer, check_features, dashboard_entries
 from llm_codes.lenses.saes.evaluation import evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
-from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, TrainedDictionaries
+from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, FeatureEntry, TrainedDictionaries
 from llm_codes.lenses.saes.sanity import beside, open_beside, stability
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
@@ -59,8 +61,8 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     others = "+".join(content_hash(one.sae.state_dict()) for one in (*baselines, *partners))
     own = content_hash(sae.sae.state_dict())
     run.inputs(model=inputs.model.weights_sha256, dictionary=own, beside=others, corpus=text)
-    kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown).to_json())
-    found = DictionaryEvaluation.from_json(kept)
+    kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown))
+    found = DictionaryEvaluation.from_json(kept["evaluation"])
     rows = [
         run.item(f"baseline-{n}", lambda one=one: beside(inputs.model, corpus, found, one, **_walk(inputs)).to_json())
         for n, one in enumerate(baselines)
@@ -72,20 +74,26 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     )
     words = f"{inputs.describe()} {corpus.n_tokens:,} tokens in windows of {corpus.context}."
     write_evaluation(run, inputs.model.name, sae, found, words)
-    run.finish(found.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
+    model, read = inputs.model.provenance(), corpus.describe()
+    drawn = tuple(FeatureEntry.from_json(entry) for entry in kept["at_random"])
+    card = card_of(sae, found, drawn, model, read, config.seed)
+    for folder in (run.folder, *([Path(config.sae)] if config.card else ())):
+        write_card(card, folder)
+    run.finish(found.to_json(), model=model, corpus=read)
     rows = [{"score": name, "value": s.value, "95%": s.interval, "n": s.n} for name, s in found.scores().items()]
     return "\n\n".join(text_table(part) for part in (rows, sanity_rows(found)) if part)
 
 
-def evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> DictionaryEvaluation:
-    """Scores and feature dashboards from one pass."""
+def evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> dict[str, Any]:
+    """Scores, feature dashboards and the card's random features from one pass, as JSON."""
     consumer = FeatureConsumer(inputs.model, sae)
     found = evaluate_dictionary(inputs.model, corpus, sae, consumers=[consumer], **_walk(inputs))
-    if not (shown.features or (shown.dashboards and found.dead_share.value != 1.0)):
-        return found
     index = consumer.index(inputs.model, corpus)
-    entries = dashboard_entries(inputs.model, sae, index, shown.features, count=shown.dashboards)
-    return replace(found, features=tuple(entries))
+    if shown.features or (shown.dashboards and found.dead_share.value != 1.0):
+        entries = dashboard_entries(inputs.model, sae, index, shown.features, count=shown.dashboards)
+        found = replace(found, features=tuple(entries))
+    drawn = dashboard_entries(inputs.model, sae, index, drawn_features(sae, inputs.seed))
+    return {"evaluation": found.to_json(), "at_random": [entry.to_json() for entry in drawn]}
 
 
 def _walk(inputs: Inputs) -> dict[str, Any]:
