@@ -32,7 +32,7 @@ from eval.explanation.results import (
 )
 from eval.explanation.rules.bits import ladder
 from eval.explanation.rules.explainers import RuleExplainer
-from eval.explanation.scoring.classification import TASKS, Judge
+from eval.explanation.scoring.classification import USUAL_TASKS, Judge
 from eval.explanation.scoring.judging import judged
 from eval.explanation.scoring.scorers import CONSTANT, CONSTANT_PREDICTION, SCORES, document_sums, score_all
 from eval.explanation.simulators import RuleSimulator, Simulation, Simulator, Task
@@ -51,7 +51,7 @@ class Settings:
 
     top_windows: int = 10
     calibration: str = "none"
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] = USUAL_TASKS
     questions: int = 10
     n_resamples: int = 1000
     seed: int = 0

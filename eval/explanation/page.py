@@ -130,6 +130,12 @@ def add_chapter(page: Page, found: Explained, figures: Mapping[str, SavedFigure]
         _rows(found.paired),
         caption="Differences of kinds by layer; interval over units and documents; p permuted, Holm over layers.",
     )
+    if found.paired_by_task:
+        section.table(
+            _rows(found.paired_by_task),
+            caption="Differences of the other scorers' AUROC; interval over units; p permuted, Holm over layers and "
+            "scorers.",
+        )
     section.table(
         _rows(found.null), caption="Score minus that of other units' explanations (shuffled-explanation null)."
     )

@@ -46,7 +46,7 @@ class PooledScores(Result):
 
 @result
 class TaskScores(Result):
-    """Detection or fuzzing: both 0 to 1, chance 0.5."""
+    """Detection, fuzzing, intruder, embedding: both 0 to 1, chance 0.5."""
 
     balanced_accuracy: Score
     auroc: Score
@@ -254,6 +254,15 @@ class KindDifference(Result):
 
 
 @result
+class TaskDifference(Result):
+    """`KindDifference` of a scorer's AUROC: interval over units alone, p of Welch's t under permuted labels, Holm over
+    the layers and scorers of a pair. task: the scorer."""
+
+    task: str
+    difference: KindDifference = noted(inline=True)
+
+
+@result
 class LengthMean(Result):
     """`LayerMean` at one length. budget: in bits."""
 
@@ -343,6 +352,7 @@ class Explained(Result):
     claims_by_length: tuple[LengthClaim, ...] = ()
     rivals: tuple[RivalMean, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    paired_by_task: tuple[TaskDifference, ...] = ()
 
     table = "by_layer"
     columns = ("kind", "layer", "n", "undefined", "coverage", "bits", "mean", "ci", "upper_bound")

@@ -12,6 +12,8 @@ RULES = ("token-lookup", "back-off", "decision-list", "token-graph", "lag-weight
 """Explainers that need no language model: they print a rule."""
 LANGUAGE_MODELS = ("local", "openai")
 """What stands before the colon where a language model explains or simulates."""
+SCORERS = ("detection", "fuzzing", "hard-detection", "intruder", "embedding")
+"""Scorers beside simulation."""
 READS_RULES = "rules"
 """The simulator that reads printed rules."""
 
@@ -119,9 +121,12 @@ class ExplainOptions(Options):
     )
     calibration: str = option("none", "calibration of predictions", choices=("none", "linear", "percentile"))
     scorers: tuple[str, ...] = option(
-        ("detection", "fuzzing"), "scorers beside simulation: detection, fuzzing", empty=True
+        ("detection", "fuzzing"),
+        "scorers beside simulation: detection, fuzzing, hard-detection, intruder, embedding",
+        choices=SCORERS,
+        empty=True,
     )
-    questions: int = option(10, "questions per class for detection and fuzzing", at_least=1)
+    questions: int = option(10, "questions per class of each scorer", at_least=1)
     resamples: int = option(1000, "bootstrap draws behind every interval", at_least=2)
     until_decided: float = option(
         0.0, "draw units in random order until every difference of kinds is decided at this margin (0: off)", at_most=2

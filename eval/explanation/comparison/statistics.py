@@ -24,6 +24,13 @@ from eval.scores import Score
 MINIMUM_UNITS = 8
 """With fewer units of a kind in a layer, an interval over units is undefined."""
 
+MIX_OF_TASK = {
+    "detection": "top against random",
+    "hard-detection": "top against the nearest silent ones",
+    "intruder": "four of top and one silent",
+    "embedding": "top against the nearest silent ones",
+}
+
 
 def label(result: UnitResult) -> str:
     """The kind as it stands in tables: ``neuron``, ``neuron (shuffled)``, ``sae:DIR`` ..."""
@@ -105,7 +112,7 @@ def every_score(results: Sequence[UnitResult], seed: int = 0) -> list[ScoreMean]
                 add(baseline, mix, name, pick)
     add("shuffled explanation", "random", "correlation", lambda r: r.null)
     for task in sorted({key for result in results for key in result.tasks}):
-        mix = "top against random" if task == "detection" else "top"
+        mix = MIX_OF_TASK.get(task, "top")
         for name in ("balanced_accuracy", "auroc"):
             add(task, mix, name, lambda r, t=task, s=name: r.tasks[t][s])
     return rows

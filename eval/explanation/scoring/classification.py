@@ -1,9 +1,10 @@
 """Detection and fuzzing: can a judge who knows only the explanation tell where the unit fires? [Paulo et al. 2024]
 
 *Detection*: which windows does the unit fire in? Its top windows against the random ones where its peak is lowest.
-*Fuzzing*: which tokens? Its top windows with the active tokens marked, against the same windows with as many silent
-tokens marked. Both classes have the same size. Scores: balanced accuracy at probability 1/2 (chance 0.5) and AUROC
-(chance 0.5; threshold-free). Windows of the score documents only.
+*Hard detection*: its top windows against the silent windows nearest to them (`scoring.examples`), which a judge tells
+apart only if the words say more than a topic. *Fuzzing*: which tokens? Its top windows with the active tokens marked,
+against the same windows with as many silent tokens marked. Both classes have the same size. Scores: balanced accuracy
+at probability 1/2 (chance 0.5) and AUROC (chance 0.5; threshold-free). Windows of the score documents only.
 """
 
 from __future__ import annotations
@@ -19,16 +20,22 @@ from eval.explanation.explainers import Chat, Explanation, active_tokens, mark
 from eval.explanation.prompts import Message, load_prompt
 from eval.explanation.records import Book, Record
 from eval.explanation.rules.printing import read_rule
+from eval.explanation.scoring.examples import firing, hard_negatives, lowest
+from eval.explanation.scoring.lineups import ChatPicker, Picker, WordPicker
 from eval.explanation.servers.answers import without_thinking, yes_or_no
 from eval.explanation.tokens import visible
 from eval.scores import Score
 
-TASKS = ("detection", "fuzzing")
+YES_OR_NO = ("detection", "fuzzing", "hard-detection")
+HARD_DETECTION, INTRUDER, EMBEDDING = "hard-detection", "intruder", "embedding"
+TASKS = (*YES_OR_NO, INTRUDER, EMBEDDING)
+USUAL_TASKS = ("detection", "fuzzing")
+NO_THRESHOLD = Score.undefined("a similarity has no threshold of its own")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to judge. task: a member of ``TASKS``. marked: [position], marked tokens (fuzzing). truth: answer."""
+    """One thing to judge. task: of ``YES_OR_NO``. marked: [position], marked tokens (fuzzing). truth: the answer."""
 
     task: str
     explanation: Explanation
@@ -37,8 +44,8 @@ class Question:
     truth: bool
 
 
-class Judge(Protocol):
-    """P(yes) for each question, NaN where there was no usable answer."""
+class Judge(Picker, Protocol):
+    """P(yes) for each question, P(intruder) for each window of a line-up; NaN where there was no usable answer."""
 
     name: str
 
@@ -48,9 +55,10 @@ class Judge(Protocol):
 def questions(book: Book, unit: int, explanation: Explanation, task: str, count: int, seed: int) -> list[Question]:
     """Up to ``count`` questions of each class; empty where the unit never fires in its top windows."""
     scale = float(book.scale[unit])
-    top = [record for record in book.top(unit, "score", count) if active_tokens(record, scale).any()]
-    if task == "detection":
-        others = sorted(book.random(unit, "score"), key=lambda record: float(record.values.max()))[: len(top)]
+    top = firing(book, unit, count)
+    if task != "fuzzing":
+        hard = task == HARD_DETECTION
+        others = hard_negatives(book, unit, top, len(top)) if hard else lowest(book, unit, len(top))
         kept = top[: len(others)]
         none = tuple(False for _ in kept[0].tokens) if kept else ()
         return [
@@ -75,7 +83,7 @@ def questions(book: Book, unit: int, explanation: Explanation, task: str, count:
     return out
 
 
-class RuleJudge:
+class RuleJudge(WordPicker):
     """Judges by a printed rule alone. Detection: does it predict more than half of its own largest value somewhere?
     Fuzzing: does it predict more on the marked tokens than on the others?"""
 
@@ -87,7 +95,7 @@ class RuleJudge:
     def _probability(self, question: Question) -> float:
         rule = read_rule(question.explanation.text)
         (predicted,) = rule.predict([question.record.tokens])
-        if question.task == "detection":
+        if question.task != "fuzzing":
             return _logistic(predicted.max() - rule.largest / 2)
         marked = np.array(question.marked)
         return _logistic(predicted[marked].mean() - predicted[~marked].mean())
@@ -97,11 +105,11 @@ def _logistic(x: float) -> float:
     return float(1 / (1 + np.exp(-np.clip(x, -50, 50))))
 
 
-class ChatJudge:
+class ChatJudge(ChatPicker):
     """Asks a chat model yes or no; P(yes) from log-probabilities where it gives them, else from the word."""
 
     def __init__(self, chat: Chat) -> None:
-        self.chat = chat
+        super().__init__(chat)
         self.name = chat.name
 
     def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]:

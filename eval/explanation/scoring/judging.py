@@ -1,15 +1,48 @@
-"""Questions to a judge about many units, all in one call, and the scores of what it answers."""
+"""Questions to a judge about many units, all in one call, and the scores of what it answers.
+
+| scorer | question | needs |
+|---|---|---|
+| ``detection`` | does the unit fire in this window? (top windows, and the lowest of the random ones) | a judge |
+| ``hard-detection`` | the same against the silent windows nearest to the top ones (`scoring.examples`) | a judge |
+| ``fuzzing`` | are these the tokens on which it fires? | a judge |
+| ``intruder`` | which window does not belong? (`scoring.lineups`; reads no explanation) | a judge |
+| ``embedding`` | is the window more like the words than another? (`scoring.similarity`, hard negatives) | nothing |
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from eval.explanation.drafts import Draft
 from eval.explanation.records import Book
 from eval.explanation.results import TaskScores
-from eval.explanation.scoring.classification import Judge, classification_scores, questions
+from eval.explanation.scoring.classification import (
+    EMBEDDING,
+    HARD_DETECTION,
+    INTRUDER,
+    NO_THRESHOLD,
+    YES_OR_NO,
+    Judge,
+    classification_scores,
+    questions,
+)
+from eval.explanation.scoring.lineups import lineups
+from eval.explanation.scoring.similarity import word_similarity
+
+
+@dataclass
+class _Answers:
+    """What was answered about one unit in one task, case by case, and what is right."""
+
+    probability: list[float] = field(default_factory=list)
+    truth: list[bool] = field(default_factory=list)
+
+
+Answers = dict[tuple[int, str], _Answers]
+"""By (place of the unit, task)."""
 
 
 def judged(
@@ -21,30 +54,68 @@ def judged(
     count: int,
     seed: int,
 ) -> list[dict[str, TaskScores]]:
-    """Scores by task of every unit; none where there is no judge. count: questions of each class and task.
+    """Scores by task of every unit; without a judge only those that need none. count: questions of each class and task.
 
     A question without a usable answer is left out and noted on the draft.
     """
-    if judge is None:
-        return [{} for _ in drafts]
+    asked = [task for task in tasks if judge is not None or task == EMBEDDING]
+    answers: Answers = {(place, task): _Answers() for place in range(len(drafts)) for task in asked}
+    if judge is not None:
+        _ask_yes_or_no(drafts, units, book, judge, [task for task in asked if task in YES_OR_NO], count, seed, answers)
+        if INTRUDER in asked:
+            _ask_for_intruders(drafts, units, book, judge, count, seed, answers)
+    if EMBEDDING in asked:
+        _compare_words(drafts, units, book, count, seed, answers)
+    return [
+        {task: _scores(drafts[place], task, answers[place, task]) for task in asked} for place in range(len(drafts))
+    ]
+
+
+def _ask_yes_or_no(
+    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge, tasks: Sequence[str], count: int,
+    seed: int, answers: Answers,
+) -> None:  # fmt: skip
     asked, owner = [], []
     for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        for task in tasks:
-            if draft.explanation.is_defined:
-                found = questions(book, unit, draft.explanation, task, count, seed)
-                asked += found
-                owner += [(place, task)] * len(found)
-    probability = judge.judge(asked)
-    out: list[dict[str, TaskScores]] = []
-    for place in range(len(drafts)):
-        scored = {}
-        for task in tasks:
-            rows = [row for row, who in enumerate(owner) if who == (place, task)]
-            truth = np.array([asked[row].truth for row in rows], dtype=bool)
-            scored[task] = TaskScores(**classification_scores(probability[rows], truth))
-        unanswered = sum(not np.isfinite(probability[row]) for row, who in enumerate(owner) if who[0] == place)
-        if unanswered:
-            drafts[place].notes["question without a usable answer"] = unanswered
-            drafts[place].unanswered = unanswered
-        out.append(scored)
-    return out
+        for task in tasks if draft.explanation.is_defined else ():
+            found = questions(book, unit, draft.explanation, task, count, seed)
+            asked += found
+            owner += [(place, task)] * len(found)
+    for who, question, probability in zip(owner, asked, judge.judge(asked).tolist(), strict=True):
+        answers[who].probability.append(probability)
+        answers[who].truth.append(question.truth)
+
+
+def _ask_for_intruders(
+    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge, count: int, seed: int, answers: Answers
+) -> None:
+    asked, owner = [], []
+    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
+        found = lineups(book, unit, count, seed) if draft.problem is None else []
+        asked += found
+        owner += [place] * len(found)
+    for place, lineup, probability in zip(owner, asked, judge.pick(asked).tolist(), strict=True):
+        answers[place, INTRUDER].probability += probability
+        answers[place, INTRUDER].truth += [number == lineup.intruder for number in range(len(probability))]
+
+
+def _compare_words(
+    drafts: Sequence[Draft], units: Sequence[int], book: Book, count: int, seed: int, answers: Answers
+) -> None:
+    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
+        if draft.explanation.is_defined:
+            found = questions(book, unit, draft.explanation, HARD_DETECTION, count, seed)
+            alike = word_similarity(book, [draft.explanation.text], [one.record.tokens for one in found])[0]
+            answers[place, EMBEDDING] = _Answers(alike.tolist(), [one.truth for one in found])
+
+
+def _scores(draft: Draft, task: str, answers: _Answers) -> TaskScores:
+    probability, truth = np.array(answers.probability, dtype=float), np.array(answers.truth, dtype=bool)
+    unanswered = int(np.isnan(probability).sum())
+    if unanswered:
+        draft.unanswered += unanswered
+        draft.notes["question without a usable answer"] = draft.unanswered
+    found = classification_scores(probability, truth)
+    if task == EMBEDDING and found["balanced_accuracy"].is_defined:
+        found["balanced_accuracy"] = NO_THRESHOLD
+    return TaskScores(**found)

@@ -11,6 +11,7 @@ from eval.explanation.comparison import statistics
 from eval.explanation.comparison.claims import depth_claims
 from eval.explanation.comparison.deciding import Decision
 from eval.explanation.comparison.length_rows import length_claims, length_differences, length_rows
+from eval.explanation.comparison.task_rows import task_differences
 from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
 from eval.explanation.units import compared_kinds
 
@@ -62,4 +63,5 @@ def summarise(
         skipped_controls=dict(skipped_controls or {}),
         readouts=tuple(readouts),
         decisions=tuple(decisions),
+        paired_by_task=tuple(task_differences(results, compared, seed=seed)),
     )
