@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from eval.claims import Claim
 from eval.scores import Score
@@ -91,6 +92,15 @@ def test_the_p_of_an_interval_that_just_excludes_the_threshold_is_a_twentieth():
     assert p_value(twice, above(0), degrees=2) == pytest.approx(0.0134, rel=0.02)  # three seeds know little of tails
     assert p_value(twice, above(0), {"a": Score(1.0, 0.0, 2.0)}) == pytest.approx(0.166, abs=0.002)
     assert p_value(Score(1.0), above(0)) is None
+
+
+def test_few_resampled_groups_know_little_of_their_spread():
+    """The interval of a bootstrap takes it for known: its p has the tail of Student's t with n - 1."""
+    assert p_value(Score(1.0, 0.0, 2.0, n=10**6), above(0)) == pytest.approx(0.05, abs=1e-4)
+    of_twelve = 2 * stats.t.sf(stats.norm.ppf(0.975) * (11 / 12) ** 0.5, 11)
+    assert p_value(Score(1.0, 0.0, 2.0, n=12), above(0)) == pytest.approx(of_twelve) and of_twelve > 0.08
+    assert p_value(Score(1.0, 0.0, 2.0, n=12), above(0), degrees=11) == pytest.approx(0.05)
+    assert p_value(Score(1.0, 0.0, 2.0, n=1), above(0)) == pytest.approx(0.05)
 
 
 def claims_of(values: np.ndarray, family: str = "one") -> list[Claim]:

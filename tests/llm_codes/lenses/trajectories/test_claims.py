@@ -51,7 +51,8 @@ SMOOTH, WHITE = (0.6, 0.4, 0.5), (0.0, 0.0, 0.0)
         (SMOOTH, WHITE, "holds"),
         (SMOOTH, (0.5, 0.5, 0.45), "holds, and so does its control"),
         (SMOOTH, None, "cannot tell"),
-        ((0.6, 0.0, 0.5), WHITE, "cannot tell"),  # one layer without order
+        ((0.6, 0.05, 0.5), WHITE, "cannot tell"),  # one layer with hardly any order: .95, and less than 5% is none
+        ((0.6, 0.0, 0.5), WHITE, "fails"),  # one layer without order
         ((0.6, -0.4, 0.5), WHITE, "fails"),
     ],
 )
