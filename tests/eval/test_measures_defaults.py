@@ -198,6 +198,10 @@ METHOD: dict[str, dict[str, Any]] = {
         "NEIGHBOURS": 5,
         "REFUTED": 0.001,
     },
+    "eval.measures.projections.held_out_action": {
+        "LEAST_GROUPS": 6,
+        "held_out_minimum_action": dict(confidence=0.95),
+    },
     "eval.measures.projections.projection": {
         "random_projections": dict(n_dimensions=3),
         "action": dict(dt=1.0),

@@ -72,9 +72,11 @@ def plot(found: Trajectories) -> Any:
         exact = [(row.layer, row.minimum_action) for row in mine if row.minimum_action is not None]
         drawn = [(row.layer, row.best_sampled) for row in mine if row.best_sampled is not None]
         right.plot([layer for layer, _ in exact], [value for _, value in exact], "o-", ms=3.5, color=colour)
+        held_out = [row.minimum_action_held_out for row in mine]
+        interval_line(right, [row.layer for row in mine], held_out, label="held out", colour=colour, linestyle=":")
         right.plot([layer for layer, _ in drawn], [value for _, value in drawn], "s--", ms=3.5, color=colour, alpha=0.6)
     left.axhline(1, color="#555555", linewidth=0.8, linestyle="--")
     left.set(title="Action per variance", xlabel="layer", ylabel="action / trace")
-    right.set(title="Smoothest (dashed: best sampled)", xlabel="layer", yscale="log")
+    right.set(title="Smoothest (dotted: held out; dashed: best sampled)", xlabel="layer", yscale="log")
     left.legend()
     return fig

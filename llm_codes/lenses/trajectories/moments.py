@@ -13,28 +13,87 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from eval.measures.projections.held_out_action import GroupMoments
+from eval.measures.spectra.document_moments import group_of
 from llm_codes.corpus import Batch
 from llm_codes.sites import Site
+
+GROUPS = 8
+GROUPED_WIDTH = 1024
+"""Up to this width moments are kept in `GROUPS` groups of documents, beyond it in two."""
+SUMS = ("group_differences", "group_second", "group_first", "counts")
 
 
 @dataclass
 class SiteMoments:
-    """Sums at one site: D (steps), S (activations, uncentred), their counts, and per-window sums for intervals.
+    """Sums at one site: D (steps), S (activations, uncentred), their counts, in groups of documents; and per-window
+    sums for intervals.
 
-    differences: float64 [width, width], sum of step outer products. second, first: of activations.
-    steps, frames: how many. window: document, sum ||dA||^2, sum ||A||^2, squared step 0 -> 1 (all positions).
+    group_differences, group_second: float64 [group, width, width]; group_first: [group, width]; counts: [group, 2],
+    steps and frames. windows: document, sum ||dA||^2, sum ||A||^2, squared step 0 -> 1 (all positions), every step,
+    number of steps.
     """
 
-    differences: Tensor
-    second: Tensor
-    first: Tensor
-    steps: int = 0
-    frames: int = 0
+    group_differences: Tensor
+    group_second: Tensor
+    group_first: Tensor
+    counts: Tensor
     windows: list[tuple[int, float, float, float, float, int]] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, width: int) -> SiteMoments:
+        groups = n_groups(width)
+        square = torch.zeros(groups, width, width, dtype=torch.float64)
+        first = torch.zeros(groups, width, dtype=torch.float64)
+        return cls(square, square.clone(), first, torch.zeros(groups, 2, dtype=torch.int64))
+
+    @property
+    def differences(self) -> Tensor:
+        """float64 [width, width]: sum of step outer products."""
+        return self.group_differences.sum(0)
+
+    @property
+    def second(self) -> Tensor:
+        return self.group_second.sum(0)
+
+    @property
+    def first(self) -> Tensor:
+        return self.group_first.sum(0)
+
+    @property
+    def steps(self) -> int:
+        return int(self.counts[:, 0].sum())
+
+    @property
+    def frames(self) -> int:
+        return int(self.counts[:, 1].sum())
+
+    @property
+    def n_documents(self) -> int:
+        return len({document for document, *_ in self.windows})
+
+    def groups(self) -> GroupMoments:
+        """By group of documents, for what is fitted on some and measured on others."""
+        steps, frames = self.counts.double().numpy().T
+        differences, second, first = self.group_differences, self.group_second, self.group_first
+        return GroupMoments(differences.numpy(), second.numpy(), first.numpy(), steps, frames)
+
+    def add(self, group: int, frames: Tensor, steps: Tensor) -> None:
+        """Add rows of activations and of steps of one group."""
+        self.group_differences[group] += (steps.T @ steps).cpu()
+        self.group_second[group] += (frames.T @ frames).cpu()
+        self.group_first[group] += frames.sum(0).cpu()
+        self.counts[group] += torch.tensor([len(steps), len(frames)])
 
     def covariance_sum(self) -> Float[np.ndarray, "width width"]:
         """C = sum_t (A_t - mean)^T (A_t - mean)."""
-        return (self.second - torch.outer(self.first, self.first) / max(self.frames, 1)).cpu().numpy()
+        first = self.first
+        return (self.second - torch.outer(first, first) / max(self.frames, 1)).numpy()
+
+
+def n_groups(width: int) -> int:
+    """Groups of documents whose moments are kept apart: enough for an interval, or halves where a site is wide."""
+    return GROUPS if width <= GROUPED_WIDTH else 2
 
 
 class TrajectoryMoments:
@@ -42,15 +101,10 @@ class TrajectoryMoments:
 
     def __init__(self, sites: Sequence[Site]) -> None:
         self.sites = list(sites)
-        self.moments = {site.hook: self._empty(site.width) for site in self.sites}
-
-    @staticmethod
-    def _empty(width: int) -> SiteMoments:
-        square = torch.zeros(width, width, dtype=torch.float64)
-        return SiteMoments(square, square.clone(), torch.zeros(width, dtype=torch.float64))
+        self.moments = {site.hook: SiteMoments.empty(site.width) for site in self.sites}
 
     def memory_bytes(self) -> int:
-        return sum(3 * 8 * site.width**2 for site in self.sites)
+        return sum(8 * (2 * n_groups(site.width) + 1) * site.width**2 for site in self.sites)
 
     def update(
         self,
@@ -62,15 +116,12 @@ class TrajectoryMoments:
             self._add(self.moments[site.hook], activations[site.hook].double(), batch, keep)
 
     def _add(self, moments: SiteMoments, values: Tensor, batch: Batch, keep: Tensor) -> None:
-        kept = values[keep]
         both = keep[:, 1:] & keep[:, :-1]
         steps = (values[:, 1:] - values[:, :-1]) * both[..., None]
-        flat = steps[both]
-        moments.differences += (flat.T @ flat).cpu()
-        moments.second += (kept.T @ kept).cpu()
-        moments.first += kept.sum(0).cpu()
-        moments.steps += len(flat)
-        moments.frames += len(kept)
+        groups = group_of(batch.document.numpy(), len(moments.counts))
+        for group in np.unique(groups):
+            rows = torch.from_numpy(np.flatnonzero(groups == group)).to(values.device)
+            moments.add(int(group), values[rows][keep[rows]], steps[rows][both[rows]])
         squared_steps = steps.square().sum(-1).sum(1)
         squared = (values.square().sum(-1) * keep).sum(1)
         first_step = (values[:, 1] - values[:, 0]).square().sum(-1) if values.shape[1] > 1 else squared_steps * 0
@@ -85,11 +136,8 @@ class TrajectoryMoments:
         import torch.distributed as distributed
 
         for moments in self.moments.values():
-            for tensor in (moments.differences, moments.second, moments.first):
-                distributed.all_reduce(tensor)
-            counts = torch.tensor([moments.steps, moments.frames])
-            distributed.all_reduce(counts)
-            moments.steps, moments.frames = (int(count) for count in counts)
+            for name in SUMS:
+                distributed.all_reduce(getattr(moments, name))
             gathered: list[list[tuple[int, float, float, float, float, int]]] = [[]] * distributed.get_world_size()
             distributed.all_gather_object(gathered, moments.windows)
             moments.windows = [row for rows in gathered for row in rows]
@@ -97,19 +145,14 @@ class TrajectoryMoments:
     def state(self) -> dict[str, np.ndarray]:
         out = {}
         for hook, moments in self.moments.items():
-            out[f"{hook}|differences"] = moments.differences.numpy()
-            out[f"{hook}|second"] = moments.second.numpy()
-            out[f"{hook}|first"] = moments.first.numpy()
-            out[f"{hook}|counts"] = np.array([moments.steps, moments.frames])
+            out |= {f"{hook}|{name}": getattr(moments, name).numpy() for name in SUMS}
             out[f"{hook}|windows"] = np.array(moments.windows, dtype=np.float64).reshape(-1, 6)
         return out
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         for hook, moments in self.moments.items():
-            moments.differences = torch.from_numpy(state[f"{hook}|differences"].copy())
-            moments.second = torch.from_numpy(state[f"{hook}|second"].copy())
-            moments.first = torch.from_numpy(state[f"{hook}|first"].copy())
-            moments.steps, moments.frames = (int(count) for count in state[f"{hook}|counts"])
+            for name in SUMS:
+                setattr(moments, name, torch.from_numpy(state[f"{hook}|{name}"].copy()))
             moments.windows = [
                 (int(document), float(steps), float(square), float(first), float(every), int(count))
                 for document, steps, square, first, every, count in state[f"{hook}|windows"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from eval.errors import UserError
 from eval.measures.projections import projection, streamed_action
+from eval.measures.projections.held_out_action import held_out_minimum_action
 from eval.measures.statistics.resampling import bootstrap_ratio
 from eval.scores import Score
 from llm_codes.configs.inputs import HarvestOptions, lens_options
@@ -25,6 +26,8 @@ from llm_codes.models import load_model
 from llm_codes.sites import Site, resolve_sites
 
 NO_STEP = "no window has two neighbouring positions that count; read longer texts or exclude fewer positions"
+
+ONE_PROJECTION = "one projection has no spread; draw more with --projections"
 
 
 def trajectories(
@@ -81,6 +84,7 @@ def describe_site(
     if not moments.steps:
         undefined: dict[str, Any] = dict.fromkeys(("action", "action_sampled", "action_sampled_standard_error"))
         undefined |= {"action_reason": NO_STEP, "minimum_action_reason": NO_STEP}
+        undefined["minimum_action_held_out"] = Score.undefined(NO_STEP, moments.n_documents)
         return SiteTrajectory(**where, **undefined, action_over_trace=over_trace), None
     draws = projection.random_projections(site.width, n_projections, seed=seed)
     sampled = streamed_action.sampled_actions(differences, draws) / n_windows
@@ -92,6 +96,8 @@ def describe_site(
         action_sampled=float(sampled.mean()),
         action_sampled_standard_error=_standard_error(sampled),
         action_over_trace=over_trace,
+        minimum_action_held_out=held_out_minimum_action(moments.groups(), moments.n_documents),
+        action_sampled_reason=None if n_projections > 1 else ONE_PROJECTION,
         first_step_share=_first_step_share(moments),
         best_sampled=float(streamed_action.normalised_actions(differences, covariance, draws).min()),
     )

@@ -40,6 +40,9 @@ def test_the_stream_equals_projecting_every_window(model, corpus):
     every = sum((np.diff(w[m], axis=0) ** 2).sum() for w, m in zip(frames, corpus.mask, strict=True))
     assert row.first_step_share == pytest.approx(first / every, rel=1e-6)
     assert row.minimum_action <= row.best_sampled
+    held_out = row.minimum_action_held_out
+    assert row.minimum_action < held_out.value and held_out.low < held_out.value < held_out.high
+    assert held_out.n == corpus.n_documents == 30
 
 
 def test_action_over_trace_by_definition(model, corpus):
@@ -97,9 +100,11 @@ def test_no_step_is_undefined_and_one_projection_has_no_error(model, text_folder
     short = load_corpus(str(text_folder), model.tokenizer, context=2, split="all", n_tokens=200)
     (row,) = trajectories(model, short, sites="resid_post", layers=0, projections=1).sites
     assert row.action is None and row.minimum_action is None and not row.action_over_trace.is_defined
+    assert row.minimum_action_held_out.reason.startswith("no window has two neighbouring positions that count")
     assert row.to_json()["action_reason"].startswith("no window has two neighbouring positions that count")
     (row,) = trajectories(model, short, sites="resid_post", layers=0, projections=1, exclude_positions=0).sites
     assert row.action is not None and row.action_sampled_standard_error is None
+    assert row.to_json()["action_sampled_reason"] == "one projection has no spread; draw more with --projections"
 
 
 def test_a_result_is_a_frame_a_file_and_a_picture(model, corpus, tmp_path):
