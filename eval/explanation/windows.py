@@ -30,7 +30,8 @@ class Windows:
 
     tokens: [window, position] token ids. keep: [window, position], false where an activation is not to be read (BOS,
     padding). document: [window]. split: [window], an index into ``SPLITS``. strings: each token id as text.
-    vocabulary: size of the model's vocabulary (0: the tokens of ``strings``). memory: what was derived from them.
+    vocabulary: size of the model's vocabulary (0: the tokens of ``strings``). linked: the near-duplicate documents that
+    were kept on one side (``None``: not looked for yet). memory: what was derived from them.
     """
 
     tokens: Int[np.ndarray, "window position"]
@@ -39,6 +40,7 @@ class Windows:
     split: Int[np.ndarray, " window"]
     strings: Mapping[int, str]
     vocabulary: int = 0
+    linked: Sequence[tuple[int, int]] | None = None
     memory: dict[Any, Any] = field(default_factory=dict, repr=False)
     _words: dict[int, tuple[tuple[int, ...], tuple[str, ...]]] = field(default_factory=dict, repr=False)
 
@@ -190,7 +192,8 @@ def leakage(windows: Windows, used: Mapping[str, Sequence[int]]) -> dict[str, in
     """The audit: documents, near-duplicate windows and near-duplicate documents that two splits share, counted on the
     windows really used.
 
-    ``used`` maps a split to the windows a unit was explained, calibrated or scored on. The three counts must be 0.
+    ``used`` maps a split to the windows a unit was explained, calibrated or scored on. Near-duplicate documents are the
+    set that the split was made with, or what would be found on all windows. The three counts must be 0.
     """
     numbers = {split: np.unique(np.asarray(list(used.get(split, ())), dtype=np.int64)) for split in SPLITS}
     documents = [set(windows.document[numbers[split]].tolist()) for split in SPLITS]
@@ -199,12 +202,13 @@ def leakage(windows: Windows, used: Mapping[str, Sequence[int]]) -> dict[str, in
     side = np.repeat(np.arange(3), [len(numbers[split]) for split in SPLITS])
     pairs = near_duplicates(windows.tokens[everything], windows.keep[everything])
     across = sum(1 for a, b in pairs if side[a] != side[b])
-    rows = everything.astype(np.int64)
-    links = linked_documents(windows.tokens[rows], windows.keep[rows], windows.document[rows])
+    links = windows.linked
+    if links is None:
+        links = linked_documents(windows.tokens, windows.keep, windows.document)
     side_of = {number: place for place, found in enumerate(documents) for number in found}
     return {
         "shared_documents": shared,
         "near_duplicates": across,
-        "near_duplicate_documents": sum(1 for a, b in links if side_of[a] != side_of[b]),
+        "near_duplicate_documents": sum({a, b} <= side_of.keys() and side_of[a] != side_of[b] for a, b in links),
         **{f"{split}_windows": len(numbers[split]) for split in SPLITS},
     }

@@ -106,6 +106,12 @@ class ExplainOptions(Options):
         "decision-list",
         "decision-list, token-lookup, back-off, token-graph, lag-weights, local:<model>, openai:<model>, file.py:name",
     )
+    shown: str = option(
+        "top",
+        "what an LLM explainer is shown: top windows, quantiles of its range, contrastive (near misses too), or the "
+        "best of the three by a held-in score",
+        choices=("top", "quantiles", "contrastive", "best"),
+    )
     simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, file.py:name")
     judge: str = option("", "who judges: local:<model>, openai:<model> (default: the simulator)")
     bits: float = option(0.0, "longest printed rule in bits (0: as long as 12 words with a level)", at_least=0)

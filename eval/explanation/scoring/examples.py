@@ -16,16 +16,16 @@ from eval.explanation.records import LEVELS, Book, Record
 from eval.explanation.scoring.similarity import word_similarity
 
 
-def firing(book: Book, unit: int, count: int | None = None) -> list[Record]:
-    """The unit's top windows of the score documents with an active token, largest first."""
+def firing(book: Book, unit: int, count: int | None = None, split: str = "score") -> list[Record]:
+    """The unit's top windows of a split with an active token, largest first."""
     scale = float(book.scale[unit])
-    return [record for record in book.top(unit, "score", count) if active_tokens(record, scale).any()]
+    return [record for record in book.top(unit, split, count) if active_tokens(record, scale).any()]
 
 
-def silent(book: Book, unit: int) -> list[Record]:
-    """The shared random windows of the score documents in which nothing reaches the level that counts as active."""
+def silent(book: Book, unit: int, split: str = "score") -> list[Record]:
+    """The shared random windows of a split in which nothing reaches the level that counts as active."""
     limit = MARKED_LEVEL / LEVELS * float(book.scale[unit])
-    return [record for record in book.random(unit, "score") if record.values.max() < limit]
+    return [record for record in book.random(unit, split) if record.values.max() < limit]
 
 
 def lowest(book: Book, unit: int, count: int) -> list[Record]:
@@ -33,9 +33,11 @@ def lowest(book: Book, unit: int, count: int) -> list[Record]:
     return sorted(book.random(unit, "score"), key=lambda record: float(record.values.max()))[:count]
 
 
-def hard_negatives(book: Book, unit: int, positives: Sequence[Record], count: int) -> list[Record]:
+def hard_negatives(
+    book: Book, unit: int, positives: Sequence[Record], count: int, split: str = "score"
+) -> list[Record]:
     """Up to ``count`` silent windows that lie nearest to the positives, by activation and by text in turn."""
-    candidates = silent(book, unit)
+    candidates = silent(book, unit, split)
     if not candidates or not positives:
         return []
     peaks = [record.values.max() for record in candidates]

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
-from eval.explanation.explainers import ChatExplainer, Explainer
+from eval.explanation.explainers import Chat, Explainer
+from eval.explanation.explaining.best_of import BestOf
+from eval.explanation.explaining.styles import STYLES, StyledExplainer
 from eval.explanation.local_simulator import LocalSimulator
 from eval.explanation.registry import EXPLAINERS, SIMULATORS, FunctionExplainer, FunctionSimulator, registered
 from eval.explanation.rules.explainers import RuleExplainer
@@ -110,7 +112,7 @@ def open_parts(
         builder = _Builder(options, run, subject, stack, dry_run=dry_run)
         simulator = builder.simulator(*simulates)
         judge = builder.judge(*(judges or simulates)) if options.scorers else None
-        yield Parts(builder.explainer(*explains), simulator, judge, builder.clients, builder.models)
+        yield Parts(builder.explainer(*explains, simulator), simulator, judge, builder.clients, builder.models)
 
 
 class _Builder:
@@ -119,22 +121,28 @@ class _Builder:
     def __init__(
         self, options: ExplainOptions, run: Run | None, subject: Model, stack: ExitStack, *, dry_run: bool
     ) -> None:
-        self.server, self.bits = options.server, options.bits
+        self.server, self.bits, self.shown = options.server, options.bits, options.shown
         self.run, self.subject, self.stack, self.dry_run = run, subject, stack, dry_run
         self.clients: list[Client] = []
         self._purse: Purse | None = None
         self.models: dict[str, LocalLanguageModel] = {}
         self._journal: Journal | None = None
 
-    def explainer(self, backend: str, model: str) -> Explainer:
+    def explainer(self, backend: str, model: str, simulator: Simulator) -> Explainer:
+        """simulator: by which the best of several explanations is chosen."""
         if backend == REGISTERED:
             return FunctionExplainer(model)
         if backend in RULES:
             return RuleExplainer(backend, self.bits)
-        if backend == "openai":
-            return ChatExplainer(ServerChat(self.open_client("explainer"), model))
+        chat = self._chat(backend, model)
+        if self.shown == "best":
+            return BestOf([StyledExplainer(chat, style) for style in STYLES], simulator)
+        return StyledExplainer(chat, self.shown)
 
-        return ChatExplainer(JournaledChat(self.local(model), self.open_journal(), self.local(model).identity))
+    def _chat(self, backend: str, model: str) -> Chat:
+        if backend == "openai":
+            return ServerChat(self.open_client("explainer"), model)
+        return JournaledChat(self.local(model), self.open_journal(), self.local(model).identity)
 
     def simulator(self, backend: str, model: str) -> Simulator:
         if backend == REGISTERED:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from eval.explanation.evaluate import Settings, explain_and_score
 from eval.explanation.explainers import ChatExplainer, Explanation
+from eval.explanation.explaining.best_of import BestOf
 from eval.explanation.servers.client import estimated_tokens
 from eval.report.tables import text_table
 
@@ -34,7 +35,7 @@ class _StandIn:
 
     def explain(self, book: Book, units: Sequence[int]) -> list[Explanation]:
         found = self._parts.explainer.explain(book, units)
-        if not isinstance(self._parts.explainer, ChatExplainer):
+        if not isinstance(self._parts.explainer, (BestOf, ChatExplainer)):
             return found
         return [Explanation(f"{STAND_IN} ({book.units[unit].name})") for unit in units]
 

@@ -80,7 +80,8 @@ def choose_windows(
     strings = {int(t): text for t, text in _strings(model, np.unique(corpus.tokens))}
     linked = linked_documents(corpus.tokens, keep, corpus.document)
     split = split_documents(corpus.document, calibrate=calibrate, seed=seed, linked=linked)
-    windows = Windows(corpus.tokens.astype(np.int64), keep, corpus.document, split, strings, model.vocabulary_size)
+    tokens, size = corpus.tokens.astype(np.int64), model.vocabulary_size
+    windows = Windows(tokens, keep, corpus.document, split, strings, size, linked)
     return corpus, windows, {int(number): row for row, number in enumerate(corpus.window)}
 
 

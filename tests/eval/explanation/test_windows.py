@@ -71,6 +71,30 @@ def test_copies_with_every_eighth_word_changed_never_stand_on_both_sides(shift: 
     assert leakage(windows, {s: windows.of(s) for s in SPLITS})["near_duplicate_documents"] > 0
 
 
+@pytest.mark.parametrize("every", [8, 30])
+def test_a_copy_behind_another_header_is_linked(every: int) -> None:
+    """The copy begins with 20 tokens of its own, so all of its windows are cut elsewhere."""
+    tokens, keep, document = copied_corpus(0, every)
+    copies = tokens[document >= 30].reshape(30, -1)
+    header = np.random.default_rng(1).integers(6000, 7000, (30, 20))
+    tokens[document >= 30] = np.hstack([header, copies])[:, : copies.shape[1]].reshape(-1, 64)
+    assert linked_documents(tokens, keep, document) == [(n, n + 30) for n in range(30)]
+
+
+def test_the_audit_reads_the_set_that_the_split_was_made_with() -> None:
+    tokens, keep, document = copied_corpus(0)
+    apart = split_documents(document, calibrate=False)
+    used = {"explain": np.flatnonzero(apart == 0), "score": np.flatnonzero(apart == 2)}
+    found = leakage(Windows(tokens, keep, document, apart, {}), used)["near_duplicate_documents"]
+    few = {split: numbers[:1] for split, numbers in used.items()}  # a set found anew on two windows would miss pairs
+    sides = [apart[document == n][0] != apart[document == n + 30][0] for n in range(30)]
+    assert found == sum(sides) > 0
+    told = Windows(
+        tokens, keep, document, apart, {}, linked=[(int(document[few["explain"][0]]), int(document[few["score"][0]]))]
+    )
+    assert leakage(told, few)["near_duplicate_documents"] == 1
+
+
 def test_a_shared_header_links_no_documents_and_links_are_followed() -> None:
     generator = np.random.default_rng(0)
     tokens = generator.integers(0, 5000, (12, 64))

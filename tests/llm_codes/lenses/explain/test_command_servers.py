@@ -133,12 +133,15 @@ def test_each_role_has_its_own_server_key_and_price(ask_a_server, tmp_path, caps
     with serve(of("explainer")) as explainer, serve(of("judge")) as judge:
         status, results = ask_a_server(
             of("simulator"),
-            *f"--judge openai:j --probe --explainer-base-url {explainer.url} --explainer-key-variable EXPLAINER_KEY "
+            *f"--judge openai:j --shown best --probe --explainer-base-url {explainer.url} "
+            f"--explainer-key-variable EXPLAINER_KEY "
             f"--judge-base-url {judge.url} --judge-key-variable JUDGE_KEY --judge-price-input 10000".split(),
         )
     assert status == 0 and results is not None and results["missing_predictions"] == 0
     assert explainer.authorizations == {"Bearer sk-EXPLAINER"} and judge.authorizations == {"Bearer sk-JUDGE"}
     assert {request["model"] for request in judge.requests} == {"j"}
+    shown = [request["messages"][-1]["content"] for request in explainer.requests]
+    assert sum("Does not fire:" in text for text in shown) == 4  # units in two conditions, one style of three
     told = capsys.readouterr().err
     assert told.count("127.0.0.1, m: no log-probabilities") == 2 and told.count("127.0.0.1, j: no log") == 1
     answered = len(judge.requests) - 1  # the probe is not kept
