@@ -23,7 +23,8 @@ class Claim(Result):
 
     claim: the statement, in one sentence.
     source: paper and place, e.g. `"MK section 2, Fig. 7a"`.
-    prediction: what would be seen if it were true, as a number or a direction.
+    prediction: the estimand, and where it would lie if the statement were true: a number or a direction; units: its
+        own, those of `measured`, its interval, its controls and the margin.
     measured: what was seen (`None` where it could not be measured; then `note` says why).
     verdict: `holds`, `holds, and so does its control`, `fails` or `cannot tell`: by the rules of `eval.verdicts`,
         after the correction for its family.
@@ -52,6 +53,7 @@ class Claim(Result):
     family: str = ""
     p: float | None = None
     uncorrected: Verdict | None = None
+    units: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

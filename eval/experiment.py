@@ -41,6 +41,7 @@ class ClaimParts(TypedDict, total=False):
     kind: Kind
     family: str
     tolerance: float | None
+    units: str
 
 
 @result

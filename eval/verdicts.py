@@ -201,6 +201,7 @@ def judged_claim(
     family: str = "",
     over_seeds: bool = False,
     tolerance: float | None = None,
+    units: str = "",
 ) -> Claim:
     """A claim judged by the rule. degrees: of the t interval, where it is one; over_seeds: the score's n counts seeds.
     The other arguments are those of `Claim`. A statement or prediction without controls counts as one whose control was
@@ -225,6 +226,7 @@ def judged_claim(
         kind=kind,
         controls=controls or None,
         family=family,
+        units=units,
         p=p_value(score, region, controls if verdict == "holds" else None, degrees),
     )
 

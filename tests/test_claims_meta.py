@@ -34,6 +34,18 @@ def claims_files() -> dict[str, Path]:
 ENGINE = {"eval.verdicts", "eval.experiment"}
 
 
+def test_every_claim_names_the_units_of_its_estimand() -> None:
+    missing = [
+        f"{module}:{node.lineno}"
+        for module, path in claims_files().items()
+        if module not in ENGINE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in JUDGES
+        and "units" not in [word.arg for word in node.keywords]
+    ]  # fmt: skip
+    assert missing == []
+
+
 def test_every_file_that_judges_has_a_row() -> None:
     """A new claims file without a row fails here: add one to `tests/claims_meta/table.py`."""
     assert set(claims_files()) - ENGINE == {*TABLE, *NO_STATEMENTS}
@@ -58,6 +70,7 @@ def test_statements_on_what_is_known(
     row = TABLE[module]
     claims = row.objects[name](Material(tiny_model_folder, text_folder, tmp_path))
     assert counted(claims), "no statement was judged"
+    assert all(claim.units and claim.prediction for claim in claims), "an estimand has units"
     if name == "planted":
         missing = never_held(claims)
         unexplained = [text for text in missing if not any(words in text for words in row.unplanted)]

@@ -14,8 +14,8 @@ from eval.claims import COUNTED, VERDICTS, Claim, controls_text, measured_text
 from eval.report.page import Page, Section
 
 SHOWN = (
-    "verdict", "claim", "measured", "controls", "source", "estimand", "margin", "before Holm", "family", "p", "run",
-    "note",
+    "verdict", "claim", "measured", "units", "controls", "source", "estimand", "margin", "before Holm", "family", "p",
+    "run", "note",
 )  # fmt: skip
 """Columns of a page, in order: what a narrow window cuts off is the least; `run` only where there are several."""
 STYLE = """
@@ -23,7 +23,7 @@ STYLE = """
 #claims th, #claims td { min-width: 84px; padding-right: 14px; }
 #claims td.verdict { white-space: normal; min-width: 110px; }
 #claims td:nth-child(2) { min-width: 240px; }
-#claims td:nth-child(n+3):nth-child(-n+6) { min-width: 150px; }
+#claims td:nth-child(n+3):nth-child(-n+7) { min-width: 150px; }
 #claims td:last-child { min-width: 320px; }
 @media print { #claims th, #claims td:nth-child(n) { min-width: 0; padding-right: 4px; } }
 """
@@ -32,8 +32,8 @@ STYLE = """
 def full_rows(claims: Sequence[Claim]) -> list[dict[str, Any]]:
     """One row per claim, for other programs.
 
-    estimand: the number and where it is predicted to lie, in its units; margin: the equivalence margin in the same
-    units; p: of the decision, two-sided, before the correction of its family; before correction: the verdict then.
+    estimand: the number and where it is predicted to lie; units: its own; margin: of equivalence, in the same units; p:
+    of the decision, two-sided, before the correction of its family; before correction: the verdict then.
     """
     return [
         {
@@ -41,6 +41,7 @@ def full_rows(claims: Sequence[Claim]) -> list[dict[str, Any]]:
             "claim": claim.claim,
             "source": claim.source,
             "estimand": claim.prediction,
+            "units": claim.units,
             "measured": claim.measured,
             "interval": None if claim.interval is None else list(claim.interval),
             "controls": controls_text(claim.controls) if claim.controls else "",

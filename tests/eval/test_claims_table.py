@@ -38,13 +38,14 @@ def test_each_row_says_what_it_rests_on(tmp_path: Path, capsys: pytest.CaptureFi
     one = Claim(
         "first statement", "MK Fig. 1", "bits a neuron above 1", 2.0, "cannot tell", (1.5, 2.5), tolerance=0.25,
         controls={"untrained": Score(0.1, 0.0, 0.2)}, family="capacity", p=0.04, uncorrected="holds",
+        units="bits",
     )  # fmt: skip
     run_folder(tmp_path / "a", {"claims": [one.to_json()]})
     assert main(["claims", str(tmp_path / "a"), "--csv", str(tmp_path / "all.csv")]) == 0
     (row,) = csv.DictReader((tmp_path / "all.csv").read_text().splitlines())
     assert row == {
         "run": "a", "verdict": "cannot tell", "claim": "first statement", "source": "MK Fig. 1",
-        "estimand": "bits a neuron above 1", "measured": "2.0", "interval": "[1.5, 2.5]",
+        "estimand": "bits a neuron above 1", "units": "bits", "measured": "2.0", "interval": "[1.5, 2.5]",
         "controls": "untrained 0.1 [0, 0.2]", "margin": "0.25", "family": "capacity", "p": "0.04",
         "before correction": "holds", "kind": "statement of a source", "note": "",
     }  # fmt: skip

@@ -61,6 +61,7 @@ def _rate_claim(row: CompressionRate) -> Claim:
         tolerance=5e-4,
         kind="self-test",
         note="closed form, no seeds",
+        units="dimensions per feature",
     )
 
 
@@ -75,6 +76,7 @@ def _oracle_claim(rows: Sequence[NeuronCapacity]) -> Claim:
         tolerance=1e-5,
         kind="self-test",
         note="largest difference over all C and D; deterministic, no seeds",
+        units="bits",
     )
 
 
@@ -93,6 +95,7 @@ def _bound_claims(rows: Sequence[NeuronCapacity]) -> list[Claim]:
             tolerance=1e-5,
             kind="theorem",
             note="in bits, over all C and D; capacity by Blahut-Arimoto, to 1e-5",
+            units="bits",
         )
         for words, side, distance in sides
     ]
@@ -112,6 +115,7 @@ def _one_layer_claim(rows: Sequence[NeuronCapacity]) -> Claim:
         family=FAMILY,
         note="smallest ratio; C(1-D), announced erasures, is an upper bound: "
         f"{1 - max(ratios):.0%} to {1 - min(ratios):.0%} short",
+        units="ratio",
     )
 
 
@@ -133,6 +137,7 @@ def _depth_claim(rows: Sequence[DepthCurve], bits: int) -> Claim:
         controls={"errors instead of dropout": smallest("error_channel")},
         family=FAMILY,
         note="smallest ratio over D and N; exact = dropout capacity at D_N, where erasures look like silence",
+        units="ratio",
     )
 
 
@@ -158,6 +163,7 @@ def _cascade_claim(cascade: Cascade, name: Literal["surviving", "failed"], claim
         kind="theorem",
         note=f"m={cascade.width}, k={cascade.message}, D={cascade.dropout:g}; "
         f"farthest of all layers {deviation:.2f} standard errors",
+        units="ratio",
     )
 
 
@@ -171,6 +177,7 @@ def _decoding_claim(cascade: Cascade) -> Claim:
         tolerance=0.0,
         kind="self-test",
         note="words really encoded and decoded, over all layers",
+        units="words",
     )
 
 
@@ -187,6 +194,7 @@ def _width_claim(widths: FiniteWidth) -> Claim:
         controls={"without a code": Score.exact(widths.uncoded[narrow] / (1 - widths.dropout))},
         family=FAMILY,
         note=f"m={widths.widths[narrow]}; the rest is the price of a finite width, m^-1/2",
+        units="share, 0 to 1",
     )
 
 
@@ -202,6 +210,7 @@ def _power_law_claims(row: PowerLawLoss) -> list[Claim]:
             tolerance=LAW_MARGIN,
             kind="theorem",
             note="for exponents of standard deviations; the printed form is Stirling's",
+            units="ratio",
         ),
         judged_claim(
             "The power-law loss holds with the fitted eigenvalue exponent",
@@ -214,5 +223,6 @@ def _power_law_claims(row: PowerLawLoss) -> list[Claim]:
             controls={"white code": Score.exact(0.0)},
             family=FAMILY,
             note="eigenvalues are variances: the loss halves; name the convention",
+            units="ratio",
         ),
     ]

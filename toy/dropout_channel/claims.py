@@ -61,6 +61,7 @@ def _beats_law_claim(found: DropoutChannelResult) -> Claim:
         controls={name: mean_score(_at(found, name, -1)) for name in ("without dropout", "untrained")},
         family=FAMILY,
         note=_setting(found),
+        units="bits",
     )
 
 
@@ -74,6 +75,7 @@ def _more_claim(found: DropoutChannelResult, words: str, other: str, controls: d
         controls={f"{name} less {other}": _less(found, condition, other) for name, condition in controls.items()},
         family=FAMILY,
         note=_setting(found),
+        units="bits",
     )
 
 
@@ -95,6 +97,7 @@ def _law_claim(found: DropoutChannelResult, condition: str) -> Claim:
         kind="prediction of ours",
         family=FAMILY,
         note="the law counts k neurons; the network has more, so early layers may lie above it",
+        units="bits",
     )
 
 
@@ -114,6 +117,7 @@ def _monotone_claim(found: DropoutChannelResult) -> Claim:
         tolerance=margin,
         kind="theorem",
         note=f"of {len(rises)} steps; a decoder bound may rise where the earlier layer is harder to decode",
+        units="bits",
     )
 
 
@@ -138,6 +142,7 @@ def _self_test_claims(rows: Sequence[SelfTest]) -> list[Claim]:
                 kind="self-test",
                 note=f"shuffled {row.nats_shuffled:.3f} nats; 3 noiseless bits read as "
                 + ("undefined" if row.bits is None else f"{row.bits:.2f}"),
+                units="nats",
             )
         )
         if row.nats_scaled is not None and value is not None:
@@ -151,6 +156,7 @@ def _self_test_claims(rows: Sequence[SelfTest]) -> list[Claim]:
                     tolerance=0.05,
                     kind="self-test",
                     note="the same pairs and the same start, so the change is exact",
+                    units="nats",
                 )
             )
     return [*claims, _shuffled_claim(rows), _entropy_claim(rows)]
@@ -167,6 +173,7 @@ def _shuffled_claim(rows: Sequence[SelfTest]) -> Claim:
         tolerance=0.02,
         kind="self-test",
         note=f"largest of {len(rows)} estimators: {worst.estimator}; of these pairs, as estimated",
+        units="nats",
     )
 
 
@@ -183,4 +190,5 @@ def _entropy_claim(rows: Sequence[SelfTest]) -> Claim:
         tolerance=0.05,
         kind="self-test",
         note=f"farthest of {len(known)} estimators: {name}, as estimated",
+        units="bits",
     )

@@ -59,6 +59,7 @@ def _count_claims(row: PolysemanticCount) -> list[Claim]:
             tolerance=LAW_SHARE * law,
             family="incidental polysemanticity: counts",
             note=f"error of n^2/4m less that of the occupancy law {nearer}; convergence gate {row.converged:.1%}",
+            units="neurons",
         )
         for law, words, source, prediction, kind in laws
     ]
@@ -102,6 +103,7 @@ def _row_claims(row: RowNorm) -> list[Claim]:
             controls={"untrained rows": row.mean_path_untrained},
             family="incidental polysemanticity: L1 decay",
             note=f"the mean ranges over [{low:.3g}, {high:.3g}], m={row.n_hidden}; interval: hull over all times",
+            units="ratio",
         ),
         judged_claim(
             "... and so for nearly every single row",
@@ -114,6 +116,7 @@ def _row_claims(row: RowNorm) -> list[Claim]:
             family="incidental polysemanticity: L1 decay",
             note=f"single rows range over [{row.single_range[0]:.3g}, {row.single_range[1]:.3g}]: late ties of two "
             f"to five weights; {row.inside:.0%} of all (row, time) points are inside",
+            units="share, 0 to 1",
         ),
     ]
 
@@ -139,6 +142,7 @@ def _noise_claims(noises: Sequence[NoiseNorm]) -> list[Claim]:
                 tolerance=None if sign else NOISE_MARGIN,
                 family="incidental polysemanticity: noise",
                 note=f"excess kurtosis {row.excess_kurtosis:+.1f}; n=8, m=16, SGD, no L1",
+                units="fourth power of unit rows, 0 to 1",
             )
         )
     return claims
@@ -163,6 +167,7 @@ def _start_claims(starts: Sequence[Initialisation]) -> list[Claim]:
                 family="incidental polysemanticity: initialisation",
                 note=f"diagonal {start.diagonal.value or 0.0:.3f}, off-diagonal {start.off_diagonal:.3f}, deviation "
                 f"{start.off_diagonal_deviation:.3f}",
+                units="product of weights",
             ),
             claim_over_seeds(
                 f"The initially largest weight wins ({name})",
@@ -174,6 +179,7 @@ def _start_claims(starts: Sequence[Initialisation]) -> list[Claim]:
                 kind="prediction of ours",
                 family="incidental polysemanticity: initialisation",
                 note=f"chance {start.chance:.3f}; mean initial rank of the winner {start.winner_rank:.1%} of m",
+                units="share, 0 to 1",
             ),
         ]
     return claims

@@ -59,6 +59,7 @@ def _fixed_claim(fixed: Sequence[FixedGroup]) -> Claim:
         controls={"labels at random": worst.shuffled},
         kind="self-test",
         note=f"p={worst.prime}, the hardest of {len(fixed)} primes; noisy copies of the codes, fitted on half of them",
+        units="accuracy, 0 to 1",
     )
 
 
@@ -74,6 +75,7 @@ def _fades_claim(entry: VaryingGroups, found: OneWayResult) -> Claim:
         controls={"untrained": fades["untrained"], "x shuffled": fades["control"]},
         family=FAMILY,
         note=f"network accuracy {entry.network:.2f}, chance {entry.chance:.2f}, layer alone, better probe",
+        units="accuracy, 0 to 1",
     )
 
 
@@ -92,6 +94,7 @@ def _ceiling_claim(entry: VaryingGroups, found: OneWayResult) -> Claim:
         kind="prediction of ours",
         family=FAMILY,
         note="above it, the logits carry traces of (p, g, x) besides their argmax",
+        units="accuracy, 0 to 1",
     )
 
 
@@ -114,4 +117,5 @@ def _with_group_claim(entry: VaryingGroups, found: OneWayResult) -> Claim:
         kind="prediction of ours",
         family=FAMILY,
         note=f"{sum(alone) / len(alone):.2f} without (p, g); the probe sees new (p, g, x) only",
+        units="accuracy, 0 to 1",
     )

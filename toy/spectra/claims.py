@@ -25,6 +25,7 @@ def judge(found: ToySpectraResult) -> list[Claim]:
             tolerance=MARGIN,
             kind="theorem",
             note=f"farthest of the models; {N_DRAWS} projections each",
+            units="ratio",
         )
     ]
 

@@ -64,6 +64,7 @@ def bound_claims(found: SuperpositionResult, entropy: str) -> list[Claim]:
             kind="statement of a source" if own else "prediction of ours",
             family=FAMILY,
             note=where + other,
+            units="ratio",
         ),
         claim_over_seeds(
             f"The compression rate predicts dimensions per feature (H={entropy} bits)",
@@ -76,6 +77,7 @@ def bound_claims(found: SuperpositionResult, entropy: str) -> list[Claim]:
             tolerance=FIT_MARGIN,
             family=FAMILY,
             note=where + other,
+            units="ratio",
         ),
     ]
 
@@ -105,6 +107,7 @@ def _plateau_claim(found: SuperpositionResult, value: float) -> Claim:
         tolerance=0.5,
         family=FAMILY,
         note=note,
+        units="slope, in mean slopes",
     )
 
 
@@ -126,6 +129,7 @@ def _pairs_claim(found: SuperpositionResult) -> Claim:
         controls={"weights shuffled over features": best("near_half_shuffled")},
         family=FAMILY,
         note=f"{len(levels)} levels have D* within .05 of 1/2",
+        units="share, 0 to 1",
     )
 
 
@@ -144,6 +148,7 @@ def _phase_claims(phase: PhaseDiagram) -> list[Claim]:
             tolerance=0.0,
             family=FAMILY,
             note="exact expected loss, best of 6 starts per cell",
+            units="share, 0 to 1",
         ),
         judged_claim(
             "Two sparse features of similar importance are",
@@ -154,5 +159,6 @@ def _phase_claims(phase: PhaseDiagram) -> list[Claim]:
             controls={**untrained, "S=0": dense},
             family=FAMILY,
             note="relative importance from .1 to 10",
+            units="share, 0 to 1",
         ),
     ]

@@ -43,6 +43,7 @@ def depth_claims(results: Sequence[UnitResult], n_layers: int, **options: Any) -
                     above(0.0) if side == "above" else below(0.0),
                     controls=controls,
                     family="explanation scores by depth",
+                    units="score",
                 )
             )
     return corrected(claims)

@@ -34,6 +34,7 @@ def claims_of(scorecard: Scorecard, logic: LogicForms) -> list[Claim]:
             controls={name: one for name, one in controls.items() if one is not None},
             note="share of the ablation gap, documents resampled" if score.is_defined else "",
             kind="prediction of ours",
+            units="share of the ablation gap",
         ),
         *(_form_claim(kind, logic) for kind in ("or", "and-not")),
     ]
@@ -51,6 +52,7 @@ def _form_claim(kind: str, logic: LogicForms) -> Claim:
         controls=controls,
         note=f"{logic.named.get(kind, 0)} of {logic.outputs_tested} outputs; none is no proof of absence: critical "
         "cells must be seen",
+        units="share, 0 to 1",
     )
 
 

@@ -37,6 +37,7 @@ def claims_of(curves: Sequence[Curve]) -> list[Claim]:
                         controls=controls,
                         kind="prediction of ours",
                         family="sufficiency",
+                        units="share of what the model does",
                     )
                 )
     return corrected(out)

@@ -45,12 +45,12 @@ def judged(found: Study, claims: Sequence[Claim]) -> Polytopes:
 
 def _above_control(
     statement: str, source: str, prediction: str, own: Score, control: Score | None, threshold: float = 0.0,
-    note: str = "",
+    note: str = "", *, units: str,
 ) -> Claim:  # fmt: skip
     """A claim that a score lies above `threshold` and above the untrained network's."""
     controls = {} if control is None else {"untrained": control}
     beside = f"{prediction}, and above the untrained network's"
-    return judged_claim(statement, source, beside, own, above(threshold), controls=controls, note=note)
+    return judged_claim(statement, source, beside, own, above(threshold), controls=controls, note=note, units=units)
 
 
 def of_clusters(own: Measured, control: Measured | None) -> list[Claim]:
@@ -61,7 +61,7 @@ def of_clusters(own: Measured, control: Measured | None) -> list[Claim]:
         "polysemantic directions overlap several polytope regions", "PL prediction 1",
         "share of polysemantic directions with two or more clusters of codes among their top tokens, minus that of "
         "random token sets, above 0", own.overlap, None if control is None else control.overlap,
-        note=own.overlap_note,
+        note=own.overlap_note, units="share, -1 to 1",
     )  # fmt: skip
     return [*claims, overlap]
 
@@ -81,6 +81,7 @@ def _of_meaning(row: Meaning, own: Measured, untrained: Sequence[Meaning]) -> Cl
         "above random directions, neurons and the untrained network",
         row.fixed, above(0.0), controls={name: one.fixed for name, one in beside.items()},
         note=f"mean over {row.n_sets} sets; extrapolated {row.extrapolated}",
+        units="share of the entropy of random tokens",
     )  # fmt: skip
 
 
@@ -93,12 +94,13 @@ def of_density(contrast: Mapping[str, Contrast], control: Mapping[str, Contrast]
             _above_control(
                 f"density between tokens of different class ({name}) exceeds density within", "PL prediction 2",
                 "(inter - intra) / inter above 0, mean over layers", own.contrast, other and other.contrast,
+                units="share of the density between",
             )
         )  # fmt: skip
         claims.append(
             _above_control(
                 f"that contrast grows with depth ({name})", "PL prediction 2", "slope per compared layer above 0",
-                own.trend, other and other.trend,
+                own.trend, other and other.trend, units="share of the density between, per layer",
             )
         )  # fmt: skip
     return claims
@@ -115,7 +117,8 @@ def of_rays(rays: dict[str, Rays], gap: Score | None, control: Score | None, see
     controls = {name: one.peak_before(seed) for name, one in rays.items() if name != "trained"}
     claims = [
         judged_claim("density peaks between the activation and the origin", "PL prediction 3",
-               "share of rays above .5, and above every control's interval", trained, above(0.5), controls=controls),
+               "share of rays above .5, and above every control's interval", trained, above(0.5), controls=controls,
+               units="share, 0 to 1"),
         _changes(rays, seed),
     ]  # fmt: skip
     if gap is not None:
@@ -125,7 +128,7 @@ def of_rays(rays: dict[str, Rays], gap: Score | None, control: Score | None, see
                 "principal directions cross fewer boundaries per length than random ones within the data's range",
                 "PL prediction 3 (beyond the paper)",
                 "difference in exact density below 0, and below the untrained network's", gap, below(0.0),
-                controls=beside, kind="prediction of ours",
+                controls=beside, kind="prediction of ours", units="boundaries per unit length",
             )
         )  # fmt: skip
     return claims
@@ -145,7 +148,7 @@ def _changes(rays: dict[str, Rays], seed: int) -> Claim:
         "the predicted token still changes beyond the activation despite low density", "PL prediction 3",
         "share of rays with a change at 1 < s < 3, minus that of the same rays with matched noise, above 0 and above "
         "the untrained network's; and density lower there than before s = 1", excess, above(0.0), controls=controls,
-        note=note,
+        note=note, units="share, -1 to 1",
     )  # fmt: skip
     return replace(found, verdict=both(found.verdict, verdict_on(sparse, above(0.0))))
 
@@ -156,5 +159,5 @@ def of_maps(score: Score, control: Score | None = None) -> Claim:
     return _above_control(
         "Hamming distance of codes tracks the Frobenius distance of the affine maps", "PL footnote",
         f"Spearman correlation above {FOOTNOTE_CORRELATION}", score, control, FOOTNOTE_CORRELATION,
-        note if score.is_defined else "",
+        note if score.is_defined else "", units="rank correlation",
     )  # fmt: skip

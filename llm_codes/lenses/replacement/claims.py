@@ -26,6 +26,7 @@ def claims_of(results: ReplacementResults) -> list[Claim]:
                 controls={SHUFFLED: whole[SHUFFLED].kl_below_linear},
                 kind="prediction of ours",
                 family=FAMILY,
+                units="nats per token",
             ),
             judged_claim(
                 "transcoders at every layer leave the most probable token as it is, more often than not",
@@ -36,6 +37,7 @@ def claims_of(results: ReplacementResults) -> list[Claim]:
                 controls={name: whole[name].top1 for name in (LINEAR, SHUFFLED, MEANS)},
                 kind="prediction of ours",
                 family=FAMILY,
+                units="share, 0 to 1",
             ),
         ]
     )

@@ -33,7 +33,7 @@ def claims(trained: Spectra, control: Spectra | None = None) -> list[Claim]:
     if found is None:
         note = f"no site has a defined exponent: {trained.of_kind(kind)[0].alpha_corrected.reason}"
         words = (statement, source, "every interval above -1", None)
-        return [Claim(*words, "cannot tell", note=note, controls=controls or None)]
+        return [Claim(*words, "cannot tell", note=note, controls=controls or None, units="exponent")]
     lowest, verdict, note, p = found
     uncorrected = verdict_on(lowest.alpha_corrected, AT_LEAST)
     if verdict == "holds":
@@ -47,7 +47,7 @@ def claims(trained: Spectra, control: Spectra | None = None) -> list[Claim]:
     return [
         Claim(
             statement, source, "alpha >= -1, and clear of the untrained model's", lowest.alpha_corrected.value, verdict,
-            interval, n=n, note=note, controls=controls or None, p=p, uncorrected=uncorrected,
+            interval, n=n, note=note, controls=controls or None, p=p, uncorrected=uncorrected, units="exponent",
         )
     ]  # fmt: skip
 

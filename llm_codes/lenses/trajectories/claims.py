@@ -34,6 +34,7 @@ def claims(trained: Trajectories, control: Trajectories | None = None) -> list[C
             controls={} if beside is None else {"untrained, roughest layer": beside.action_over_trace},
             kind="prediction of ours",
             note="" if roughest is None else f"roughest at {roughest.site}; interval over documents",
+            units="action per variance",
         )
     ]
 

@@ -56,10 +56,12 @@ def documented(found: ImagePolytopes, trends: Mapping[str, Score]) -> Judged:
 
 def _claim(
     words: str, place: str, prediction: str, score: Score, threshold: float, note: str,
-    controls: Mapping[str, Score], verdict: Verdict | None = None,
+    controls: Mapping[str, Score], verdict: Verdict | None = None, *, units: str,
 ) -> Claim:  # fmt: skip
     """A claim above a threshold and its controls; verdict: where more than that number decides."""
-    found = judged_claim(words, f"{SOURCE}, {place}", prediction, score, above(threshold), controls=controls, note=note)
+    found = judged_claim(
+        words, f"{SOURCE}, {place}", prediction, score, above(threshold), controls=controls, note=note, units=units
+    )
     return found if verdict is None else replace(found, verdict=verdict)
 
 
@@ -77,6 +79,7 @@ def _density_claims(rows: Sequence[DensityRow], trends: Mapping[str, Score]) -> 
             1.0,
             note,
             controls,
+            units="ratio",
         ),
         _claim(
             "P2: the more so in higher layers",
@@ -86,6 +89,7 @@ def _density_claims(rows: Sequence[DensityRow], trends: Mapping[str, Score]) -> 
             0.0,
             "interval over classes",
             {name: score for name, score in trends.items() if name != "trained"},
+            units="rank correlation",
         ),
     ]
 
@@ -122,6 +126,7 @@ def _peak_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
         "; ".join(part for part in parts if part),
         sizes,
         verdict,
+        units="octaves of density",
     )
 
 
@@ -147,6 +152,7 @@ def _beyond_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
         f"(rays): {reached or 'none'}; classes change in controls: {controls_text(changes)}",
         changes,
         both(verdict_on(changed, above(0.0), changes), sparser),
+        units="share, 0 to 1",
     )
 
 
@@ -159,6 +165,7 @@ def _map_claim(trained: MapsRow, controls: Sequence[MapsRow]) -> Claim:
         FOOTNOTE_CORRELATION,
         "interval over images",
         {row.network: row.rank_correlation for row in controls},
+        units="rank correlation",
     )
 
 
@@ -168,7 +175,9 @@ def _cluster_claim(found: ClustersFound) -> Claim:
     prediction = "share of clusters below the shuffled null (5% false discovery) > 0.5, and above every control's"
     note = "patches, not whole images: one texture may belong to many classes"
     controls = {row.network: _share_below_null(row) for row in found.controls}
-    return _claim(words, "prediction 1", prediction, _share_below_null(codes), 0.5, note, controls)
+    return _claim(
+        words, "prediction 1", prediction, _share_below_null(codes), 0.5, note, controls, units="share of clusters"
+    )
 
 
 def _share_below_null(found: ChannelClusters | SiteClusters) -> Score:

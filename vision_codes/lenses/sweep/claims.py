@@ -40,11 +40,11 @@ def claims(networks: Sequence[Network]) -> list[Claim]:
 
 def _claim(
     text: str, source: str, prediction: str, score: Score, region: Region, note: str, controls: Mapping[str, Score],
-    tolerance: float | None = None,
+    tolerance: float | None = None, *, units: str,
 ) -> Claim:  # fmt: skip
     return judged_claim(
         text, source, prediction, score, region, note=note, degrees=max(1, (score.n or 2) - 1), controls=controls,
-        family="ResNet-VAE, Figures 3 to 6", over_seeds=True, tolerance=tolerance,
+        family="ResNet-VAE, Figures 3 to 6", over_seeds=True, tolerance=tolerance, units=units,
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def _figure_3(networks: Sequence[Network]) -> list[Claim]:
     for text, layers, prediction, region in statements:
         score, controls = _at(networks, 0.0, lambda n, layers=layers: mean(n.of("alpha", layers)))
         note = f"mean over sites {layers[0]}-{layers[-1]} at dropout 0"
-        rows.append(_claim(text, source, prediction, score, region, note, controls))
+        rows.append(_claim(text, source, prediction, score, region, note, controls, units="exponent"))
     return rows
 
 
@@ -106,15 +106,18 @@ def _figure_4(networks: Sequence[Network]) -> list[Claim]:
     return [
         _claim("early layers give discontinuous projections", source,
                f"growth exponent of the action with frames above {DISCONTINUOUS} (a jump: 1)", jumps,
-               above(DISCONTINUOUS), "mean over sites 1-5, dropout 0", controls=jumps_untrained),
+               above(DISCONTINUOUS), "mean over sites 1-5, dropout 0", controls=jumps_untrained,
+               units="growth exponent"),
         _claim("late layers give smoother projections than early ones", source,
                "growth exponent: early sites above late sites", smooth, above(0.0),
-               "difference of growth exponents, sites 1-5 minus 14-17, dropout 0", controls=smooth_untrained),
+               "difference of growth exponents, sites 1-5 minus 14-17, dropout 0", controls=smooth_untrained,
+               units="growth exponent"),
         _claim("the action falls as alpha falls (raw action)", "MK section 2, Fig. 4d", falls, raw, above(0.0),
                "Spearman over the 17 sites, dropout 0; raw action depends on each site's scale",
-               controls=raw_untrained),
+               controls=raw_untrained, units="rank correlation"),
         _claim("the action falls as alpha falls (action / variance)", "MK section 2, Fig. 4d", falls, scaled,
-               above(0.0), "the same with the scale of each site taken out", controls=scaled_untrained),
+               above(0.0), "the same with the scale of each site taken out", controls=scaled_untrained,
+               units="rank correlation"),
     ]  # fmt: skip
 
 
@@ -137,6 +140,7 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
             above(0.0),
             "largest drop of a log eigenvalue beyond the power law, indices 2-100, dropout 0",
             depth_untrained,
+            units="log eigenvalue",
         ),
         _claim(
             "more so with dropout",
@@ -146,6 +150,7 @@ def _figure_5(networks: Sequence[Network]) -> list[Claim]:
             above(0.0),
             "least-squares slope on dropout",
             more_alike,
+            units="log eigenvalue per unit of dropout",
         ),
     ]
 
@@ -193,20 +198,22 @@ def _figure_6(networks: Sequence[Network]) -> list[Claim]:
     coordinates, image = "of (cos, sin); median of 1000 projections", "of the pixels; median of 1000 projections"
     return [
         _claim("(1) more dropout, steeper alpha", source, "slope of mean alpha on dropout below 0", steeper,
-               below(0.0), "mean over 17 sites", steeper_alike),
+               below(0.0), "mean over 17 sites", steeper_alike, units="exponent per unit of dropout"),
         _claim("(2) at dropout .2 alpha stays near -1", source, f"within {NEAR} of -1", close,
-               near(-1.0, NEAR), "mean over 17 sites", tolerance=NEAR, controls=close_untrained),
+               near(-1.0, NEAR), "mean over 17 sites", tolerance=NEAR, controls=close_untrained, units="exponent"),
         _claim("(3) steeper alpha goes with lower action", source, "rank correlation over dropouts above 0", coupled,
-               above(0.0), "Spearman over dropouts within a site, mean over sites; raw action", uncoupled),
+               above(0.0), "Spearman over dropouts within a site, mean over sites; raw action", uncoupled,
+               units="rank correlation"),
         _claim("(4a) explained variance of the position rises with dropout", source, "slope on dropout above 0", rises,
-               above(0.0), coordinates, rises_alike),
+               above(0.0), coordinates, rises_alike, units="R^2 per unit of dropout"),
         _claim("(4a) explained variance of the pixels rises with dropout", source, "slope on dropout above 0", pixels,
-               above(0.0), image, pixels_alike),
+               above(0.0), image, pixels_alike, units="R^2 per unit of dropout"),
         _claim("(4b) explained variance of the position rises with depth", source, "slope on depth above 0", deeper,
-               above(0.0), f"per ReLU, mean over dropouts; {coordinates}", controls=position),
+               above(0.0), f"per ReLU, mean over dropouts; {coordinates}", controls=position, units="R^2 per ReLU"),
         _claim("(4b) explained variance of the pixels rises with depth", source, "slope on depth above 0",
-               deeper_pixels, above(0.0), f"per ReLU, mean over dropouts; {image}", controls=images),
+               deeper_pixels, above(0.0), f"per ReLU, mean over dropouts; {image}", controls=images,
+               units="R^2 per ReLU"),
         _claim("(5) low-action projections explain more", source, "rank correlation over projections below 0", within,
                below(0.0), "Spearman of action per variance and R^2 of (cos, sin), mean over sites",
-               controls=low_action),
+               controls=low_action, units="rank correlation"),
     ]  # fmt: skip

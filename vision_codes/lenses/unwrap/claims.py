@@ -73,7 +73,7 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
             cost,
             below(MAXIMUM_COST_POINTS),
             "points of accuracy; holds when the upper 95% limit over seeds is below the bound",
-            {"the same layers mean-ablated": mean_ablated},
+            {"the same layers mean-ablated": mean_ablated}, units="points of accuracy",
         ),
         _claim(
             "The analytic start is a local minimum",
@@ -81,7 +81,7 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
             fall,
             above(0.9),
             "last loss / first loss when training starts from the analytic weights",
-            {"the same weights in random places": fall_permuted},
+            {"the same weights in random places": fall_permuted}, units="ratio",
         ),
         _claim(
             "A random start reaches a much lower loss than the analytic one",
@@ -89,7 +89,7 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
             ratio,
             below(float(np.log(0.5))),
             "log ratio of the last losses; same steps, same penalty, feature by feature",
-            {"analytic weights in random places": ratio_permuted},
+            {"analytic weights in random places": ratio_permuted}, units="log ratio",
         ),
         _claim(
             "Tied dictionaries beat untied ones",
@@ -98,7 +98,7 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
             tied,
             below(0.0),
             "log ratio of held-out mean squared errors on the first hidden layer, TopK at the same k",
-            {"the network before training": tied_before},
+            {"the network before training": tied_before}, units="log ratio",
         ),
         _claim(
             "Connectors reach MSE .032 at L1 .021",
@@ -106,7 +106,7 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
             error,
             None,
             "no verdict: the post's units of features are not stated, so only the order of magnitude can be compared",
-            {"features at their mean": constant},
+            {"features at their mean": constant}, units="squared activation",
         ),
     ])  # fmt: skip
 
@@ -119,14 +119,15 @@ def _log_ratio(rows: Sequence[Mapping[str, Any]], above_line: str, below_line: s
 
 
 def _claim(
-    text: str, prediction: str, score: Score, region: Region | None, note: str, controls: Mapping[str, Score]
+    text: str, prediction: str, score: Score, region: Region | None, note: str, controls: Mapping[str, Score],
+    *, units: str,
 ) -> Claim:  # fmt: skip
     """Judged over seeds; region `None`: no verdict can be given."""
     if region is None:
         interval = None if score.low is None or score.high is None else (score.low, score.high)
         words = (text, "FC, MNIST", prediction, score.value)
-        return Claim(*words, "cannot tell", interval, seeds=score.n, note=note, controls=controls)
+        return Claim(*words, "cannot tell", interval, seeds=score.n, note=note, controls=controls, units=units)
     return judged_claim(
         text, "FC, MNIST", prediction, score, region, controls=controls, note=note, degrees=max(1, (score.n or 2) - 1),
-        family="MNIST unwrapped", over_seeds=True,
+        family="MNIST unwrapped", over_seeds=True, units=units,
     )  # fmt: skip

@@ -108,4 +108,4 @@ def test_maps_are_tracked_by_a_correlation_above_a_half_and_above_the_controls()
     assert _map_claim(maps(0.7), ()).verdict == "cannot tell"  # its control was not measured
     assert _map_claim(maps(0.7), [maps(0.1, "init")]).verdict == "holds"
     assert _map_claim(maps(0.7), [maps(0.65, "init")]).verdict == "holds, and so does its control"
-    assert np.isfinite(_claim("w", "p", "p", Score(0.7, 0.6, 0.8), 0.5, "", {}).p or np.nan)
+    assert np.isfinite(_claim("w", "p", "p", Score(0.7, 0.6, 0.8), 0.5, "", {}, units="ratio").p or np.nan)

@@ -16,7 +16,7 @@ from vision_codes.lenses.sweep.seeds import over_seeds
 
 def test_p_values_are_those_of_a_t_test_over_seeds():
     values = [0.3, 0.1, 0.4, 0.2]
-    claim = _claim("words", "source", "more", over_seeds(values), above(0.0), "note", {})
+    claim = _claim("words", "source", "more", over_seeds(values), above(0.0), "note", {}, units="exponent")
     assert claim.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert claim.seeds == 4 and claim.n is None and claim.family
 

@@ -47,12 +47,12 @@ def test_numbers_count_seeds_and_one_has_no_verdict_but_an_interval():
     assert [claim.seeds for claim in found] == [3] * 5 and all(claim.n is None for claim in found)
     assert found[4].verdict == "cannot tell" and found[4].measured == pytest.approx(0.01)
     assert found[4].interval == pytest.approx((0.01, 0.01)) and found[0].interval is not None
-    assert _claim("words", "more", over_seeds([1.0]), None, "why", {}).interval is None
+    assert _claim("words", "more", over_seeds([1.0]), None, "why", {}, units="points").interval is None
 
 
 def test_p_values_are_those_of_a_t_test_over_seeds():
     values = [0.3, 0.1, 0.4, 0.2]
-    claim = _claim("words", "more", over_seeds(values), above(0.0), "why", {})
+    claim = _claim("words", "more", over_seeds(values), above(0.0), "why", {}, units="points")
     assert claim.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
 
 
