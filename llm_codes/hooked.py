@@ -14,6 +14,7 @@ from torch import Tensor
 
 from eval.errors import UserError, nearest
 from llm_codes.content_hashes import parameters_sha256, tokenizer_sha256
+from llm_codes.heads.views import base_of, viewed
 
 Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
 
@@ -187,12 +188,13 @@ class HookedModel:
     def check_hooks(self, names: Sequence[str]) -> None:
         """Unknown hook names are refused here: TransformerLens accepts them in silence."""
         for name in names:
-            if name not in self.hook_names:
+            if base_of(name) not in self.hook_names:
                 raise UserError(f"{self.name} has no hook {name!r}: {nearest(name, self.hook_names)}")
 
     def _forward(self, tokens: Tensor, fwd_hooks: list[Hook]) -> Any:
+        points = [viewed(name, function) for name, function in fwd_hooks]
         try:
-            with in_evaluation(self.bridge), self.bridge.hooks(fwd_hooks=fwd_hooks):
+            with in_evaluation(self.bridge), self.bridge.hooks(fwd_hooks=points):
                 return self.bridge(tokens, return_type="logits")
         except _EnoughError:
             return None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
 from eval.results import Result, result
+from llm_codes.heads.checks import KINDS as HEAD_KINDS
+from llm_codes.heads.checks import head_checks, head_site, is_head_kind
 from llm_codes.site_checks import SiteChecks, checks
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ def parse_layers(text: str, n_layers: int) -> list[int]:
 def resolve_site(model: HookedModel, kind: str, layer: int | None = None) -> Site:
     """The site of a short name and a layer (`resolve_site(m, "mlp_out", 2)` or `"mlp_out@2"`), or of a hook name.
 
+    `v` and `z` are all heads of a layer side by side, `z.3@2` is head 3 of layer 2.
+
     Raises `UserError` with the nearest names for a typo, and where the model lacks that place.
     """
     if "@" in kind:
@@ -101,11 +105,14 @@ def resolve_site(model: HookedModel, kind: str, layer: int | None = None) -> Sit
     if kind in model.hook_names and kind not in kinds(model):
         return _site_of_hook(model, kind)
     table = kinds(model)
-    if kind not in table:
-        raise UserError(f"unknown site {kind!r}: {nearest(kind, [*table, *model.hook_names])}")
+    if kind not in table and not is_head_kind(kind):
+        raise UserError(f"unknown site {kind!r}: {nearest(kind, [*table, *HEAD_KINDS, *model.hook_names])}")
     if layer is None:
         raise UserError(f"site {kind!r} needs a layer in 0..{model.n_layers - 1}; write {kind}@3 or pass layers")
     (layer,) = parse_layers(str(layer), model.n_layers)
+    if is_head_kind(kind):
+        heads = head_site(model, kind, layer)
+        return Site(heads.hook, kind, layer, heads.width, heads.meaning)
     meaning, width, suffixes = table[kind]
     reason = not_offered(model).get((kind, layer))
     if reason:
@@ -207,4 +214,17 @@ def list_sites(model: HookedModel) -> list[ListedSite]:
             else:
                 found = (hook, int(getattr(model, width)), meaning)
             rows.append(ListedSite(f"{kind}@{layer}", *found))
+    return rows
+
+
+def list_head_sites(model: HookedModel) -> list[ListedSite]:
+    """Rows for the `sites` command: the heads of every layer, or why they are not offered."""
+    found, rows = head_checks(model), []
+    for kind in HEAD_KINDS:
+        for layer in range(model.n_layers):
+            if layer in found.reasons:
+                rows.append(ListedSite(f"{kind}@{layer}", None, None, f"not offered: {found.reasons[layer]}"))
+            else:
+                heads = head_site(model, kind, layer)
+                rows.append(ListedSite(f"{kind}@{layer}", heads.hook, heads.width, heads.meaning))
     return rows
