@@ -18,7 +18,7 @@ PANELS = (("kl", "KL to the model, nats per token"), ("top1", "same most probabl
 def draw_by_layer(run: Run, rows: Sequence[ReplacementRow]) -> SavedFigure:
     """Two panels, one point for each variant and layer, all layers at the right end."""
     places = list(dict.fromkeys(row.layer for row in rows))
-    fig, axes = figure(1, 2, width=9.6, height=3.6)
+    fig, axes = figure(1, 2, width=9.6, height=4.0)
     for axis, (field, label) in zip(axes, PANELS, strict=True):
         for number, variant in enumerate(VARIANTS):
             own = {row.layer: getattr(row, field) for row in rows if row.variant == variant}
@@ -35,6 +35,6 @@ def draw_by_layer(run: Run, rows: Sequence[ReplacementRow]) -> SavedFigure:
     axes[0].set_yscale("symlog", linthresh=0.01)
     axes[0].set_ylim(bottom=0)
     axes[1].set_ylim(0, 1.02)
-    axes[0].legend(loc="upper left", fontsize=7)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     caption = "What is lost where something else stands in for an MLP; 95% intervals over documents."
     return save_figure(run, fig, "replacement", caption)
