@@ -69,8 +69,7 @@ def estimate_information(
     unit = UNITS[known_name(units, UNITS, "unit")]
     message, code = _checked(x, y)
     discrete = not message.is_floating_point()
-    if estimator is None:
-        estimator = "decoder" if discrete and entropy is not None else "ksg"
+    estimator = estimator or ("decoder" if discrete and entropy is not None else "ksg")
     known_name(estimator, ESTIMATORS, "estimator")
     if estimator == "decoder" and entropy is None:
         raise UserError("expected the entropy H(X) for the decoder bound; got none; pass entropy=k for k-bit messages")

@@ -61,7 +61,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     others = "+".join(content_hash(one.sae.state_dict()) for one in (*baselines, *partners))
     own = content_hash(sae.sae.state_dict())
     run.inputs(model=inputs.model.weights_sha256, dictionary=own, beside=others, corpus=text)
-    kept = run.item("evaluation", lambda: evaluated(inputs, corpus, sae, config.shown))
+    kept = run.item("evaluation", lambda: _evaluated(inputs, corpus, sae, config.shown))
     found = DictionaryEvaluation.from_json(kept["evaluation"])
     rows = [
         run.item(f"baseline-{n}", lambda one=one: beside(inputs.model, corpus, found, one, **_walk(inputs)).to_json())
@@ -84,7 +84,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     return "\n\n".join(text_table(part) for part in (rows, sanity_rows(found)) if part)
 
 
-def evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> dict[str, Any]:
+def _evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> dict[str, Any]:
     """Scores, feature dashboards and the card's random features from one pass, as JSON."""
     consumer = FeatureConsumer(inputs.model, sae)
     found = evaluate_dictionary(inputs.model, corpus, sae, consumers=[consumer], **_walk(inputs))

@@ -63,8 +63,7 @@ def claims_of(rows: Sequence[Mapping[str, Any]]) -> list[Claim]:
         over_seeds([np.log(row[f"sae_1{of}"]["mse"] / row[f"sae_1_untied{of}"]["mse"]) for row in rows])
         for of in ("", "_before_training")
     )
-    error = over_seeds([row["connector_mse"] for row in rows])
-    constant = over_seeds([row["mean_features_mse"] for row in rows])
+    error, constant = (over_seeds([row[f"{of}_mse"] for row in rows]) for of in ("connector", "mean_features"))
     mean_ablated = over_seeds([100 * (row["accuracy"] - row["accuracy_mean_ablated"]) for row in rows])
     return corrected([
         _claim(
