@@ -314,3 +314,12 @@ def test_edges_of_the_first_and_the_last_output_and_of_none_beyond():
     for output in (-1, 2):
         with pytest.raises(UserError, match=f"expected an output feature in 0..1; got {output}; choose one of those"):
             connector.edges(output)
+
+
+def test_an_edge_that_shrinks_below_the_least_share_in_the_refit_is_dropped():
+    inputs, outputs, _ = planted(0)
+    options = ConnectorFit(steps=150, refit_steps=100, minimum_share=0.02, l1=0.0)
+    found = fit_connector(inputs, outputs, options)
+    scale_in, scale_out = inputs.root_mean_square(), outputs.root_mean_square()
+    share = found.weights.abs() * scale_in[found.inputs] / scale_out[found.outputs]
+    assert found.n_edges > 100 and float(share.min()) >= 0.02 - 1e-6
