@@ -33,6 +33,7 @@ from eval.explanation.results import (
 from eval.explanation.rules.bits import ladder
 from eval.explanation.rules.explainers import RuleExplainer
 from eval.explanation.scoring.classification import USUAL_TASKS, Judge
+from eval.explanation.scoring.interventions import Steering
 from eval.explanation.scoring.judging import judged
 from eval.explanation.scoring.scorers import CONSTANT, CONSTANT_PREDICTION, SCORES, document_sums, score_all
 from eval.explanation.simulators import RuleSimulator, Simulation, Simulator, Task
@@ -70,11 +71,13 @@ def explain_and_score(
     settings: Settings = Settings(),  # noqa: B008 (frozen)
     show: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
     keep: Callable[[Sequence[Draft]], None] | None = None,
+    steering: Steering | None = None,
 ) -> list[UnitResult]:
     """Explain, simulate and score units of a book (``units``: their numbers; all of them where it is not given).
 
     Baselines (token lookup where an LLM explains, and a constant) are scored on the same windows. ``show`` wraps a loop
-    for a progress bar; ``keep`` is given truth and prediction of every token.
+    for a progress bar; ``keep`` is given truth and prediction of every token; ``steering`` steers the model for the
+    scorer ``intervention``.
     """
     chosen = list(range(len(book)) if units is None else units)
     # Phase 1: words
@@ -89,7 +92,7 @@ def explain_and_score(
         draft.lay_out(settings.calibration)
     if keep is not None:
         keep(drafts)
-    tasks = judged(drafts, chosen, book, judge, settings.tasks, settings.questions, settings.seed)
+    tasks = judged(drafts, chosen, book, judge, settings.tasks, settings.questions, settings.seed, steering)
     nulls = shuffled_explanations(drafts)
     # Phase 3: scores
     waiting = list(zip(chosen, drafts, tasks, nulls, strict=True))

@@ -12,7 +12,7 @@ RULES = ("token-lookup", "back-off", "decision-list", "token-graph", "lag-weight
 """Explainers that need no language model: they print a rule."""
 LANGUAGE_MODELS = ("local", "openai")
 """What stands before the colon where a language model explains or simulates."""
-SCORERS = ("detection", "fuzzing", "hard-detection", "intruder", "embedding")
+SCORERS = ("detection", "fuzzing", "hard-detection", "intruder", "embedding", "surprisal", "intervention")
 """Scorers beside simulation."""
 READS_RULES = "rules"
 """The simulator that reads printed rules."""
@@ -128,7 +128,8 @@ class ExplainOptions(Options):
     calibration: str = option("none", "calibration of predictions", choices=("none", "linear", "percentile"))
     scorers: tuple[str, ...] = option(
         ("detection", "fuzzing"),
-        "scorers beside simulation: detection, fuzzing, hard-detection, intruder, embedding",
+        "scorers beside simulation: detection, fuzzing, hard-detection, intruder, embedding, surprisal (needs a local "
+        "judge), intervention (steers the model)",
         choices=SCORERS,
         empty=True,
     )

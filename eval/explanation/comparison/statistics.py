@@ -29,6 +29,8 @@ MIX_OF_TASK = {
     "hard-detection": "top against the nearest silent ones",
     "intruder": "four of top and one silent",
     "embedding": "top against the nearest silent ones",
+    "surprisal": "top against the nearest silent ones",
+    "intervention": "steered against plain continuations",
 }
 
 

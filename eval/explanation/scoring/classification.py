@@ -22,15 +22,19 @@ from eval.explanation.records import Book, Record
 from eval.explanation.rules.printing import read_rule
 from eval.explanation.scoring.examples import firing, hard_negatives, lowest
 from eval.explanation.scoring.lineups import ChatPicker, Picker, WordPicker
+from eval.explanation.scoring.surprisal import Reader
 from eval.explanation.servers.answers import without_thinking, yes_or_no
 from eval.explanation.tokens import visible
 from eval.scores import Score
 
 YES_OR_NO = ("detection", "fuzzing", "hard-detection")
-HARD_DETECTION, INTRUDER, EMBEDDING = "hard-detection", "intruder", "embedding"
-TASKS = (*YES_OR_NO, INTRUDER, EMBEDDING)
+HARD_DETECTION, INTRUDER, EMBEDDING, SURPRISAL = "hard-detection", "intruder", "embedding", "surprisal"
+INTERVENTION = "intervention"
+TASKS = (*YES_OR_NO, INTRUDER, EMBEDDING, SURPRISAL, INTERVENTION)
+WITHOUT_THRESHOLD = (EMBEDDING, SURPRISAL)
 USUAL_TASKS = ("detection", "fuzzing")
-NO_THRESHOLD = Score.undefined("a similarity has no threshold of its own")
+NO_THRESHOLD = Score.undefined("what is compared has no threshold of its own")
+NO_READER = "the judge gives no log-probability of a text; --judge local:<model> does"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Judge(Picker, Protocol):
     """P(yes) for each question, P(intruder) for each window of a line-up; NaN where there was no usable answer."""
 
     name: str
+    reader: Reader | None
 
     def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]: ...
 
@@ -88,6 +93,7 @@ class RuleJudge(WordPicker):
     Fuzzing: does it predict more on the marked tokens than on the others?"""
 
     name = "rules"
+    reader: Reader | None = None
 
     def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]:
         return np.array([self._probability(question) for question in questions])
@@ -106,10 +112,14 @@ def _logistic(x: float) -> float:
 
 
 class ChatJudge(ChatPicker):
-    """Asks a chat model yes or no; P(yes) from log-probabilities where it gives them, else from the word."""
+    """Asks a chat model yes or no; P(yes) from log-probabilities where it gives them, else from the word.
 
-    def __init__(self, chat: Chat) -> None:
+    reader: what gives the log-probability of a text, for ``surprisal``.
+    """
+
+    def __init__(self, chat: Chat, reader: Reader | None = None) -> None:
         super().__init__(chat)
+        self.reader = reader
         self.name = chat.name
 
     def judge(self, questions: Sequence[Question]) -> Float[np.ndarray, " question"]:

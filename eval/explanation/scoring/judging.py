@@ -7,6 +7,8 @@
 | ``fuzzing`` | are these the tokens on which it fires? | a judge |
 | ``intruder`` | which window does not belong? (`scoring.lineups`; reads no explanation) | a judge |
 | ``embedding`` | is the window more like the words than another? (`scoring.similarity`, hard negatives) | nothing |
+| ``surprisal`` | do the words help to expect the window? (`scoring.surprisal`, hard negatives) | a local judge |
+| ``intervention`` | does it fire in what the steered model says? (`scoring.interventions`) | a judge, a model |
 """
 
 from __future__ import annotations
@@ -22,23 +24,34 @@ from eval.explanation.results import TaskScores
 from eval.explanation.scoring.classification import (
     EMBEDDING,
     HARD_DETECTION,
+    INTERVENTION,
     INTRUDER,
+    NO_READER,
     NO_THRESHOLD,
+    SURPRISAL,
+    WITHOUT_THRESHOLD,
     YES_OR_NO,
     Judge,
     classification_scores,
     questions,
 )
+from eval.explanation.scoring.interventions import Steering, steered_questions
 from eval.explanation.scoring.lineups import lineups
 from eval.explanation.scoring.similarity import word_similarity
+from eval.explanation.scoring.surprisal import Reader, gains
+from eval.scores import Score
+
+NO_STEERING = "no model was given to steer"
+UNTRAINED = "the untrained control is not steered"
 
 
 @dataclass
 class _Answers:
-    """What was answered about one unit in one task, case by case, and what is right."""
+    """What was answered about one unit in one task, case by case, and what is right; or why nothing was asked."""
 
     probability: list[float] = field(default_factory=list)
     truth: list[bool] = field(default_factory=list)
+    problem: str | None = None
 
 
 Answers = dict[tuple[int, str], _Answers]
@@ -53,9 +66,11 @@ def judged(
     tasks: Sequence[str],
     count: int,
     seed: int,
+    steering: Steering | None = None,
 ) -> list[dict[str, TaskScores]]:
     """Scores by task of every unit; without a judge only those that need none. count: questions of each class and task.
 
+    steering: the model that is steered for ``intervention``.
     A question without a usable answer is left out and noted on the draft.
     """
     asked = [task for task in tasks if judge is not None or task == EMBEDDING]
@@ -64,11 +79,13 @@ def judged(
         _ask_yes_or_no(drafts, units, book, judge, [task for task in asked if task in YES_OR_NO], count, seed, answers)
         if INTRUDER in asked:
             _ask_for_intruders(drafts, units, book, judge, count, seed, answers)
+        if SURPRISAL in asked:
+            _read(drafts, units, book, judge.reader, count, seed, answers)
+        if INTERVENTION in asked:
+            _steer(drafts, units, book, judge, steering, count, seed, answers)
     if EMBEDDING in asked:
         _compare_words(drafts, units, book, count, seed, answers)
-    return [
-        {task: _scores(drafts[place], task, answers[place, task]) for task in asked} for place in range(len(drafts))
-    ]
+    return [{task: _scores(draft, task, answers[place, task]) for task in asked} for place, draft in enumerate(drafts)]
 
 
 def _ask_yes_or_no(
@@ -109,13 +126,46 @@ def _compare_words(
             answers[place, EMBEDDING] = _Answers(alike.tolist(), [one.truth for one in found])
 
 
+def _read(
+    drafts: Sequence[Draft], units: Sequence[int], book: Book, reader: Reader | None, count: int, seed: int,
+    answers: Answers,
+) -> None:  # fmt: skip
+    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
+        if reader is None:
+            answers[place, SURPRISAL].problem = NO_READER
+        elif draft.explanation.is_defined:
+            found = questions(book, unit, draft.explanation, HARD_DETECTION, count, seed)
+            told = gains(reader, [(draft.explanation, one.record) for one in found])
+            answers[place, SURPRISAL] = _Answers(told.tolist(), [one.truth for one in found])
+
+
+def _steer(
+    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge, steering: Steering | None, count: int,
+    seed: int, answers: Answers,
+) -> None:  # fmt: skip
+    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
+        problem = draft.undefined or (UNTRAINED if draft.condition == "untrained" else None)
+        if problem or steering is None:
+            answers[place, INTERVENTION].problem = problem or NO_STEERING
+            continue
+        found = steered_questions(book, unit, draft.explanation, steering, count, seed)
+        if isinstance(found, str):
+            answers[place, INTERVENTION].problem = found
+            continue
+        probability = judge.judge(found).tolist()
+        answers[place, INTERVENTION] = _Answers(probability, [one.truth for one in found])
+
+
 def _scores(draft: Draft, task: str, answers: _Answers) -> TaskScores:
+    if answers.problem:
+        undefined = Score.undefined(answers.problem, 0)
+        return TaskScores(undefined, undefined)
     probability, truth = np.array(answers.probability, dtype=float), np.array(answers.truth, dtype=bool)
     unanswered = int(np.isnan(probability).sum())
     if unanswered:
         draft.unanswered += unanswered
         draft.notes["question without a usable answer"] = draft.unanswered
     found = classification_scores(probability, truth)
-    if task == EMBEDDING and found["balanced_accuracy"].is_defined:
+    if task in WITHOUT_THRESHOLD and found["balanced_accuracy"].is_defined:
         found["balanced_accuracy"] = NO_THRESHOLD
     return TaskScores(**found)

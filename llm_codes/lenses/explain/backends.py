@@ -162,7 +162,7 @@ class _Builder:
         if backend == "openai":
             return ChatJudge(ServerChat(self.open_client("judge"), model, logprobs=True))
         local = self.local(model)
-        return ChatJudge(JournaledChat(local, self.open_journal(), local.identity))
+        return ChatJudge(JournaledChat(local, self.open_journal(), local.identity), reader=local)
 
     def local(self, name: str) -> LocalLanguageModel:
         if name not in self.models:

@@ -125,4 +125,5 @@ def _readout(model: Model, found: Found, source: str, count: int, seed: int) -> 
     def read(x: Tensor) -> Tensor:
         return sae.encode(x.to(sae.W_enc.dtype))[..., chosen].float().relu()
 
-    return Readout(site, units, read)
+    elsewhere = hasattr(sae.cfg, "d_out")  # a transcoder writes at another site than it reads
+    return Readout(site, units, read, decoder=None if elsewhere else sae.W_dec[chosen].detach().float().cpu())

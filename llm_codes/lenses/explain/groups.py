@@ -14,6 +14,7 @@ from eval.explanation.drafts import Draft
 from eval.explanation.evaluate import Settings, explain_and_score
 from eval.explanation.rescoring.predictions import table_bytes, table_of
 from eval.explanation.results import UnitResult
+from eval.explanation.scoring.interventions import Steering
 from eval.explanation.servers.journal import content_hash
 from eval.progress import progress
 from eval.results import Result, result
@@ -88,6 +89,7 @@ def score_group(
     settings: Settings,
     keep: Callable[[Sequence[Draft]], None] | None = None,
     members: Sequence[int] = (),
+    steering: Steering | None = None,
 ) -> list[UnitResult]:
     """Explain, simulate and score the units of one group (members: some of them, by number)."""
     book = recorded().books[condition]
@@ -107,4 +109,5 @@ def score_group(
         settings=settings,
         show=show,
         keep=keep,
+        steering=steering,
     )

@@ -134,6 +134,25 @@ class LocalLanguageModel:
         found = rows.float().log_softmax(-1).cpu().numpy()
         return found[:n_slots], found[n_slots:].reshape(len(branches), n_slots, found.shape[-1])
 
+    @torch.no_grad()
+    def text_logprobs(self, heads: Sequence[str], texts: Sequence[str]) -> Float[np.ndarray, " text"]:
+        """The mean log-probability, in nats, of each text's tokens from the second one on, after its head."""
+        return np.array([self._text_logprob(head, text) for head, text in zip(heads, texts, strict=True)])
+
+    def _text_logprob(self, head: str, text: str) -> float:
+        start = [] if self.model.bos_token_id is None else [self.model.bos_token_id]
+        prefix, tokens = (*start, *self.encode(head)), self._tensor(self.encode(text))
+        self._check_length(len(prefix) + len(tokens))
+        cache = self._cache(prefix)
+        try:
+            logits = self._forward(tokens, cache)
+        finally:
+            grown = cache.get_seq_length() - len(prefix)
+            if grown:
+                cache.crop(-grown)
+        told = logits[:-1].float().log_softmax(-1).gather(1, tokens[1:, None])
+        return float(told.mean())
+
     def ask(self, conversations: Sequence[list[Message]], *, maximum_tokens: int) -> list[Reply]:
         """Greedy replies, up to the end of the first line, with the first token's log-probabilities."""
         return [self._reply(conversation, maximum_tokens) for conversation in conversations]

@@ -20,6 +20,7 @@ import numpy as np
 
 from eval.explanation.evaluate import Settings
 from eval.explanation.results import Explained, ExplainedUnit, ExplainedUnits, UnitResult, UnitSource
+from eval.explanation.scoring.classification import INTERVENTION
 from eval.explanation.units import parse_units
 from eval.results import Result, result
 from eval.runs import Run
@@ -31,6 +32,7 @@ from llm_codes.lenses.explain.chosen import Chosen
 from llm_codes.lenses.explain.groups import finished_group, score_group
 from llm_codes.lenses.explain.recording import READING, Recorded, record
 from llm_codes.lenses.explain.rows import summarise
+from llm_codes.lenses.explain.steered_units import SteeredUnits
 from llm_codes.lenses.explain.units import describe_readouts
 from llm_codes.lenses.explain.until_decided import Drawn, draw_until_decided, stopped
 from llm_codes.models import Model, load_model
@@ -128,7 +130,8 @@ def explain_units(
 
     plan = Plan.from_json(item("explain-plan", lambda: _plan(recorded()).to_json()))
     settings = settings_of(options, seed)
-    score = partial(_scored, recorded, parts, settings, run, keep_predictions)
+    steering = cache(lambda: SteeredUnits(model, recorded().readouts) if INTERVENTION in options.scorers else None)
+    score = partial(_scored, recorded, steering, parts, settings, run, keep_predictions)
     if options.until_decided:
         drawn = draw_until_decided(recorded(), options, score, seed)
     else:
@@ -158,6 +161,7 @@ def explain_units(
 
 def _scored(
     recorded: Callable[[], Recorded],
+    steering: Callable[[], SteeredUnits | None],
     parts: Parts,
     settings: Settings,
     run: Run | None,
@@ -167,8 +171,14 @@ def _scored(
     members: Sequence[int] = (),
 ) -> tuple[list[UnitResult], list[np.ndarray]]:
     """Results and predictions of a (kind, layer) in a condition, read back where they are kept."""
-    compute = partial(score_group, recorded, condition, *kind, parts, settings, members=members)
-    return finished_group(run, (condition, *kind), compute, keep_predictions=keep_predictions, members=members)
+    family, layer = kind
+
+    def compute(keep: Any = None) -> list[UnitResult]:
+        return score_group(
+            recorded, condition, family, layer, parts, settings, keep=keep, members=members, steering=steering()
+        )
+
+    return finished_group(run, (condition, family, layer), compute, keep_predictions=keep_predictions, members=members)
 
 
 def _asked(units: str | Sequence[str | Chosen] | None) -> tuple[dict[str, tuple[str, ...]], list[Chosen]]:

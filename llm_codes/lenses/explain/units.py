@@ -28,13 +28,15 @@ Read = Callable[[Tensor], Tensor]
 class Readout:
     """Units at one site and the function from its activations to their columns (all non-negative).
 
-    vectors: [width, unit] for directions (kept so that a control can centre them anew), else ``None``.
+    vectors: [width, unit] for directions (kept so that a control can centre them anew), else ``None``. decoder:
+    [unit, width], what each feature of a dictionary writes at its site, ``None`` where it writes elsewhere.
     """
 
     site: Site
     units: tuple[Unit, ...]
     read: Read
     vectors: Tensor | None = None
+    decoder: Tensor | None = None
 
     @property
     def n_columns(self) -> int:

@@ -130,3 +130,15 @@ def test_greedy_replies_do_not_depend_on_what_was_asked_before() -> None:
     alone = language_model.ask([conversation], maximum_tokens=5)[0]
     again = language_model.ask([other, conversation], maximum_tokens=5)[1]
     assert alone == again and alone.top_logprobs is not None
+
+
+def test_the_log_probability_of_a_text_is_that_of_one_whole_pass() -> None:
+    language_model = tiny_language_model("llama", False)
+    model = language_model.model
+    head, text = "a head, ", "and a text"
+    found = language_model.text_logprobs([head, "", head], [text, text, text])
+    whole = torch.tensor([[model.bos_token_id, *model.encode(head), *model.encode(text)]])
+    logprobs = model.logits(whole)[0].log_softmax(-1).detach()
+    n = len(model.encode(text))
+    told = [float(logprobs[place - 1, whole[0, place]]) for place in range(whole.shape[1] - n + 1, whole.shape[1])]
+    assert found[0] == pytest.approx(np.mean(told), abs=1e-4) == found[2] and found[0] != found[1]
