@@ -46,6 +46,16 @@ def test_the_card_stands_in_both_folders_and_names_contents(card: tuple[Path, Pa
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)[^"']*""", page)
 
 
+@pytest.mark.parametrize("layer", range(6))
+def test_a_shipped_card_is_of_the_weights_beside_it(layer: int) -> None:
+    folder = shipped_transcoders()[layer]
+    found = Card.from_json(json.loads((folder / "card.json").read_text("utf-8")))
+    sae = load_sae(folder)
+    assert found.sha256 == content_hash(sae.sae.state_dict()) and found.reads == sae.hook
+    assert [entry.feature for entry in found.features] == drawn_features(sae, found.seed)
+    assert found.evaluation.kl.interval is not None and found.evaluation.kl.n == 20
+
+
 def test_features_are_drawn_from_all_by_their_seed() -> None:
     sae = cast(Any, SimpleNamespace(n_features=1000))
     assert drawn_features(sae, 1) == drawn_features(sae, 1) != drawn_features(sae, 2)
