@@ -17,8 +17,8 @@ from eval.explanation.results import Explained, UnitResult
 from eval.report.tables import csv_text, text_table
 from eval.runs import Run, json_ready
 from llm_codes.lenses.explain.backends import open_parts
-from llm_codes.lenses.explain.dictionary_units import source_contents
 from llm_codes.lenses.explain.study import Study, explain_units
+from llm_codes.lenses.explain.unit_sources.dictionary_units import source_contents
 
 if TYPE_CHECKING:
     from eval.report.page import Page

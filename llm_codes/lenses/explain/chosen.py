@@ -20,7 +20,12 @@ from torch import Tensor
 
 from eval.errors import UserError
 from eval.explanation.units import NamedUnit, Unit
-from llm_codes.lenses.explain.dictionary_units import CONTENT_DIGITS, content_of, open_dictionary, sae_folders
+from llm_codes.lenses.explain.unit_sources.dictionary_units import (
+    CONTENT_DIGITS,
+    content_of,
+    open_dictionary,
+    sae_folders,
+)
 from llm_codes.lenses.explain.units import Readout, SiteMoments, centred
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site

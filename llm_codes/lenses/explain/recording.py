@@ -21,8 +21,8 @@ from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import harvest
 from llm_codes.lenses.explain.chosen import Chosen, chosen_readouts, from_names, sites_of
-from llm_codes.lenses.explain.cluster_units import cluster_readouts
-from llm_codes.lenses.explain.dictionary_units import dictionary_readouts
+from llm_codes.lenses.explain.unit_sources.cluster_units import cluster_readouts
+from llm_codes.lenses.explain.unit_sources.dictionary_units import dictionary_readouts
 from llm_codes.lenses.explain.units import (
     Readout,
     RecordUnits,

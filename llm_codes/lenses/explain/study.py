@@ -32,7 +32,7 @@ from llm_codes.lenses.explain.chosen import Chosen
 from llm_codes.lenses.explain.groups import finished_group, score_group
 from llm_codes.lenses.explain.recording import READING, Recorded, record
 from llm_codes.lenses.explain.rows import summarise
-from llm_codes.lenses.explain.steered_units import SteeredUnits
+from llm_codes.lenses.explain.unit_sources.steered_units import SteeredUnits
 from llm_codes.lenses.explain.units import describe_readouts
 from llm_codes.lenses.explain.until_decided import Drawn, draw_until_decided, stopped
 from llm_codes.models import Model, load_model

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eval.explanation.units import Unit
-from llm_codes.lenses.explain.steered_units import NEW_TOKENS, SteeredUnits
+from llm_codes.lenses.explain.unit_sources.steered_units import NEW_TOKENS, SteeredUnits
 from llm_codes.lenses.explain.units import Readout
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site

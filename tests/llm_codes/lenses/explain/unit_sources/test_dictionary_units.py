@@ -9,7 +9,8 @@ import pytest
 
 import llm_codes
 from eval.errors import UserError
-from llm_codes.lenses.explain.dictionary_units import (
+from llm_codes.lenses.explain.study import explain
+from llm_codes.lenses.explain.unit_sources.dictionary_units import (
     Found,
     content_of,
     dictionary_readouts,
@@ -17,7 +18,6 @@ from llm_codes.lenses.explain.dictionary_units import (
     source_contents,
     source_names,
 )
-from llm_codes.lenses.explain.study import explain
 from llm_codes.models import load_model
 from llm_codes.sites import Site
 
