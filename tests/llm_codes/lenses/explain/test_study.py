@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from eval.errors import UserError
+from eval.explanation import page as pages
 from eval.report.page import Page
 from eval.runs import Run
 from llm_codes.configs.explain import ExplainConfig, ExplainOptions
@@ -67,3 +69,20 @@ def test_the_chapter_of_a_report_reads_the_reports_inputs(inputs, tmp_path) -> N
     found = chapter.chapter(inputs.of_split("held-out"), OPTIONS, run, page)
     assert "(documents: held-out)" in found.setting and "(documents: held-out)" in page.html()
     assert (tmp_path / "explain" / "results.json").exists() and (tmp_path / "explain" / "report.html").exists()
+
+
+def test_a_run_that_stops_on_what_it_shows_says_so_and_steers_the_model(inputs, tmp_path) -> None:
+    changed = {"until_decided": 0.1, "max_units": 2, "scorers": ("intervention",), "questions": 2, "lengths": False}
+    options = dataclasses.replace(OPTIONS, layers="1", against=(), controls=("shuffled",), **changed)
+    corpus = inputs.windows(33, n_tokens=9000)
+    with open_parts(options, inputs.model) as parts:
+        done = explain_units(inputs.model, corpus, options, parts, reading=READING, run=Run(tmp_path))
+    (decision,) = done.found.decisions
+    assert (decision.a, decision.b, decision.layer, decision.verdict) == ("neuron", "random", 1, "undecided")
+    assert "decided at a margin of 0.1, or 2 of each kind" in done.found.setting
+    asked = {unit.unit.kind: unit.tasks["intervention"].auroc for unit in done.units if unit.explanation.is_defined}
+    assert asked.keys() == {"neuron", "random"} and all(score.value is not None for score in asked.values())
+    assert [row.task for row in done.found.paired_by_task][0] == "intervention"
+    page = Page("report")
+    pages.add_chapter(page, done.found, {})
+    assert "watched until they were decided" in page.html()
