@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 JUDGES = {"Claim", "judged_claim", "claim_over_seeds"}
 
 
+@cache
 def claims_files() -> dict[str, Path]:
     """Every module of the four packages that is called claims, and every other that makes a claim."""
     found = {}

@@ -56,8 +56,8 @@ def among_weights(initial: Tensor, setting: IncidentalSetting) -> Tensor:
         drawn = torch.randint(3, (len(initial),), generator=torch.Generator().manual_seed(len(setting.noise)))
         return torch.stack(kinds)[drawn, torch.arange(len(initial))]
     final = winners(initial, setting).flatten(1)
-    order = torch.rand(final.shape, generator=torch.Generator().manual_seed(1)).argsort(1)
-    return final.gather(1, order).reshape(initial.shape)
+    order = torch.randperm(final.shape[1], generator=torch.Generator().manual_seed(1))
+    return final[:, order].reshape(initial.shape)
 
 
 def lawful(initial: Tensor, time: Tensor) -> Tensor:

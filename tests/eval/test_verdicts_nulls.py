@@ -52,6 +52,7 @@ INTERVALS: dict[str, tuple[Callable[[Generator, int], Score], float]] = {
     "units by documents": (lambda g, s: two_way_of(g, s), 0.0),
     "rank correlation over documents": (lambda g, s: correlation_of(g, s), 0.0),
     "rank correlation over images": (lambda g, s: images_of(g, s), 0.0),
+    "density ratio over ten classes": (lambda g, s: labelled(g, s).ratio, 1.0),
     "8 skewed values, bootstrap-t": (lambda g, s: studentised_mean(g.beta(2, 5, 8), n_resamples=500, seed=s), 2 / 7),
     "difference of two intervals": (lambda g, s: difference_of(g, s), 0.0),
 }  # fmt: skip
