@@ -296,6 +296,10 @@ METHOD: dict[str, dict[str, Any]] = {
     "eval.measures.statistics.binomial": {
         "binomial_share": dict(confidence=0.95),
     },
+    "eval.measures.statistics.confidence_sequences": {
+        "LARGEST_BET": 0.9,
+        "betting_sequence": dict(level=0.95, candidates=2000),
+    },
     "eval.measures.statistics.small_samples": {
         "studentised_mean": dict(level=0.95, n_resamples=2000, minimum_groups=8),
         "expanded_levels": dict(level=0.95),
@@ -310,8 +314,7 @@ METHOD: dict[str, dict[str, Any]] = {
     "eval.verdicts": {
         "LEVEL": 0.05,
         "Region": dict(low=-math.inf, high=math.inf),
-        "p_value": dict(degrees=math.inf),
-        "judged_claim": dict(degrees=math.inf, over_seeds=False),
+        "judged_claim": dict(over_seeds=False),
         "corrected": dict(level=0.05),
     },
 }
