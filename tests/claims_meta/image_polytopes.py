@@ -78,9 +78,5 @@ NONE_KNOWN = "no network small enough for a test is known in which it is true an
 ROW = Row(
     {"untrained": untrained, "shuffled": shuffled, "planted": planted},
     unplanted=dict.fromkeys(("P1", "P2", "P3", "Footnote"), NONE_KNOWN),
-    pending={
-        "untrained": "the footnote holds for fresh weights beside four other networks without training: the "
-        "correlation differs between seeds by more than its interval over images; its control needs several seeds"
-    },
     slow=frozenset(OBJECTS),
 )

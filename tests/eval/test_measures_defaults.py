@@ -303,6 +303,7 @@ METHOD: dict[str, dict[str, Any]] = {
     "eval.measures.statistics.small_samples": {
         "studentised_mean": dict(level=0.95, n_resamples=2000, minimum_groups=8),
         "expanded_levels": dict(level=0.95),
+        "of_another": dict(level=0.95),
         "studentised_permutation_test": dict(n_resamples=5000),
     },
     "eval.polytope_verdicts": {

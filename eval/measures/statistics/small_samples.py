@@ -15,6 +15,7 @@ from scipy import stats
 from eval.measures.statistics.resampling import draw_weights
 from eval.scores import Score
 
+LEAST_TO_PREDICT = 3
 FLAT = 1e-3
 """A resample whose standard error is below this share of the sample's has no spread: its t* would be noise."""
 
@@ -73,6 +74,24 @@ def _t_of_weights(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = first / error
     return np.where(flat, np.copysign(np.inf, first), t)
+
+
+def of_another(values: Real[np.ndarray, " value"], level: float = 0.95) -> Score:
+    """What would one more of these be? Mean, with Student's prediction interval [Hahn & Meeker 1991, section 4.7].
+
+    mean +- t(level; n - 1) s sqrt(1 + 1/n). The control of a number that one network has: another network of the same
+    kind (an interval of their mean would be far too narrow). NaN is left out; fewer than 3 values have no interval.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    n = len(values)
+    if not n:
+        return Score.undefined("no values", 0)
+    mean = float(values.mean())
+    if n < LEAST_TO_PREDICT:
+        return Score(mean, n=n, interval_reason=f"{n} values; another one is predicted from {LEAST_TO_PREDICT}")
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) * np.sqrt(1 + 1 / n))
+    return Score(mean, mean - half, mean + half, n)
 
 
 def expanded_levels(n: int, level: float = 0.95) -> tuple[float, float]:

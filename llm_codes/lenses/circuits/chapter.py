@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from eval.claims import Claim
 from eval.report.page import Page, Section
 from eval.result_json import noted
 from eval.results import Result, result
@@ -41,13 +42,17 @@ MAXIMUM_TOKENS = 12_000
 
 @result
 class CircuitsChapter(Result):
-    """The report's circuits: whether dictionaries of these weights ship, the reason if not, what was measured here."""
+    """The report's circuits: whether dictionaries of these weights ship, the reason if not, what was measured here.
+
+    claims: those of the shipped evaluation, which the page shows.
+    """
 
     shipped: bool
     reason: str | None = noted(default=None, when_set=True)
     errors: CircuitErrors | None = noted(default=None, when_set=True)
     edge_validation: EdgeValidation | None = noted(default=None, when_set=True)
     equations: dict[str, str] | None = noted(default=None, when_set=True)
+    claims: tuple[Claim, ...] = ()
 
 
 def chapter(
@@ -90,7 +95,7 @@ def chapter(
         add_tests(page, shipped)
     add_circuit(page, data)
     equations = {f"OF_{output}": data.outputs[output].equation for output in data.order}
-    return CircuitsChapter(True, None, data.errors, tested, equations)
+    return CircuitsChapter(True, None, data.errors, tested, equations, () if shipped is None else shipped.claims)
 
 
 def reason_without_dictionaries(model: Model, folder: Path = SHIPPED) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from eval.claims import Claim, Verdict, controls_text
 from eval.measures.statistics.resampling import bootstrap_share
+from eval.measures.statistics.small_samples import of_another
 from eval.polytope_verdicts import (
     FOOTNOTE_CORRELATION,
     PEAK_MARGIN,
@@ -17,6 +18,7 @@ from eval.polytope_verdicts import (
 )
 from eval.scores import Score
 from eval.verdicts import above, below, both, corrected, judged_claim, verdict_on
+from vision_codes.lenses.polytopes.networks import FRESH
 from vision_codes.lenses.polytopes.rays import counted
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
@@ -163,10 +165,20 @@ def _map_claim(trained: MapsRow, controls: Sequence[MapsRow]) -> Claim:
         f"rank correlation > {FOOTNOTE_CORRELATION}, and above every control's interval",
         trained.rank_correlation,
         FOOTNOTE_CORRELATION,
-        "interval over images",
-        {row.network: row.rank_correlation for row in controls},
+        f"interval over images; another network without training: a prediction interval from {len(FRESH)} seeds",
+        _with_fresh(controls),
         units="rank correlation",
     )
+
+
+def _with_fresh(controls: Sequence[MapsRow]) -> dict[str, Score]:
+    """Networks without training together, by what another of them would show, beside the other controls."""
+    alone = {row.network: row.rank_correlation for row in controls}
+    fresh = [alone[name].value for name in FRESH if name in alone]
+    if len(fresh) < len(FRESH):
+        return alone
+    another = of_another(np.array([np.nan if value is None else value for value in fresh]))
+    return {"another network without training": another} | {k: v for k, v in alone.items() if k not in FRESH}
 
 
 def _cluster_claim(found: ClustersFound) -> Claim:

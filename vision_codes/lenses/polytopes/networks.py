@@ -17,6 +17,8 @@ from vision_codes.lenses.polytopes.results import NetworkFacts
 from vision_codes.models import VisionModel
 
 TRAINED = "trained"
+FRESH = ("init", *(f"init, seed {number}" for number in range(1, 5)))
+"""Networks without training under several seeds: what one network shows is told from what such networks show."""
 
 
 class Networks:
@@ -38,9 +40,16 @@ class Networks:
 
     def __getitem__(self, name: str) -> Program:
         if name not in self.programs:
-            module = control(self.model.module, name, self.x, self.options.seed, self.model.build)
+            kind, _, seed = name.partition(", seed ")
+            drawn = self.options.seed + int(seed or 0)
+            module = control(self.model.module, kind, self.x, drawn, self.model.build)
             self.programs[name] = trace(module, self.x[0], f"{self.model.name}, {name}")
         return self.programs[name]
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """Names of the networks without training, one for each seed; none without controls."""
+        return FRESH if "init" in self.names else ()
 
     def _dead(self) -> Mapping[str, str]:
         size = self.options.inputs.batch_size

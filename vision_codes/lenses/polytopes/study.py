@@ -129,6 +129,13 @@ class _Study:
             self.distances[name] = arrays["distances"]
         return tuple(rows)
 
+    def _distances(self, name: str) -> np.ndarray:
+        """Hamming distances of a network's codes after every layer."""
+        if name not in self.distances:
+            _, arrays = self.pieces.with_arrays(f"density-{name}", NetworkDensity, lambda: self._density(name))
+            self.distances[name] = arrays["distances"]
+        return self.distances[name]
+
     def _density(self, name: str) -> tuple[NetworkDensity, Arrays]:
         say(f"density: {name}")
         found = layer_densities(
@@ -200,14 +207,14 @@ class _Study:
         return row
 
     def maps_of_controls(self) -> tuple[MapsRow, ...]:
-        """The same of every control: a smooth map alone may tie the two distances."""
-        names = self.networks.names[1:]
+        """The same of every control: a smooth map alone may tie the two distances, and by chance of the seed."""
+        names = tuple(dict.fromkeys((*self.networks.names[1:], *self.networks.fresh)))
         return tuple(self.pieces.item(f"maps-{name}", MapsRow, lambda name=name: self._maps(name)[0]) for name in names)
 
     def _maps(self, name: str) -> tuple[MapsRow, Arrays]:
         say(f"local maps: {name}")
         layer = self.path_layers[:2][-1]  # the second, where there are two
-        distances = self.distances[name][self.layers.index(layer)]
+        distances = self._distances(name)[self.layers.index(layer)]
         tail, words = self.networks[name].tail(layer), {"probes": self.options.probes, "seed": self.options.seed}
         return maps_row(tail, layer, self.at(layer, name), distances, **words, network=name)
 

@@ -9,6 +9,7 @@ from scipy import stats
 from eval.measures.statistics.small_samples import (
     _t_of_weights,
     expanded_levels,
+    of_another,
     standard_error,
     studentised_mean,
     studentised_permutation_test,
@@ -81,3 +82,16 @@ def test_a_resample_is_studentised_by_its_own_error() -> None:
     for t, drawn in zip(found[:2], ([1.0, 1.0, 2.0], [2.0, 6.0, 6.0]), strict=True):
         assert t == pytest.approx((np.mean(drawn) - values.mean()) / (np.std(drawn) / np.sqrt(2)))
     assert found[2] == -np.inf  # one value only: no error, and below the mean
+
+
+def test_another_value_is_predicted_by_students_interval() -> None:
+    values = np.array([0.2, 0.5, 0.3, 0.6])
+    found = of_another(values)
+    half = stats.t.ppf(0.975, 3) * values.std(ddof=1) * np.sqrt(1.25)
+    assert (found.value, found.low, found.high, found.n) == pytest.approx((0.4, 0.4 - half, 0.4 + half, 4))
+    assert of_another(np.array([0.2, np.nan, 0.4])).interval_reason == "2 values; another one is predicted from 3"
+    assert of_another(np.array([np.nan])).reason == "no values"
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(2000, 6))
+    inside = [one.low <= last <= one.high for *first, last in draws if (one := of_another(np.array(first)))]  # type: ignore
+    assert 0.94 <= np.mean(inside) <= 0.96

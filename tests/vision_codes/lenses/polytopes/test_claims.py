@@ -10,6 +10,7 @@ import pytest
 from eval.scores import Score
 from tests.vision_codes.lenses.polytopes.test_study import _scaling_row
 from vision_codes.lenses.polytopes.claims import _beyond_claim, _claim, _cluster_claim, _density_claims, _map_claim
+from vision_codes.lenses.polytopes.networks import FRESH
 from vision_codes.lenses.polytopes.results import ChannelClusters, ClustersFound, DensityRow, MapsRow, SiteClusters
 
 
@@ -109,3 +110,14 @@ def test_maps_are_tracked_by_a_correlation_above_a_half_and_above_the_controls()
     assert _map_claim(maps(0.7), [maps(0.1, "init")]).verdict == "holds"
     assert _map_claim(maps(0.7), [maps(0.65, "init")]).verdict == "holds, and so does its control"
     assert np.isfinite(_claim("w", "p", "p", Score(0.7, 0.6, 0.8), 0.5, "", {}, units="ratio").p or np.nan)
+
+
+def test_the_footnote_is_told_from_what_another_fresh_network_would_show() -> None:
+    """The trained number lies above each of five fresh networks and its images' interval, and not above a sixth's."""
+    spread = [maps(value, name) for value, name in zip((0.1, 0.2, 0.5, 0.6, 0.3), FRESH, strict=True)]
+    found = _map_claim(maps(0.85), spread)
+    assert found.controls is not None and set(found.controls) == {"another network without training"}
+    assert found.verdict == "cannot tell"  # another fresh network may lie anywhere from -.3 to 1
+    close = [maps(value, name) for value, name in zip((0.10, 0.12, 0.11, 0.13, 0.09), FRESH, strict=True)]
+    assert _map_claim(maps(0.85), close).verdict == "holds"
+    assert _map_claim(maps(0.85), [*close, maps(0.84, "shuffled weights")]).verdict == "holds, and so does its control"
