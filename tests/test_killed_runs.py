@@ -190,6 +190,7 @@ def test_every_verb_is_killed_here(wing) -> None:
     assert killed == declared - set(NO_RUN)
 
 
+@pytest.mark.timeout(1200)  # three runs of one verb, each within its own limit
 @pytest.mark.parametrize(("wing", "verb", "flags"), VERBS)
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path, made, wing, verb, flags) -> None:
     arguments = arguments_of(verb, flags, made)
