@@ -239,7 +239,7 @@ def test_an_evaluation_is_read_back_and_not_measured_again(inputs, trained, tmp_
     command = ["sae", "eval", *inputs, *sae, "--dashboards", "2", "--out", str(tmp_path / "run")]
     assert main(command) == 0
     before = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
-    monkeypatch.setattr("llm_codes.lenses.saes.command.evaluated", None)
+    monkeypatch.setattr("llm_codes.lenses.saes.command._evaluated", None)
     (tmp_path / "run" / "results.json").unlink()
     assert main(command) == 0
     after = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
