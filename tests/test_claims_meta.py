@@ -54,8 +54,7 @@ def test_every_file_that_judges_has_a_row() -> None:
 
 
 def marks_of(row: Row, name: str) -> list[pytest.MarkDecorator]:
-    slow = [pytest.mark.slow] if name in row.slow else []
-    return slow + ([pytest.mark.xfail(reason=row.pending[name], strict=True)] if name in row.pending else [])
+    return [pytest.mark.xfail(reason=row.pending[name], strict=True)] if name in row.pending else []
 
 
 CASES = [
@@ -100,4 +99,4 @@ def test_what_is_left_out_has_a_reason() -> None:
 def test_a_row_names_every_object() -> None:
     with pytest.raises(ValueError, match="expected each of .* as an object or with a reason"):
         Row({"untrained": lambda material: []})
-    assert Row({}, dict.fromkeys(OBJECTS, "no network at all is in it")).slow == frozenset()
+    assert Row({}, dict.fromkeys(OBJECTS, "no network at all is in it")).objects == {}

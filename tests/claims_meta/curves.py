@@ -42,7 +42,6 @@ ROW = Row(
         "untrained": lambda material: judged(material, other_decoders=False),
         "shuffled": lambda material: judged(material, other_decoders=True),
     },
-    slow=frozenset({"untrained", "shuffled"}),
     without={
         "planted": "needs a model of which a hundredth of the features, and not as many neurons, does what it does: "
         "trained transcoders"

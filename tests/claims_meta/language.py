@@ -132,7 +132,6 @@ def trajectories_planted(material: Material) -> list[Claim]:
 
 SPECTRA = Row(
     {"untrained": spectra_untrained, "shuffled": spectra_shuffled, "planted": spectra_planted},
-    slow=frozenset({"untrained"}),
 )
 TRAJECTORIES = Row(
     {"untrained": trajectories_untrained, "shuffled": trajectories_shuffled, "planted": trajectories_planted}

@@ -124,4 +124,4 @@ def planted(material: Material) -> list[Claim]:
     return judged(0.8, 0.0)
 
 
-ROW = Row({"untrained": untrained, "shuffled": shuffled, "planted": planted}, slow=frozenset({"untrained", "shuffled"}))
+ROW = Row({"untrained": untrained, "shuffled": shuffled, "planted": planted})

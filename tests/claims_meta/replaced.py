@@ -14,7 +14,7 @@ from llm_codes.lenses.replacement import study
 from llm_codes.lenses.replacement.claims import claims_of
 from llm_codes.lenses.replacement.outputs import SHUFFLED, TRANSCODERS, Write
 from llm_codes.models import Model, load_model
-from tests.claims_meta.rows import OBJECTS, Material, Row
+from tests.claims_meta.rows import Material, Row
 from tests.llm_codes.lenses.graphs.conftest import random_transcoders
 
 Instead = Callable[[Model, dict[str, list[Write]]], Sequence[Write]]
@@ -52,5 +52,4 @@ ROW = Row(
         "shuffled": lambda material: judged(material, lambda model, made: made[SHUFFLED]),
         "planted": lambda material: judged(material, themselves),
     },
-    slow=frozenset(OBJECTS),
 )

@@ -34,14 +34,13 @@ class Row:
     statements are about, in the network and in its controls; planted: objects of which each statement is true at least
     once. without: an object that cannot be made, with the reason (`untrained`, `shuffled`, `planted`). unplanted: words
     of statements for which no small truth is known, with the reason. pending: objects on which a statement holds that
-    should not, with what would mend it (a strict xfail). slow: objects that take more than a few seconds.
+    should not, with what would mend it (a strict xfail).
     """
 
     objects: Mapping[str, Objects]
     without: Mapping[str, str] = field(default_factory=dict)
     unplanted: Mapping[str, str] = field(default_factory=dict)
     pending: Mapping[str, str] = field(default_factory=dict)
-    slow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         named = {*self.objects, *self.without}

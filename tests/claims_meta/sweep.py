@@ -57,7 +57,6 @@ def shuffled(material: Material) -> list[Claim]:
 
 ROW = Row(
     {"untrained": untrained, "shuffled": shuffled},
-    slow=frozenset({"untrained", "shuffled"}),
     without={
         "planted": "a truth is a set of ResNet-VAEs of 17 sites each; numbers by hand, which do not count, stand in "
         "tests/vision_codes/lenses/sweep/test_study.py"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eval.claims import Claim
-from tests.claims_meta.rows import OBJECTS, Material, Row
+from tests.claims_meta.rows import Material, Row
 from vision_codes.configs.unwrap import UnwrapConfig
 from vision_codes.lenses.unwrap import study
 from vision_codes.lenses.unwrap.claims import claims_of
@@ -72,5 +72,4 @@ ROW = Row(
         "Tied dictionaries beat untied ones": SMALL,
         "Connectors reach MSE .032": "no verdict is given: the post does not state the units of its features",
     },
-    slow=frozenset(OBJECTS),
 )
