@@ -24,6 +24,7 @@ from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.connectors.reruns import ComputedOnce
 from llm_codes.lenses.connectors.rows import FrontierRow, Scorecard, ScorecardRow
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.predictions import add_by_document, counted, keep_first
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 
@@ -55,12 +56,12 @@ class Branch:
 
         def at_input(activation: Tensor, hook: Any) -> Tensor | None:
             seen["x"] = activation
-            return None if read is None else _keep_first(activation, read(_flat(activation)))
+            return None if read is None else keep_first(activation, read(_flat(activation)), 1)
 
         def at_output(activation: Tensor, hook: Any) -> Tensor | None:
             if write is None:
                 return None
-            return _keep_first(activation, write(_flat(seen["x"]), _flat(activation)))
+            return keep_first(activation, write(_flat(seen["x"]), _flat(activation)), 1)
 
         return [(self.hook_in, at_input), (self.hook_out, at_output)]
 
@@ -79,12 +80,11 @@ class Branch:
         with ComputedOnce(self.model, resolve_site(self.model, self.hook_in).layer) as once:
             for batch in progress(corpus.batches(batch_size), label="scorecard", total=n_batches, unit="batch"):
                 once.forget()
-                keep, document = batch.mask[:, 1:].clone(), batch.document.numpy()
-                keep[:, 0] = False
-                np.add.at(counts, document, keep.sum(1).double().numpy())
+                keep = counted(batch, 1)
+                add_by_document(counts, batch, keep.double(), keep)
                 for name, hooks in rows.items():
                     losses = self.model.cross_entropy(batch.tokens, hooks).cpu().double()
-                    np.add.at(sums[name], document, (losses * keep).sum(1).numpy())
+                    add_by_document(sums[name], batch, losses, keep)
         return sums, counts
 
     def losses(self, corpus: Corpus, hooks: list[Any], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -95,14 +95,6 @@ class Branch:
 
 def _flat(activation: Tensor) -> Tensor:
     return activation.reshape(-1, activation.shape[-1]).float()
-
-
-def _keep_first(activation: Tensor, flat: Tensor) -> Tensor:
-    """The replacement in the activation's shape and dtype, with position 0 as it was."""
-    out = flat.reshape(activation.shape[:-1] + flat.shape[-1:]).to(activation.dtype)
-    out = out.clone()
-    out[:, 0] = activation[:, 0]
-    return out
 
 
 def connector_writes(connector: Connector, first: SAEFolder, second: SAEFolder) -> Replacement:

@@ -26,6 +26,14 @@ from llm_codes.corpus import Batch, Corpus
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders
 from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, VARIANTS, Write, with_features_on, writers
 from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, ReplacementRow
+from llm_codes.lenses.saes.predictions import (
+    add_by_document,
+    counted,
+    divergences,
+    keep_first,
+    log_probabilities,
+    losses,
+)
 from llm_codes.lenses.saes.study import with_changes
 from llm_codes.models import Model, load_model
 
@@ -102,12 +110,12 @@ class _Passes:
         out["tokens"] = np.zeros(size)
         batches, n = self.corpus.batches(self.walk.batch_size), -(-len(self.corpus) // self.walk.batch_size)
         for batch in progress(batches, label=f"replacement, layer {place}", total=n, unit="batch"):
-            counted, own = self._counted(batch), self._log_probabilities(batch, [])
-            np.add.at(out["tokens"], batch.document.numpy(), counted.double().sum(1).numpy())
-            self._add(out, MODEL, batch, counted, own, own)
+            predicted, own = counted(batch, self.walk.exclude_positions), log_probabilities(self.model, batch)
+            add_by_document(out["tokens"], batch, predicted.double(), predicted)
+            self._add(out, MODEL, batch, predicted, own, own)
             for variant in VARIANTS:
-                replaced = self._log_probabilities(batch, self._replacing(self.write()[variant], layers))
-                self._add(out, variant, batch, counted, own, replaced)
+                replaced = log_probabilities(self.model, batch, self._replacing(self.write()[variant], layers))
+                self._add(out, variant, batch, predicted, own, replaced)
         return out
 
     @torch.no_grad()
@@ -136,37 +144,23 @@ class _Passes:
                 read[layer] = activation
 
             def put(activation: Tensor, hook: Any, layer: int = layer) -> Tensor:
-                out = writes[layer](read.pop(layer).float()).to(activation.dtype).clone()
-                out[:, : self.walk.exclude_positions] = activation[:, : self.walk.exclude_positions]
-                return out
+                return keep_first(activation, writes[layer](read.pop(layer).float()), self.walk.exclude_positions)
 
             hooks += [(first, keep), (second, put)]
         return hooks
 
-    def _log_probabilities(self, batch: Batch, hooks: Sequence[Any]) -> Tensor:
-        return self.model.logits(batch.tokens, hooks)[:, :-1].float().log_softmax(-1)
-
-    def _counted(self, batch: Batch) -> Tensor:
-        """Predictions of a text token, made from a position that is not left out."""
-        counted = batch.mask[:, 1:].clone()
-        counted[:, : self.walk.exclude_positions] = False
-        return counted
-
     @staticmethod
-    def _add(out: Arrays, name: str, batch: Batch, counted: Tensor, own: Tensor, replaced: Tensor) -> None:
+    def _add(out: Arrays, name: str, batch: Batch, predicted: Tensor, own: Tensor, replaced: Tensor) -> None:
         first, second = own.topk(2, dim=-1).indices.unbind(-1)
-
-        def at(token: Tensor) -> Tensor:
-            return replaced.gather(-1, token.to(replaced.device)[..., None])[..., 0]
-
+        gap = replaced.gather(-1, torch.stack([first, second], -1))
         values = {
-            "ce": -at(batch.tokens[:, 1:]),
-            "kl": ((own - replaced) * own.exp()).sum(-1),
+            "ce": losses(replaced, batch),
+            "kl": divergences(own, replaced),
             "top1": replaced.argmax(-1) == first,
-            "difference": at(first) - at(second),
+            "difference": gap[..., 0] - gap[..., 1],
         }
         for kind, value in values.items():
-            np.add.at(out[f"{name}.{kind}"], batch.document.numpy(), (value.cpu() * counted).double().sum(1).numpy())
+            add_by_document(out[f"{name}.{kind}"], batch, value, predicted)
 
 
 def _scored(tokens: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:

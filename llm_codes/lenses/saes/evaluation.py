@@ -27,6 +27,14 @@ from llm_codes.harvest import Consumer, keep_mask
 from llm_codes.lenses.saes.files import open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
+from llm_codes.lenses.saes.predictions import (
+    add_by_document,
+    counted,
+    divergences,
+    keep_first,
+    log_probabilities,
+    losses,
+)
 from llm_codes.lenses.saes.rows import DictionaryEvaluation
 from llm_codes.lenses.saes.training.memory import evaluation_bytes, refuse_above
 from llm_codes.models import Model, load_model
@@ -121,8 +129,10 @@ class _Evaluation:
             return fn
 
         hooks = [(self.sae.hook, keep_as("x")), (self.sae.hook_out, keep_as("y"))]
-        original = self._log_probabilities(batch, hooks)
-        self._add_loss("original", original, batch)
+        predicted = counted(batch, self.exclude_positions)
+        original = log_probabilities(self.model, batch, hooks)
+        add_by_document(self.sums.ce["original"], batch, losses(original, batch), predicted)
+        add_by_document(self.sums.tokens, batch, predicted.double(), predicted)
         x, y = seen["x"].float(), seen["y"].float()
         written = self.sae.reconstruct(x)
         made = {
@@ -131,42 +141,17 @@ class _Evaluation:
             "mean-ablated": self.mean.to(y.device).expand_as(y),
         }
         for name, replacement in made.items():
-            log = self._log_probabilities(batch, [(self.sae.hook_out, self._replace(replacement))])
-            self._add_loss(name, log, batch)
+            log = log_probabilities(self.model, batch, [(self.sae.hook_out, self._replace(replacement))])
+            add_by_document(self.sums.ce[name], batch, losses(log, batch), predicted)
             if name == "reconstructed":
-                self._add_divergence(original, log, batch)
+                add_by_document(self.sums.kl, batch, divergences(original, log), predicted)
         document = batch.document.to(x.device)[:, None].expand_as(keep)[keep]
         features = self.sae.encode(x[keep])
         self.quality.update(y[keep].cpu(), written[keep].cpu(), features.cpu(), document.cpu())
         return x
 
     def _replace(self, replacement: Tensor) -> Callable[[Tensor, Any], Tensor]:
-        def fn(activation: Tensor, hook: Any) -> Tensor:
-            out = replacement.to(activation.dtype).clone()
-            out[:, : self.exclude_positions] = activation[:, : self.exclude_positions]
-            return out
-
-        return fn
-
-    def _log_probabilities(self, batch: Batch, hooks: Any) -> Tensor:
-        return self.model.logits(batch.tokens, hooks)[:, :-1].float().log_softmax(-1)
-
-    def _predicted(self, batch: Batch) -> Tensor:
-        """Which predictions count: those of a text token, made from a position that is not left out."""
-        keep = batch.mask[:, 1:].clone()
-        keep[:, : self.exclude_positions] = False
-        return keep
-
-    def _add_loss(self, name: str, log: Tensor, batch: Batch) -> None:
-        keep, document = self._predicted(batch), batch.document.numpy()
-        losses = -log.gather(-1, batch.tokens[:, 1:, None].to(log.device))[..., 0].cpu() * keep
-        np.add.at(self.sums.ce[name], document, losses.double().sum(1).numpy())
-        if name == "original":
-            np.add.at(self.sums.tokens, document, keep.double().sum(1).numpy())
-
-    def _add_divergence(self, original: Tensor, replaced: Tensor, batch: Batch) -> None:
-        divergence = (original - replaced).mul_(original.exp()).sum(-1).cpu() * self._predicted(batch)
-        np.add.at(self.sums.kl, batch.document.numpy(), divergence.double().sum(1).numpy())
+        return lambda activation, hook: keep_first(activation, replacement, self.exclude_positions)
 
 
 def _scores(quality: DictionaryQuality, sums: _Sums, seed: int) -> dict[str, Score]:
