@@ -52,10 +52,7 @@ def active_features(
         position, feature = active.nonzero(as_tuple=True)
         places.append(torch.stack([torch.full_like(position, number), position, feature], 1))
         values.append(active[position, feature])
-        written = active @ transcoder.decoder + transcoder.decoder_bias
-        if transcoder.skip is not None:
-            written = written + layer.mlp_in @ transcoder.skip
-        errors.append(layer.mlp_out - written)
+        errors.append(layer.mlp_out - transcoder.written(active, layer.mlp_in))
     return ActiveFeatures(torch.cat(places), torch.cat(values), torch.stack(errors))
 
 

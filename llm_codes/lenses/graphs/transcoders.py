@@ -58,6 +58,16 @@ class LayerTranscoder:
             )
         return torch.where(on, linear, 0.0)
 
+    def written(
+        self,
+        features: Float[Tensor, "position feature"],
+        inputs: Float[Tensor, "position width"],
+        decoder: Float[Tensor, "feature width"] | None = None,
+    ) -> Float[Tensor, "position width"]:
+        """What features write, with the bias and the skip map of what was read; `decoder`: other vectors for them."""
+        out = features @ (self.decoder if decoder is None else decoder) + self.decoder_bias
+        return out if self.skip is None else out + inputs @ self.skip
+
 
 def open_transcoders(model: Model, transcoders: Any = None) -> tuple[LayerTranscoder, ...]:
     """A transcoder for every layer of the model, lowest first, each checked against it.

@@ -89,9 +89,7 @@ def shuffled(item: LayerTranscoder, seed: int) -> Write:
 
     def write(x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1]).to(decoder.dtype)
-        out = item.active(flat) @ decoder + item.decoder_bias
-        out = out if item.skip is None else out + flat @ item.skip
-        return out.reshape(*x.shape[:-1], -1)
+        return item.written(item.active(flat), flat, decoder).reshape(*x.shape[:-1], -1)
 
     return write
 
@@ -103,9 +101,7 @@ def with_features_on(item: LayerTranscoder, x: Tensor) -> Write:
 
     def write(x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1]).to(item.decoder)
-        out = ((flat @ item.encoder + item.encoder_bias) * on) @ item.decoder + item.decoder_bias
-        out = out if item.skip is None else out + flat @ item.skip
-        return out.reshape(*x.shape[:-1], -1)
+        return item.written((flat @ item.encoder + item.encoder_bias) * on, flat).reshape(*x.shape[:-1], -1)
 
     return write
 
