@@ -14,7 +14,6 @@ Axis glossary: ``split``, ``half`` (0 or 1).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from jaxtyping import Float
 from scipy.stats import t
 
 from eval.errors import UserError
+from eval.measures.spectra.document_groups import DocumentSplits
 from eval.scores import Score
 
 
@@ -54,9 +54,8 @@ def paired_difference(
             f"expected exponents of the same splits of at least 2 groups; got {list(first.shape)} and "
             f"{list(second.shape)} of {n_groups}; measure both on the same documents with the same seed"
         )
-    moved = second - first
-    sd = math.sqrt(float(np.mean((moved[:, 0] - moved[:, 1]) ** 2))) / 2
-    half = float(t.ppf(0.5 + confidence / 2, n_groups - 1)) * sd
+    splits = DocumentSplits(differences[0], second - first, n_groups)
+    sd, half = splits.sd, splits.half_width(confidence)
     low, high = min(differences), max(differences)
     nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
     p = 2 * float(t.sf(nearest / sd, n_groups - 1)) if sd > 0 else float(nearest == 0)
