@@ -69,10 +69,9 @@ class DocumentEncoder:
         Raises:
             UserError: a chat without `chat_template`, anything else with it, an id outside the vocabulary.
         """
-        texts = [document for document in documents if not document.token_ids]
-        written = [self._text(document) for document in texts]
-        found = iter(self._of_texts(written) if written else [])
-        return [self._whole(document, found) for document in documents]
+        written = [self._text(document) for document in documents if not document.token_ids]
+        found = zip(written, self._of_texts(written) if written else [], strict=True)
+        return [self._of_ids(one) if one.token_ids else self._of_text(one, *next(found)) for one in documents]
 
     def provenance(self) -> dict[str, Any]:
         """The template by its content, and whose messages count; nothing where documents are texts."""
@@ -91,18 +90,17 @@ class DocumentEncoder:
             )
         return chat_text(document, self.tokenizer) if document.messages else document.text
 
-    def _whole(self, document: Document, found: Any) -> Encoded:
-        if document.token_ids:
-            if self.chat_template:
-                raise UserError(
-                    f"expected a chat in {document.name}; got token ids, which are no messages; leave out "
-                    "--chat-template"
-                )
-            return Encoded(self._checked(document))
-        tokens, spans = next(found)
+    def _of_ids(self, document: Document) -> Encoded:
+        if self.chat_template:
+            raise UserError(
+                f"expected a chat in {document.name}; got token ids, which are no messages; leave out --chat-template"
+            )
+        return Encoded(self._checked(document))
+
+    def _of_text(self, document: Document, text: str, found: tuple[np.ndarray, np.ndarray]) -> Encoded:
+        tokens, spans = found
         if not self.roles:
             return Encoded(tokens)
-        text = chat_text(document, self.tokenizer)
         return Encoded(tokens, _within(spans, role_spans(document, self.tokenizer, text, self.roles)))
 
     def _checked(self, document: Document) -> np.ndarray:
