@@ -44,8 +44,7 @@ def studentised_mean(
     ``n`` counts values; NaN ones are left out. Undefined without a value; without an interval for fewer than
     `minimum_groups` values, for equal ones, and where an end of the interval is not finite.
     """
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
+    values = _finite(values)
     n = len(values)
     if not n:
         return Score.undefined("no values", 0)
@@ -61,6 +60,11 @@ def studentised_mean(
     if not (np.isfinite(low) and np.isfinite(high)):
         return Score(mean, n=n, interval_reason=f"{n} values, too many of them equal for an interval")
     return Score(mean, low, high, n)
+
+
+def _finite(values: Real[np.ndarray, " value"]) -> Float[np.ndarray, " finite"]:
+    values = np.asarray(values, dtype=float)
+    return values[np.isfinite(values)]
 
 
 def _t_of_weights(
@@ -82,8 +86,7 @@ def of_another(values: Real[np.ndarray, " value"], level: float = 0.95) -> Score
     mean +- t(level; n - 1) s sqrt(1 + 1/n). The control of a number that one network has: another network of the same
     kind (an interval of their mean would be far too narrow). NaN is left out; fewer than 3 values have no interval.
     """
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
+    values = _finite(values)
     n = len(values)
     if not n:
         return Score.undefined("no values", 0)
