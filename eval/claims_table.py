@@ -13,7 +13,7 @@ from pathlib import Path
 
 from eval.claims import COUNTED, Claim, claims_in, claims_rows, tally
 from eval.errors import UserError
-from eval.files import atomic_path
+from eval.files import write_text
 from eval.options import Options, option
 from eval.report.claims_section import add_claims, full_rows
 from eval.report.page import Page
@@ -77,17 +77,12 @@ def command(config: ClaimsTableConfig) -> str:
     names = [{"run": run} for run, _ in found]
     if config.csv:
         rows = [name | row for name, row in zip(names, full_rows(claims), strict=True)]
-        _write(config.csv, csv_text(rows))
+        write_text(Path(config.csv), csv_text(rows))
     if config.html:
-        _write(config.html, claims_page(found))
-    counted = [name | row for name, row in zip(names, claims_rows(claims), strict=True) if row["kind"] in COUNTED]
-    apart = [name | row for name, row in zip(names, claims_rows(claims), strict=True) if row["kind"] not in COUNTED]
+        write_text(Path(config.html), claims_page(found))
+    rows = [name | row for name, row in zip(names, claims_rows(claims), strict=True)]
+    counted, apart = ([row for row in rows if (row["kind"] in COUNTED) == yes] for yes in (True, False))
     tables = [text_table(counted, SHOWN)]
     if apart:
         tables.append(f"Theorems and self-tests, not counted:\n{text_table(apart, SHOWN)}")
     return "\n\n".join([tally(claims), *(table for table in tables if table)])
-
-
-def _write(path: str, text: str) -> None:
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -39,6 +39,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, in UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def half_written(folder: Path) -> list[Path]:
     """Temporary files of `atomic_path` anywhere below `folder`: what a killed process was writing."""
     return [path for path in folder.rglob(".*.tmp*") if HALF_WRITTEN.fullmatch(path.name) and path.is_file()]
@@ -100,8 +106,7 @@ def seal(path: Path, **origin: Any) -> None:
 
 
 def _write_seal(path: Path, words: Mapping[str, Any]) -> None:
-    with atomic_path(seal_path(path)) as temporary:
-        temporary.write_text(json_text(words), encoding="utf-8")
+    write_text(seal_path(path), json_text(words))
 
 
 def read_seal(path: Path) -> dict[str, Any] | None:

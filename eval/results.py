@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 from markupsafe import Markup
 
 from eval.errors import UserError
+from eval.files import json_text, write_text
 from eval.report.tables import csv_text, text_table
 from eval.result_json import from_json, measured, noted, to_json
-from eval.runs import atomic_path, json_text
 
 if TYPE_CHECKING:
     import pandas
@@ -96,9 +96,7 @@ class Result:
         """Write the result as one JSON file that `load_result` opens, atomically."""
         target = Path(path)
         kind = type(self)
-        with atomic_path(target) as temporary:
-            text = json_text({"result": f"{kind.__module__}:{kind.__qualname__}", **self.to_json()})
-            temporary.write_text(text, encoding="utf-8")
+        write_text(target, json_text({"result": f"{kind.__module__}:{kind.__qualname__}", **self.to_json()}))
         return target
 
     def __eq__(self, other: object) -> bool:

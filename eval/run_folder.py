@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import IncompleteError, LostFolderError, OneLineError, UserError
-from eval.files import atomic_path, half_written
+from eval.files import half_written, write_text
 from eval.progress import say
 from eval.run_marker import LOCK, MARKER, FolderLock, Marker, read_marker
 
@@ -109,8 +109,7 @@ class OpenFolder:
 
     def _worth_keeping(self, error: BaseException) -> bool:
         if isinstance(error, Exception) and not isinstance(error, (OneLineError, MemoryError)):
-            with atomic_path(self.folder / ERROR_LOG) as temporary:
-                temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            write_text(self.folder / ERROR_LOG, "".join(traceback.format_exception(error)))
         return holds_results(self.folder)
 
     def _withdraw(self) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import LostFolderError, UserError
-from eval.files import atomic_path, json_text
+from eval.files import json_text, write_text
 
 MARKER, LOCK = "run.json", ".lock"
 HEARTBEAT_SECONDS = 30.0
@@ -154,8 +154,7 @@ class Marker:
     def write(self, **changes: Any) -> None:
         with self._writing:
             self.facts |= {**changes, "heartbeat": now_text()}
-            with atomic_path(self.path) as temporary:
-                temporary.write_text(json_text(self.facts), encoding="utf-8")
+            write_text(self.path, json_text(self.facts))
 
     def stop(self, status: str, reason: str | None) -> None:
         """The last word: how the run ended."""

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from eval.errors import UserError
-from eval.files import atomic_path, json_ready, json_text
+from eval.files import atomic_path, json_ready, json_text, write_text
 from eval.options import FolderConfig
 from eval.processes import is_main_process, usable_cores, world_size
 from eval.run_folder import INPUTS, OpenFolder
@@ -146,8 +146,7 @@ class Run:
         path = self.path(name)
         if self.writes:
             self._open.check()
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(path, text)
         return path
 
     def write_json(self, name: str, value: Any) -> Path:

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.files import write_text
 from eval.findings.finding import Code, Finding, Table, Topic, is_current, read_topics
 from eval.findings.headlines import headline_lines, read_headlines, relative_link, with_headlines
 from eval.findings.text import anchor, cell_text
 from eval.options import option
 from eval.report.tables import text_table
-from eval.runs import atomic_path
 
 GENERATED = "<!-- written from docs/findings/{source} by `make findings`; change the data, not this page -->"
 STATUS = {
@@ -38,11 +38,9 @@ def command(config: FindingsConfig) -> str:
     folder = Path(config.folder)
     topics = read_topics(folder)
     for name, text in pages(topics).items():
-        with atomic_path(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     for name, text in front_pages(folder, topics).items():
-        with atomic_path(_root(folder) / name) as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(_root(folder) / name, text)
     rows = [
         {"topic": topic.name, "finding": finding.name, "state": state(finding.code).split(":")[0].strip("*")}
         for topic in topics

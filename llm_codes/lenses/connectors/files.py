@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from eval.errors import UserError
+from eval.files import atomic_path, json_text, write_text
 from eval.measures.connectors.connector import Connector
-from eval.runs import atomic_path, json_text
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.shipped import SHIPPED
@@ -27,8 +27,7 @@ def save_connector(connector: Connector, folder: Path, *, half: bool = False) ->
         save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
     words = {"activation": connector.activation, "n_inputs": connector.n_inputs, "n_outputs": connector.n_outputs}
     words |= {"n_edges": connector.n_edges, "description": connector.description}
-    with atomic_path(folder / "connector.json") as temporary:
-        temporary.write_text(json_text(words), encoding="utf-8")
+    write_text(folder / "connector.json", json_text(words))
     return folder
 
 

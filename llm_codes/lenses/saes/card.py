@@ -6,13 +6,12 @@ nothing about a dictionary. What was not measured is named.
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.files import atomic_path
+from eval.files import json_text, write_text
 from eval.report.page import Page
 from eval.result_json import noted
 from eval.results import Result, result
@@ -94,9 +93,8 @@ def not_measured(found: DictionaryEvaluation) -> tuple[str, ...]:
 
 def write_card(card: Card, folder: Path) -> None:
     """`card.json` and `card.html` in a folder."""
-    for name, text in (("card.json", json.dumps(card.to_json(), indent=1) + "\n"), ("card.html", card_html(card))):
-        with atomic_path(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+    write_text(folder / "card.json", json_text(card.to_json()))
+    write_text(folder / "card.html", card_html(card))
 
 
 def card_html(card: Card) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from eval.errors import UserError
-from eval.files import atomic_path, is_readable, remove, sealed_path
+from eval.files import is_readable, remove, sealed_path, write_text
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.lenses.saes.training.trainers import TrainedSAE
@@ -88,8 +88,7 @@ class Checkpoints:
         metrics = self.folder / "metrics.jsonl"
         if metrics.exists():
             lines = [line for line in metrics.read_text("utf-8").splitlines() if _step_of(line) <= step]
-            with atomic_path(metrics) as temporary:
-                temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            write_text(metrics, "".join(line + "\n" for line in lines))
 
 
 def _step_of(line: str) -> float:

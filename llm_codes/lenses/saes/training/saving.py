@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eval.files import atomic_path, json_text, write_text
 from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.thresholds import threshold_for_mean_active
-from eval.runs import atomic_path, json_text
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.files import CONFIG, SPARSITY, WEIGHTS
 from llm_codes.lenses.saes.training.specification import MEAN_K
@@ -69,8 +69,7 @@ def save_sae(
     with atomic_path(folder / SPARSITY) as temporary:
         share = (trained.trainer.fired / max(1, trained.tokens)).float().cpu()
         save_file({"sparsity": torch.log10(share + 1e-10)}, temporary)
-    with atomic_path(folder / CONFIG) as temporary:
-        temporary.write_text(json_text(config), encoding="utf-8")
+    write_text(folder / CONFIG, json_text(config))
     return folder
 
 
