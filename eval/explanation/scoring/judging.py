@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ from eval.explanation.scoring.classification import (
     WITHOUT_THRESHOLD,
     YES_OR_NO,
     Judge,
+    Question,
     classification_scores,
     questions,
 )
@@ -54,10 +56,6 @@ class _Answers:
     problem: str | None = None
 
 
-Answers = dict[tuple[int, str], _Answers]
-"""By (place of the unit, task)."""
-
-
 def judged(
     drafts: Sequence[Draft],
     units: Sequence[int],
@@ -74,86 +72,96 @@ def judged(
     A question without a usable answer is left out and noted on the draft.
     """
     asked = [task for task in tasks if judge is not None or task == EMBEDDING]
-    answers: Answers = {(place, task): _Answers() for place in range(len(drafts)) for task in asked}
+    cases = _Cases(drafts, units, book, count, seed)
     if judge is not None:
-        _ask_yes_or_no(drafts, units, book, judge, [task for task in asked if task in YES_OR_NO], count, seed, answers)
+        cases.ask_yes_or_no(judge, [task for task in asked if task in YES_OR_NO])
         if INTRUDER in asked:
-            _ask_for_intruders(drafts, units, book, judge, count, seed, answers)
+            cases.ask_for_intruders(judge)
         if SURPRISAL in asked:
-            _read(drafts, units, book, judge.reader, count, seed, answers)
+            cases.read(judge.reader)
         if INTERVENTION in asked:
-            _steer(drafts, units, book, judge, steering, count, seed, answers)
+            cases.steer(judge, steering)
     if EMBEDDING in asked:
-        _compare_words(drafts, units, book, count, seed, answers)
-    return [{task: _scores(draft, task, answers[place, task]) for task in asked} for place, draft in enumerate(drafts)]
+        cases.compare_words()
+    return [
+        {task: _scores(draft, task, cases.answers[place, task]) for task in asked} for place, draft in enumerate(drafts)
+    ]
 
 
-def _ask_yes_or_no(
-    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge, tasks: Sequence[str], count: int,
-    seed: int, answers: Answers,
-) -> None:  # fmt: skip
-    asked, owner = [], []
-    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        for task in tasks if draft.explanation.is_defined else ():
-            found = questions(book, unit, draft.explanation, task, count, seed)
-            asked += found
-            owner += [(place, task)] * len(found)
-    for who, question, probability in zip(owner, asked, judge.judge(asked).tolist(), strict=True):
-        answers[who].probability.append(probability)
-        answers[who].truth.append(question.truth)
+@dataclass
+class _Cases:
+    """What is asked about the units of a run, and what was answered: by (place of the unit, task)."""
 
+    drafts: Sequence[Draft]
+    units: Sequence[int]
+    book: Book
+    count: int
+    seed: int
+    answers: defaultdict[tuple[int, str], _Answers] = field(default_factory=lambda: defaultdict(_Answers))
+    _known: dict[tuple[int, str], list[Question]] = field(default_factory=dict)
 
-def _ask_for_intruders(
-    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge, count: int, seed: int, answers: Answers
-) -> None:
-    asked, owner = [], []
-    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        found = lineups(book, unit, count, seed) if draft.problem is None else []
-        asked += found
-        owner += [place] * len(found)
-    for place, lineup, probability in zip(owner, asked, judge.pick(asked).tolist(), strict=True):
-        answers[place, INTRUDER].probability += probability
-        answers[place, INTRUDER].truth += [number == lineup.intruder for number in range(len(probability))]
+    def questions(self, place: int, task: str) -> list[Question]:
+        """Of one unit, made once: several tasks are about the same windows. None without an explanation."""
+        if (place, task) not in self._known:
+            words, unit = self.drafts[place].explanation, self.units[place]
+            self._known[place, task] = (
+                questions(self.book, unit, words, task, self.count, self.seed) if words.is_defined else []
+            )
+        return self._known[place, task]
 
+    def ask_yes_or_no(self, judge: Judge, tasks: Sequence[str]) -> None:
+        places = [(place, task) for place in range(len(self.drafts)) for task in tasks]
+        self._judge(judge, [(who, question) for who in places for question in self.questions(*who)])
 
-def _compare_words(
-    drafts: Sequence[Draft], units: Sequence[int], book: Book, count: int, seed: int, answers: Answers
-) -> None:
-    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        if draft.explanation.is_defined:
-            found = questions(book, unit, draft.explanation, HARD_DETECTION, count, seed)
-            alike = word_similarity(book, [draft.explanation.text], [one.record.tokens for one in found])[0]
-            answers[place, EMBEDDING] = _Answers(alike.tolist(), [one.truth for one in found])
+    def _judge(self, judge: Judge, asked: Sequence[tuple[tuple[int, str], Question]]) -> None:
+        """All questions in one call."""
+        probabilities = judge.judge([question for _, question in asked]).tolist()
+        for (who, question), probability in zip(asked, probabilities, strict=True):
+            self.answers[who].probability.append(probability)
+            self.answers[who].truth.append(question.truth)
 
+    def ask_for_intruders(self, judge: Judge) -> None:
+        asked = [
+            (place, lineup)
+            for place, (unit, draft) in enumerate(zip(self.units, self.drafts, strict=True))
+            for lineup in (lineups(self.book, unit, self.count, self.seed) if draft.problem is None else [])
+        ]
+        picked = judge.pick([lineup for _, lineup in asked]).tolist()
+        for (place, lineup), probability in zip(asked, picked, strict=True):
+            self.answers[place, INTRUDER].probability += probability
+            self.answers[place, INTRUDER].truth += [number == lineup.intruder for number in range(len(probability))]
 
-def _read(
-    drafts: Sequence[Draft], units: Sequence[int], book: Book, reader: Reader | None, count: int, seed: int,
-    answers: Answers,
-) -> None:  # fmt: skip
-    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        if reader is None:
-            answers[place, SURPRISAL].problem = NO_READER
-        elif draft.explanation.is_defined:
-            found = questions(book, unit, draft.explanation, HARD_DETECTION, count, seed)
-            told = gains(reader, [(draft.explanation, one.record) for one in found])
-            answers[place, SURPRISAL] = _Answers(told.tolist(), [one.truth for one in found])
+    def compare_words(self) -> None:
+        for place, draft in enumerate(self.drafts):
+            if draft.explanation.is_defined:
+                found = self.questions(place, HARD_DETECTION)
+                windows = [one.record.tokens for one in found]
+                alike = word_similarity(self.book, [draft.explanation.text], windows)[0]
+                self.answers[place, EMBEDDING] = _Answers(alike.tolist(), [one.truth for one in found])
 
+    def read(self, reader: Reader | None) -> None:
+        for place, draft in enumerate(self.drafts):
+            if reader is None:
+                self.answers[place, SURPRISAL].problem = NO_READER
+            elif draft.explanation.is_defined:
+                found = self.questions(place, HARD_DETECTION)
+                told = gains(reader, [(draft.explanation, one.record) for one in found])
+                self.answers[place, SURPRISAL] = _Answers(told.tolist(), [one.truth for one in found])
 
-def _steer(
-    drafts: Sequence[Draft], units: Sequence[int], book: Book, judge: Judge, steering: Steering | None, count: int,
-    seed: int, answers: Answers,
-) -> None:  # fmt: skip
-    for place, (unit, draft) in enumerate(zip(units, drafts, strict=True)):
-        problem = draft.undefined or (UNTRAINED if draft.condition == "untrained" else None)
-        if problem or steering is None:
-            answers[place, INTERVENTION].problem = problem or NO_STEERING
-            continue
-        found = steered_questions(book, unit, draft.explanation, steering, count, seed)
-        if isinstance(found, str):
-            answers[place, INTERVENTION].problem = found
-            continue
-        probability = judge.judge(found).tolist()
-        answers[place, INTERVENTION] = _Answers(probability, [one.truth for one in found])
+    def steer(self, judge: Judge, steering: Steering | None) -> None:
+        asked: list[tuple[tuple[int, str], Question]] = []
+        for place, (unit, draft) in enumerate(zip(self.units, self.drafts, strict=True)):
+            who = (place, INTERVENTION)
+            problem = draft.undefined or (UNTRAINED if draft.condition == "untrained" else None)
+            if problem or steering is None:
+                self.answers[who].problem = problem or NO_STEERING
+                continue
+            found = steered_questions(self.book, unit, draft.explanation, steering, self.count, self.seed)
+            if isinstance(found, str):
+                self.answers[who].problem = found
+            else:
+                asked += [(who, question) for question in found]
+        self._judge(judge, asked)
 
 
 def _scores(draft: Draft, task: str, answers: _Answers) -> TaskScores:
