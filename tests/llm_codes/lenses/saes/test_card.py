@@ -54,6 +54,8 @@ def test_a_shipped_card_is_of_the_weights_beside_it(layer: int) -> None:
     assert found.sha256 == content_hash(sae.sae.state_dict()) and found.reads == sae.hook
     assert [entry.feature for entry in found.features] == drawn_features(sae, found.seed)
     assert found.evaluation.kl.interval is not None and found.evaluation.kl.n == 20
+    page = (folder / "card.html").read_text("utf-8")
+    assert page == card_html(found), "the page is made from card.json: write it again with write_card(card, folder)"
 
 
 def test_features_are_drawn_from_all_by_their_seed() -> None:
