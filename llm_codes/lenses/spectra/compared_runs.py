@@ -50,6 +50,8 @@ def read_run(folder: str | Path) -> SpectraRun:
         raise UserError(f"expected a finished run with results.json in {folder}, found none; run `spectra` there first")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
+        if any("alpha" not in row for row in results.get("sites") or ()):
+            raise UserError(f"{folder} is not a spectra run: its sites have no alpha; expected `spectra` or `report`")
         rows = tuple(map(SiteSpectrum.from_json, results.get("sites") or ()))
     except (ValueError, KeyError) as error:
         raise UserError(f"{path} is not valid ({error}); run `spectra` there again with --overwrite") from error
