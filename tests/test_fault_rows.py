@@ -151,6 +151,17 @@ def test_polytopes_of_few_images_are_undefined_with_a_reason(tmp_path, made, cap
     assert all(row["ratio_ci"] is None and "3 documents; an interval" in row["ratio_reason"] for row in density)
 
 
+def test_one_image_a_class_has_no_density_within_and_is_refused(tmp_path, made, capsys) -> None:  # noqa: F811
+    generator = np.random.default_rng(0)
+    for number in range(10):
+        (tmp_path / "images" / str(number)).mkdir(parents=True)
+        pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / str(number) / "a.png")
+    flags = VISION["polytopes"].replace("--data synthetic", f"--data {tmp_path / 'images'} --split all")
+    status, said = ends(f"vision_codes polytopes {flags} -q", tmp_path / "run", made, capsys)
+    assert status == 2 and said == "error: expected two classes and two images of one; got 10 classes of at most 1\n"
+
+
 def test_grey_squares_in_class_folders_are_read_at_their_own_size(tmp_path, made, capsys) -> None:  # noqa: F811
     generator = np.random.default_rng(0)
     for digit in range(3):

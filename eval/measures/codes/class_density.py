@@ -66,6 +66,15 @@ def _means(sums: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> tuple[n
     return intra, inter
 
 
+def check_classes(labels: Int[np.ndarray, " item"]) -> None:
+    """Raises `UserError` for labels with no pair within a class, or none between two."""
+    classes, sizes = np.unique(labels, return_counts=True)
+    if len(classes) < 2 or sizes.max() < 2:
+        raise UserError(
+            f"expected two classes and two images of one; got {len(classes)} classes of at most {sizes.max()}"
+        )
+
+
 def class_density(
     distance: Int[np.ndarray, "item item"],
     length: Float[np.ndarray, "item item"],
@@ -86,16 +95,12 @@ def class_density(
     density, reason = pair_density(distance, length)
     if len(labels) != len(density):
         raise UserError(f"expected one label per item; got {len(labels)} labels for {len(density)} items")
-    classes, sizes = np.unique(labels, return_counts=True)
-    if len(classes) < 2 or sizes.max() < 2:
-        raise UserError(
-            f"expected two classes and two images of one; got {len(classes)} classes of at most {sizes.max()}"
-        )
+    check_classes(labels)
     sums, counts = _tables(density, labels)
     options = {"seed": seed, "minimum_groups": MINIMUM_CLASSES, "n_resamples": n_resamples, "method": "percentile"}
 
     def score(pick) -> Score:  # noqa: ANN001
-        return bootstrap(lambda w: pick(*_means(sums, counts, w)), len(classes), **options)
+        return bootstrap(lambda w: pick(*_means(sums, counts, w)), len(sums), **options)
 
     def log_ratio(shuffled: np.ndarray) -> np.ndarray:
         return np.array([_log_ratio(density, row) for row in shuffled])

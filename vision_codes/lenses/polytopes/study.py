@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from eval.errors import UserError
+from eval.measures.codes.class_density import check_classes
 from eval.measures.geometry.tracing import trace
 from eval.pieces import Arrays, Pieces
 from eval.progress import say
@@ -81,6 +82,7 @@ def polytopes(
         raise UserError(
             f"expected at least {LEAST_IMAGES} images of 2 classes; got {len(images)} of {len(np.unique(labels))}"
         )
+    check_classes(np.asarray(labels))
     x = model.inputs(images)
     pieces = pieces or Pieces()
     networks = Networks(model, x, options, pieces)
