@@ -12,7 +12,7 @@ from eval.errors import UserError
 from eval.measures.codes.program_codes import code_map, site_codes, soft_codes
 from eval.measures.geometry.piecewise_linear import _without_batch, code_of, walk
 from eval.measures.geometry.segments import segment_crossings
-from eval.measures.geometry.tracing import trace
+from eval.measures.geometry.tracing import TOLERANCES, trace
 from eval.torchvision_operators import declare_missing_operators
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
 
@@ -194,6 +194,27 @@ class _Taped(nn.Module):
 def test_a_network_that_changes_between_calls_is_refused() -> None:
     with pytest.raises(UserError, match=r"expected _Taped to be a fixed function of its input"):
         trace(_Taped().eval(), torch.randn(4))
+
+
+class _Tent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 - 2 * (x.relu() + (-x).relu())
+
+
+def test_a_network_whose_rounding_grows_is_no_random_one() -> None:
+    """Twenty tents double every difference twenty times; the norms between round otherwise than the steps do."""
+    layers: list[nn.Module] = []
+    for _ in range(20):
+        norm = nn.BatchNorm1d(4)
+        nn.init.uniform_(norm.weight, 0.9, 1.0)
+        norm.running_mean.uniform_(-0.05, 0.05)  # type: ignore[union-attr]
+        layers += [norm, _Tent()]
+    model = nn.Sequential(*layers).eval()
+    points = torch.rand(64, 4) * 2 - 1
+    with torch.no_grad():
+        program = trace(model, torch.rand(4))
+        off = (program(points) - model(points)).abs().max()
+    assert off > TOLERANCES[torch.float32], "or the test shows nothing"
 
 
 def test_stochastic_depth_is_refused_in_train_mode_and_read_in_eval_mode() -> None:
