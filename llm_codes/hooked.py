@@ -14,7 +14,8 @@ from torch import Tensor
 
 from eval.errors import UserError, nearest
 from llm_codes.content_hashes import parameters_sha256, tokenizer_sha256
-from llm_codes.heads.views import base_of, viewed
+from llm_codes.inside.scans import stepwise
+from llm_codes.inside.views import Text, base_of, viewed
 
 Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
 
@@ -192,10 +193,12 @@ class HookedModel:
                 raise UserError(f"{self.name} has no hook {name!r}: {nearest(name, self.hook_names)}")
 
     def _forward(self, tokens: Tensor, fwd_hooks: list[Hook]) -> Any:
-        points = [viewed(name, function) for name, function in fwd_hooks]
+        text = Text(tokens.shape[0], tokens.shape[1], self.context)
+        points = [viewed(name, function, text) for name, function in fwd_hooks]
+        names = [name for name, _ in points]
         try:
-            with in_evaluation(self.bridge), self.bridge.hooks(fwd_hooks=points):
-                return self.bridge(tokens, return_type="logits")
+            with in_evaluation(self.bridge), self.bridge.hooks(fwd_hooks=points), stepwise(self.bridge, names) as how:
+                return self.bridge(tokens, return_type="logits", **how)
         except _EnoughError:
             return None
 

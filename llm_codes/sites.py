@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
 from eval.results import Result, result
-from llm_codes.heads.checks import KINDS as HEAD_KINDS
-from llm_codes.heads.checks import head_checks, head_site, is_head_kind
+from llm_codes.inside.offers import KINDS as INSIDE_KINDS
+from llm_codes.inside.offers import inside_site, is_inside_kind, listed_kinds, not_offered_inside
 from llm_codes.site_checks import SiteChecks, checks
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def parse_layers(text: str, n_layers: int) -> list[int]:
 def resolve_site(model: HookedModel, kind: str, layer: int | None = None) -> Site:
     """The site of a short name and a layer (`resolve_site(m, "mlp_out", 2)` or `"mlp_out@2"`), or of a hook name.
 
-    `v` and `z` are all heads of a layer side by side, `z.3@2` is head 3 of layer 2.
+    `q`, `k`, `v`, `pattern`, `z` are all heads of a layer side by side, `z.3@2` is head 3 of layer 2; `router`,
+    `experts` and `ssm_state` are where a model has them (`llm_codes.inside.offers`).
 
     Raises `UserError` with the nearest names for a typo, and where the model lacks that place.
     """
@@ -105,14 +106,14 @@ def resolve_site(model: HookedModel, kind: str, layer: int | None = None) -> Sit
     if kind in model.hook_names and kind not in kinds(model):
         return _site_of_hook(model, kind)
     table = kinds(model)
-    if kind not in table and not is_head_kind(kind):
-        raise UserError(f"unknown site {kind!r}: {nearest(kind, [*table, *HEAD_KINDS, *model.hook_names])}")
+    if kind not in table and not is_inside_kind(kind):
+        raise UserError(f"unknown site {kind!r}: {nearest(kind, [*table, *INSIDE_KINDS, *model.hook_names])}")
     if layer is None:
         raise UserError(f"site {kind!r} needs a layer in 0..{model.n_layers - 1}; write {kind}@3 or pass layers")
     (layer,) = parse_layers(str(layer), model.n_layers)
-    if is_head_kind(kind):
-        heads = head_site(model, kind, layer)
-        return Site(heads.hook, kind, layer, heads.width, heads.meaning)
+    if is_inside_kind(kind):
+        inside = inside_site(model, kind, layer)
+        return Site(inside.hook, kind, layer, inside.width, inside.meaning)
     meaning, width, suffixes = table[kind]
     reason = not_offered(model).get((kind, layer))
     if reason:
@@ -217,14 +218,15 @@ def list_sites(model: HookedModel) -> list[ListedSite]:
     return rows
 
 
-def list_head_sites(model: HookedModel) -> list[ListedSite]:
-    """Rows for the `sites` command: the heads of every layer, or why they are not offered."""
-    found, rows = head_checks(model), []
-    for kind in HEAD_KINDS:
+def list_inside_sites(model: HookedModel) -> list[ListedSite]:
+    """Rows for the `sites` command: heads, routers and states of every layer, or why they are not offered."""
+    rows = []
+    for kind in listed_kinds(model):
         for layer in range(model.n_layers):
-            if layer in found.reasons:
-                rows.append(ListedSite(f"{kind}@{layer}", None, None, f"not offered: {found.reasons[layer]}"))
+            reason = not_offered_inside(model, kind, layer)
+            if reason is not None:
+                rows.append(ListedSite(f"{kind}@{layer}", None, None, f"not offered: {reason}"))
             else:
-                heads = head_site(model, kind, layer)
-                rows.append(ListedSite(f"{kind}@{layer}", heads.hook, heads.width, heads.meaning))
+                inside = inside_site(model, kind, layer)
+                rows.append(ListedSite(f"{kind}@{layer}", inside.hook, inside.width, inside.meaning))
     return rows

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eval.report.tables import text_table
 from llm_codes.models import load_model
-from llm_codes.sites import list_head_sites, list_sites
+from llm_codes.sites import list_inside_sites, list_sites
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SitesConfig
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 def command(config: SitesConfig) -> str:
     """`python -m llm_codes sites --model M`."""
     model = load_model(config.model, device=config.device)
-    return text_table([site.to_json() for site in [*list_sites(model), *list_head_sites(model)]])
+    return text_table([site.to_json() for site in [*list_sites(model), *list_inside_sites(model)]])

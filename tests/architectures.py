@@ -1,8 +1,9 @@
 """Small random models of every family: what came of the checks, and the page that `make architectures` writes.
 
 Each is built from the configuration class of transformers under a fixed seed (2 layers, width 64), hooked, and compared
-with itself as transformers runs it: logits; the sums of the residual stream; hidden units against the nonlinearity; and
-every site offered against what forward hooks on the plain modules see.
+with itself as transformers runs it: logits; the sums of the residual stream; hidden units against the nonlinearity;
+every site offered against what forward hooks on the plain modules see; and heads, routers and recurrent states against
+what they make.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 
 from eval.errors import UserError
-from llm_codes.models import load_model
+from llm_codes.inside.offers import KINDS, listed_kinds
+from llm_codes.models import Model, load_model
 from llm_codes.site_checks import relative_error
 from llm_codes.sites import list_sites, site_checks
 from tests.architecture_families import FAMILIES
@@ -34,13 +36,16 @@ to a power of ten; a dash says that there was nothing to compare.
 - *stream*: pre + attn_out = mid and mid + mlp_out = post, or the parallel form, beside what is added
 - *hidden*: mlp_post against the nonlinearity of mlp_pre
 - *plain hooks*: what a site reads against what forward hooks on transformers' own modules see
+- *inside*: pattern * v = z; the pattern that another text's q and k give; the experts at a router's weights = what they
+  add; the mixer run step by step on the state that is read = the mixer as it is
 
-`load_model` makes the first three checks on every model that it loads, whatever it is called: a site that fails is not
-offered, with the reason (`sites` shows it), and a model whose logits differ is refused.
+`load_model` checks the logits of every model that it loads, whatever it is called, and refuses one whose logits differ;
+the other checks but *plain hooks* are made when a site is first asked for: one that fails is not offered, with the
+reason (`sites` shows it).
 
-| family | class | logits | stream | hidden | plain hooks | sites offered | not offered, or refused |
-|---|---|---|---|---|---|---|---|
 """
+COLUMNS = ("family", "class", "logits", "stream", "hidden", "plain hooks", "inside", "heads, router, state")
+COLUMNS += ("sites offered", "not offered, or refused")
 ORDER = ("resid_pre", "attn_out", "resid_mid", "mlp_in", "mlp_pre", "mlp_linear", "mlp_post", "mlp_out", "resid_post")
 
 
@@ -54,22 +59,33 @@ class Architecture:
     stream: float | None = None
     hidden: float | None = None
     plain: float | None = None
+    inside: float | None = None
+    within: str = "-"
     offered: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     refused: str = ""
 
     @property
-    def outcome(self) -> tuple[str, str]:
-        """The last two cells of the row: they are the same on every machine."""
-        grouped: dict[str, list[str]] = {}
-        for kind, reason in self.reasons.items():
-            grouped.setdefault(reason, []).append(kind)
-        said = "; ".join(f"{', '.join(kinds)}: {reason}" for reason, kinds in grouped.items())
-        return ", ".join(self.offered) or "-", (self.refused or said or "-").replace("|", "\\|")
+    def errors(self) -> tuple[float | None, ...]:
+        return self.logits, self.stream, self.hidden, self.plain, self.inside
+
+    @property
+    def outcome(self) -> tuple[str, str, str]:
+        """The last three cells of the row: they are the same on every machine."""
+        said = self.refused or _said(self.reasons) or "-"
+        return self.within, ", ".join(self.offered) or "-", said.replace("|", "\\|")
 
     def row(self) -> str:
-        errors = (_power(error) for error in (self.logits, self.stream, self.hidden, self.plain))
+        errors = (_power(error) for error in self.errors)
         return f"| {' | '.join((self.family, self.name, *errors, *self.outcome))} |"
+
+
+def _said(reasons: dict[str, str]) -> str:
+    """Kinds by the reason why they are not offered."""
+    grouped: dict[str, list[str]] = {}
+    for kind, reason in reasons.items():
+        grouped.setdefault(reason, []).append(kind)
+    return "; ".join(f"{', '.join(kinds)}: {reason}" for reason, kinds in grouped.items())
 
 
 def _power(error: float | None) -> str:
@@ -112,7 +128,20 @@ def measure(family: str, tokenizer: Any) -> Architecture:
     }
     stream, hidden = (found.get(key) for key in ("residual", "hidden"))
     offered = tuple(kind for kind in ORDER if kind in hooks)
-    return Architecture(family, name, model.logits_error, stream, hidden, max(errors), offered, reasons)
+    inside, within = _inside(model)
+    measured = (model.logits_error, stream, hidden, max(errors), inside)
+    return Architecture(family, name, *measured, within, offered, reasons)
+
+
+def _inside(model: Model) -> tuple[float | None, str]:
+    """The largest error of the checks inside the branches, and what they offer in any layer, the rest with a reason."""
+    listed = listed_kinds(model)
+    found = {kind: KINDS[kind].check(model) for kind in listed}
+    offered = [kind for kind in listed if any(place[0] == kind for place in found[kind].shapes)]
+    reasons = {kind: found[kind].reasons[kind, model.n_layers - 1] for kind in listed if kind not in offered}
+    errors = [found[kind].error for kind in offered]
+    cell = "; ".join(part for part in (", ".join(offered), _said(reasons)) if part)
+    return max((error for error in errors if error is not None), default=None), cell
 
 
 @torch.no_grad()
@@ -155,7 +184,8 @@ def small_tokenizer() -> Any:
 def page() -> str:
     """The whole page as Markdown."""
     tokenizer = small_tokenizer()
-    return HEAD + "".join(f"{measure(family, tokenizer).row()}\n" for family in FAMILIES)
+    header = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+    return HEAD + header + "".join(f"{measure(family, tokenizer).row()}\n" for family in FAMILIES)
 
 
 if __name__ == "__main__":

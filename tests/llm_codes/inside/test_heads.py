@@ -7,10 +7,10 @@ import torch
 
 from eval.errors import UserError
 from llm_codes.corpus import load_corpus
-from llm_codes.heads.checks import head_checks
+from llm_codes.inside.heads import head_checks
 from llm_codes.lenses.spectra.study import spectra
 from llm_codes.models import load_model
-from llm_codes.sites import list_head_sites, resolve_site, resolve_sites
+from llm_codes.sites import list_inside_sites, resolve_site, resolve_sites
 from tests.architectures import TOKENS, build, small_tokenizer
 
 OUTPUT = {
@@ -47,6 +47,25 @@ def test_heads_are_what_the_output_projection_is_given(family, tokenizer):
     assert head_checks(model).error < 1e-5 and head_checks(model).reasons == {}
 
 
+def test_a_pattern_is_a_row_per_query_padded_to_the_context(tokenizer):
+    model = load_model(build("Mistral"), tokenizer=tokenizer)
+    whole, one = resolve_site(model, "pattern", 1), resolve_site(model, "pattern.2@1")
+    read = model.activations(TOKENS, [whole, one])
+    assert (whole.width, one.width) == (4 * 64, 64) and read[whole.hook].shape == (2, 10, 256)
+    pattern = read[one.hook]
+    assert torch.allclose(pattern.sum(-1), torch.ones(2, 10)) and torch.equal(pattern, read[whole.hook][..., 128:192])
+    assert torch.equal(pattern[..., :10].triu(1), torch.zeros(2, 10, 10)) and pattern[..., 10:].abs().max() == 0
+
+    def to_itself(activation, hook):
+        return torch.eye(10, 64).expand(2, 10, 64)
+
+    z, v = resolve_site(model, "z.2", 1), resolve_site(model, "v.1", 1)
+    after: dict[str, torch.Tensor] = {}
+    keep = [(site.hook, lambda activation, hook, s=site: after.__setitem__(s.name, activation)) for site in (z, v)]
+    model.logits(TOKENS, [(one.hook, to_itself), *keep])
+    assert torch.allclose(after["z.2@1"], after["v.1@1"])  # a head that reads itself alone gives its own value
+
+
 def test_a_head_is_written_by_itself(tokenizer):
     model = load_model(build("Llama"), tokenizer=tokenizer)
     whole, one = resolve_site(model, "z", 0), resolve_site(model, "z.1", 0)
@@ -75,7 +94,7 @@ def test_heads_that_do_not_verify_are_not_offered(tokenizer):
     opt = load_model(build("OPT, odd MLP width"), tokenizer=tokenizer)
     with pytest.raises(UserError, match="has no z in layer 0: no attention pattern is read here to check them on; see"):
         resolve_site(opt, "z", 0)
-    assert {row.hook for row in list_head_sites(opt)} == {None} and len(list_head_sites(opt)) == 4
+    assert {row.hook for row in list_inside_sites(opt)} == {None} and len(list_inside_sites(opt)) == 10
     mamba = load_model(build("Mamba"), tokenizer=tokenizer)
     with pytest.raises(UserError, match="has no v.0 in layer 1: no attention heads are read here"):
         resolve_site(mamba, "v.0@1")

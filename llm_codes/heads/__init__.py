@@ -1,1 +1,0 @@
-"""Sites of attention heads."""
