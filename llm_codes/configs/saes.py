@@ -80,6 +80,7 @@ class TrainingOptions(WindowsOptions):
 class SAETrainConfig(RunConfig):
     """Train SAEs or transcoders on one forward pass; the folders load with sae_lens.SAE.load_from_disk."""
 
+    untrained: bool = option(False, "train on the model's untrained copy (weights drawn by --seed): a control")
     inputs: InputsOptions = nested(InputsOptions(split="train"))
     dictionary: DictionaryOptions = nested(DictionaryOptions())
     training: TrainingOptions = nested(TrainingOptions())

@@ -108,7 +108,7 @@ def card_html(card: Card) -> str:
     section.table([{"what": name, "value": value} for name, value in facts.items()])
     section = page.section("Quality on held-out documents", "quality")
     section.table(score_table(card.evaluation), caption="95% intervals, documents resampled.")
-    add_sanity(page, card.evaluation)
+    add_sanity(page, card.evaluation, card.trained_on.get("training_tokens"))
     section = page.section("Not measured", "missing")
     section.table([{"nobody looked at": words} for words in card.not_measured])
     title = f"{len(card.features)} features at random (seed {card.seed})"

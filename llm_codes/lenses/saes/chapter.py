@@ -14,7 +14,7 @@ from eval.runs import Run
 from eval.scores import Score
 from llm_codes.lenses.saes.dashboards_page import add_dashboards
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.rows import DictionaryEvaluation
+from llm_codes.lenses.saes.rows import ANOTHER, DictionaryEvaluation
 
 MEANINGS = {
     "l0": "features active per token",
@@ -70,8 +70,8 @@ def write_evaluation(run: Run, model_name: str, sae: SAEFolder, found: Dictionar
     section.text(inputs)
     section.table(rows, caption="95% intervals, documents resampled.")
     if found.baselines:
-        run.write_text("tables/baselines.csv", csv_text(sanity_rows(found)))
-    add_sanity(page, found)
+        run.write_text("tables/baselines.csv", csv_text(sanity_rows(found, sae.metadata.get("training_tokens"))))
+    add_sanity(page, found, sae.metadata.get("training_tokens"))
     page.section("Density", "density").figure(_density_figure(run, found.density))
     if found.features:
         add_dashboards(page, found.features)
@@ -85,31 +85,46 @@ def score_table(found: DictionaryEvaluation) -> list[dict[str, Any]]:
     return [asdict(row) for row in score_rows(found.scores())]
 
 
-def sanity_rows(found: DictionaryEvaluation) -> list[Mapping[str, object]]:
-    """A row for the dictionary and for each baseline; empty where none was measured."""
+def sanity_rows(found: DictionaryEvaluation, training_tokens: int | None = None) -> list[Mapping[str, object]]:
+    """A row for the dictionary and for each baseline; empty where none was measured.
+
+    training_tokens: of the dictionary itself, where its folder says.
+    """
     if not found.baselines:
         return []
     names = ("l0", "fvu", "ce_delta", "ce_recovered_mean", "kl")
+    tokens = {} if training_tokens is None else {"training_tokens": training_tokens}
     own = {"baseline": "none (this dictionary)", **{name: getattr(found, name).value for name in names}}
-    rows: list[Mapping[str, object]] = [own | {"explained_reached": 1.0, "recovered_reached": 1.0}]
+    rows: list[Mapping[str, object]] = [own | {"explained_reached": 1.0, "recovered_reached": 1.0, **tokens}]
     for row in found.baselines:
         shares = {name: getattr(row, name).value for name in ("explained_reached", "recovered_reached")}
-        rows.append({"baseline": row.baseline, **{name: getattr(row, name).value for name in names}, **shares})
+        tokens = {} if row.training_tokens is None else {"training_tokens": row.training_tokens}
+        rows.append(
+            {"baseline": row.baseline, **{name: getattr(row, name).value for name in names}, **shares, **tokens}
+        )
     return rows
 
 
-def add_sanity(page: Page, found: DictionaryEvaluation) -> None:
+def reached_in_words(found: DictionaryEvaluation) -> str:
+    """What the best of the random baselines reaches, in one sentence; a retraining of the dictionary is none."""
+    random = [row for row in found.baselines if row.baseline != ANOTHER]
+    shares = [(row.explained_reached.value, row) for row in random if row.explained_reached.value is not None]
+    if not random:
+        return "No random baseline was measured."
+    if not shares:
+        return "This dictionary explains nothing: no share is defined."
+    reached, best = max(shares, key=lambda pair: pair[0])
+    loss = best.recovered_reached.value
+    also = "" if loss is None else f" and {loss:.0%} of the cross-entropy that it recovers"
+    return f"{best.baseline} reaches {reached:.0%} of the variance that this dictionary explains{also}."
+
+
+def add_sanity(page: Page, found: DictionaryEvaluation, training_tokens: int | None = None) -> None:
     """What of its quality random baselines reach, and which features another seed finds; said where not measured."""
     section = page.section("Beside random baselines", "sanity")
-    rows = sanity_rows(found)
+    rows = sanity_rows(found, training_tokens)
     if rows:
-        best = max(found.baselines, key=lambda row: row.explained_reached.value or 0.0)
-        reached = best.explained_reached.value
-        section.text(
-            f"{best.baseline} reaches {reached:.0%} of the variance that this dictionary explains."
-            if reached is not None
-            else "This dictionary explains nothing: no share is defined."
-        )
+        section.text(reached_in_words(found))
         section.table(rows, caption="Shares reached: of explained variance, and of cross-entropy recovered.")
     else:
         section.warning("Not measured: no --baselines. A dictionary with a random part often reaches much of this.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,20 @@ from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
 from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, FeatureEntry, TrainedDictionaries
-from llm_codes.lenses.saes.sanity import beside, open_beside, stability
+from llm_codes.lenses.saes.sanity import beside, model_of, open_beside, stability
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
+from llm_codes.models import untrained_like
 
 
 def train_command(config: SAETrainConfig, run: Run) -> str:
     """`python -m llm_codes sae train`."""
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
-    specs = specifications(config.dictionary, inputs.model, config.seed)
+    model = untrained_like(inputs.model, config.seed) if config.untrained else inputs.model
+    specs = specifications(config.dictionary, model, config.seed)
     corpus = inputs.view(config.training)
     folders = train_saes(
-        inputs.model,
+        model,
         corpus,
         specs,
         run.folder,
@@ -44,7 +47,7 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
     saes = tuple({"folder": name, **spec.as_json()} for name, spec in zip(named, specs, strict=True))
     results = TrainedDictionaries(saes, tuple(rows))
     write_training(run, lines, results.rows())
-    run.finish(results.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
+    run.finish(results.to_json(), model=model.provenance(), corpus=corpus.describe())
     return results.text()
 
 
@@ -53,6 +56,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     sae = load_sae(config.sae, config.sae_id, config.device, hook=config.hook)
     check_features(sae, config.shown.features)
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    inputs = replace(inputs, model=model_of(inputs.model, sae))
     sae = check_fits(sae, inputs.model)
     baselines = open_beside(inputs.model, sae, config.baselines, "--baselines")
     partners = open_beside(inputs.model, sae, (config.partner,) if config.partner else (), "--partner")
@@ -63,10 +67,7 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     run.inputs(model=inputs.model.weights_sha256, dictionary=own, beside=others, corpus=text)
     kept = run.item("evaluation", lambda: _evaluated(inputs, corpus, sae, config.shown))
     found = DictionaryEvaluation.from_json(kept["evaluation"])
-    rows = [
-        run.item(f"baseline-{n}", lambda one=one: beside(inputs.model, corpus, found, one, **_walk(inputs)).to_json())
-        for n, one in enumerate(baselines)
-    ]
+    rows = run.item("baselines", lambda: _measured_beside(inputs, corpus, found, baselines)) if baselines else []
     found = replace(
         found,
         baselines=tuple(BaselineRow.from_json(row) for row in rows),
@@ -81,7 +82,9 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
         write_card(card, folder)
     run.finish(found.to_json(), model=model, corpus=read)
     rows = [{"score": name, "value": s.value, "95%": s.interval, "n": s.n} for name, s in found.scores().items()]
-    return "\n\n".join(text_table(part) for part in (rows, sanity_rows(found)) if part)
+    return "\n\n".join(
+        text_table(part) for part in (rows, sanity_rows(found, sae.metadata.get("training_tokens"))) if part
+    )
 
 
 def _evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardOptions) -> dict[str, Any]:
@@ -94,6 +97,13 @@ def _evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardO
         found = replace(found, features=tuple(entries))
     drawn = dashboard_entries(inputs.model, sae, index, drawn_features(sae, inputs.seed))
     return {"evaluation": found.to_json(), "at_random": [entry.to_json() for entry in drawn]}
+
+
+def _measured_beside(
+    inputs: Inputs, corpus: Corpus, found: DictionaryEvaluation, baselines: Sequence[SAEFolder]
+) -> list[dict[str, Any]]:
+    """Rows of the baselines from one walk for each model, as JSON."""
+    return [row.to_json() for row in beside(inputs.model, corpus, found, baselines, **_walk(inputs))]
 
 
 def _walk(inputs: Inputs) -> dict[str, Any]:

@@ -155,10 +155,15 @@ def _hash(sample: Tensor) -> str:
 def provenance_of(model: Any) -> dict[str, Any]:
     """What the metadata of a dictionary says about its model."""
     processed = {"model_from_pretrained_kwargs": dict.fromkeys(model.processing, True)} if model.processing else {}
-    return processed | {
-        "model_name": model.name,
-        "tokenizer_hash": tokenizer_hash(model.tokenizer),
-        "model_hash": model_hash(model),
-        "context_size": model.context,
-        "prepend_bos": True,
-    }
+    fresh = {"untrained_seed": model.seed} if model.untrained else {}
+    return (
+        processed
+        | fresh
+        | {
+            "model_name": model.name,
+            "tokenizer_hash": tokenizer_hash(model.tokenizer),
+            "model_hash": model_hash(model),
+            "context_size": model.context,
+            "prepend_bos": True,
+        }
+    )

@@ -71,9 +71,16 @@ class FeatureEntry(Result):
     demotes: tuple[str, ...] | None = noted(default=None, when_set=True)
 
 
+ANOTHER = "another dictionary"
+"""The baseline of a row whose dictionary holds nothing at random: another seed, budget or text."""
+
+
 @result
 class BaselineRow(Result):
-    """A random baseline beside the dictionary: what it holds at random, its scores, the shares it reaches of theirs."""
+    """A random baseline beside the dictionary: what it holds at random, its scores, the shares it reaches of theirs.
+
+    training_tokens: that it was trained on, where its folder says (shares compare trainings of one length).
+    """
 
     sae: str
     baseline: str
@@ -84,6 +91,7 @@ class BaselineRow(Result):
     kl: Score
     explained_reached: Score
     recovered_reached: Score
+    training_tokens: int | None = noted(default=None, when_set=True)
 
 
 @result

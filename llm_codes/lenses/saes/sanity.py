@@ -1,11 +1,12 @@
 """How much of a dictionary's quality do its random baselines have, and would another seed find the same features?
 
-    beside(model, corpus, found, load_sae("run/...-frozen-decoder"))
+    beside(model, corpus, found, [load_sae("run/...-frozen-decoder"), load_sae("untrained-run")])
     stability(sae, load_sae("other-seed/..."))
 
 Shares reached: explained variance (1 - FVU), and cross-entropy recovered against mean ablation, of the baseline over
 the dictionary's own. 1 says that training what the baseline holds at random bought nothing. Undefined where the
-dictionary itself explains or recovers nothing.
+dictionary itself explains or recovers nothing. The dictionary of an untrained model (Heap et al. 2025) is measured on
+that model, whose activations it was trained on: what it explains and recovers there is no lesson of the text.
 """
 
 from __future__ import annotations
@@ -18,12 +19,20 @@ from eval.measures.dictionaries.stability import match
 from eval.measures.dictionaries.step_options import NONE
 from eval.scores import Score
 from llm_codes.corpus import Corpus
-from llm_codes.lenses.saes.evaluation import evaluate_dictionary
+from llm_codes.lenses.saes.evaluation import evaluate_dictionaries
 from llm_codes.lenses.saes.files import open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
-from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, Stability
-from llm_codes.models import Model
+from llm_codes.lenses.saes.rows import ANOTHER, BaselineRow, DictionaryEvaluation, Stability
+from llm_codes.models import Model, untrained_like
+
+UNTRAINED = "untrained model"
+
+
+def model_of(model: Model, sae: SAEFolder) -> Model:
+    """The model that a dictionary reads: this one, or its untrained copy where the dictionary says so."""
+    seed = sae.metadata.get("untrained_seed")
+    return model if seed is None or model.untrained else untrained_like(model, int(seed))
 
 
 def open_beside(model: Model, sae: SAEFolder, folders: Sequence[str], flag: str) -> list[SAEFolder]:
@@ -32,7 +41,8 @@ def open_beside(model: Model, sae: SAEFolder, folders: Sequence[str], flag: str)
     Raises:
         UserError: one that does not open, does not fit the model, or reads or writes elsewhere.
     """
-    found = [check_fits(open_dictionary(folder), model) for folder in folders]
+    opened = [open_dictionary(folder) for folder in folders]
+    found = [check_fits(other, model_of(model, other)) for other in opened]
     for other in found:
         if (other.hook, other.hook_out) != (sae.hook, sae.hook_out):
             raise UserError(
@@ -43,10 +53,22 @@ def open_beside(model: Model, sae: SAEFolder, folders: Sequence[str], flag: str)
 
 
 def beside(
-    model: Model, corpus: Corpus, found: DictionaryEvaluation, baseline: SAEFolder, **options: Any
-) -> BaselineRow:
-    """A baseline measured as the dictionary was, on the same text, with the shares it reaches."""
-    measured = evaluate_dictionary(model, corpus, baseline, **options)
+    model: Model, corpus: Corpus, found: DictionaryEvaluation, baselines: Sequence[SAEFolder], **options: Any
+) -> list[BaselineRow]:
+    """Baselines measured as the dictionary was, on the same text, with the shares they reach; in their order.
+
+    options: of `evaluate_dictionaries`. Those of one model are measured on one walk.
+    """
+    rows: dict[int, BaselineRow] = {}
+    for seed in dict.fromkeys(baseline.metadata.get("untrained_seed") for baseline in baselines):
+        places = [n for n, one in enumerate(baselines) if one.metadata.get("untrained_seed") == seed]
+        some = [baselines[place] for place in places]
+        measured = evaluate_dictionaries(model_of(model, some[0]), corpus, some, **options)
+        rows |= {n: _row(baselines[n], one, found) for n, one in zip(places, measured, strict=True)}
+    return [rows[number] for number in sorted(rows)]
+
+
+def _row(baseline: SAEFolder, measured: DictionaryEvaluation, found: DictionaryEvaluation) -> BaselineRow:
     return BaselineRow(
         baseline.name,
         baseline_of(baseline),
@@ -57,14 +79,17 @@ def beside(
         measured.kl,
         explained_reached=_share(_left(measured.fvu), _left(found.fvu)),
         recovered_reached=_share(measured.ce_recovered_mean.value, found.ce_recovered_mean.value),
+        training_tokens=baseline.metadata.get("training_tokens"),
     )
 
 
 def baseline_of(sae: SAEFolder) -> str:
     """What was held at random while it was trained, as its folder says; `another dictionary` where it says nothing."""
+    if sae.metadata.get("untrained_seed") is not None:
+        return UNTRAINED
     said = sae.metadata.get("neural_codes") or {}
     kind = said.get("baseline", NONE) if isinstance(said, dict) else NONE
-    return "another dictionary" if kind == NONE else str(kind)
+    return ANOTHER if kind == NONE else str(kind)
 
 
 def stability(sae: SAEFolder, partner: SAEFolder, seed: int = 0) -> Stability:

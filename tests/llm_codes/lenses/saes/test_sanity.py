@@ -66,6 +66,31 @@ def test_a_baseline_of_another_place_is_refused(
     assert "expected dictionaries of blocks.1.mlp.hook_out in --baselines; got" in capsys.readouterr().err
 
 
+def test_the_dictionary_of_an_untrained_model_is_measured_on_that_model(
+    inputs: list[str], trained: Path, tmp_path: Path
+) -> None:
+    options = "--sites mlp_out --layers 1 --width 2x --k 6 --split all --tokens 4096 --train-batch-size 128".split()
+    fresh = tmp_path / "untrained"
+    more = ["--block-windows", "16", "--untrained", "--out", str(fresh)]
+    assert main(["sae", "train", *inputs, *options, *more]) == 0
+    sae = load_sae(fresh)
+    assert sae.metadata["untrained_seed"] == 0 and baseline_of(sae) == "untrained model"
+    folders = f"{trained}/{NAME}-frozen-decoder,{fresh},{trained}/{NAME}"
+    assert evaluate(inputs, trained, tmp_path / "run", "--baselines", folders) == 0
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    kinds = [row["baseline"] for row in results["baselines"]]
+    assert kinds == ["frozen-decoder", "untrained model", "another dictionary"]
+    assert results["baselines"][2]["fvu"] == results["fvu"]  # itself, on the same walk
+    assert results["baselines"][1]["training_tokens"] == 4096
+    words = ["--split", "all", "--tokens", "2000", "--dashboards", "0"]
+    assert main(["sae", "eval", *inputs, *words, "--sae", str(fresh), "--out", str(tmp_path / "own")]) == 0
+    own = json.loads((tmp_path / "own/results.json").read_text())
+    assert own["provenance"]["model"]["untrained"]
+    assert (own["fvu"], own["kl"]) == (results["baselines"][1]["fvu"], results["baselines"][1]["kl"])
+    page = (tmp_path / "run/report.html").read_text()
+    assert "of the variance that this dictionary explains" in page and "another dictionary reaches" not in page
+
+
 def test_a_share_of_nothing_is_undefined() -> None:
     assert _share(0.3, 0.0).reason == "the dictionary itself explains or recovers nothing"
     assert _share(None, 0.5).value is None
