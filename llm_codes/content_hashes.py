@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Found = TypeVar("Found")
+
+
+def weights_state(network: Any) -> tuple[tuple[int, int], ...]:
+    """Which parameters there are and how often each was written to: another state may be other weights."""
+    return tuple((id(parameter), parameter._version) for parameter in network.parameters())
+
+
+def once_per_weights(check: Callable[..., Found]) -> Callable[..., Found]:
+    """What a check of a hooked model found, measured the first time and again when its weights were written to."""
+    known: weakref.WeakKeyDictionary[Any, tuple[Any, Found]] = weakref.WeakKeyDictionary()
+
+    @wraps(check)
+    def found(model: Any, *arguments: Any) -> Found:
+        state = weights_state(model.bridge)
+        if model not in known or known[model][0] != state:
+            known[model] = (state, check(model, *arguments))
+        return known[model][1]
+
+    return found
 
 
 def parameters_sha256(parameters: Iterable[tuple[str, Tensor]]) -> str:

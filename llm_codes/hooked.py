@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.errors import UserError, nearest
-from llm_codes.content_hashes import parameters_sha256, tokenizer_sha256
+from llm_codes.content_hashes import parameters_sha256, tokenizer_sha256, weights_state
 from llm_codes.inside.scans import stepwise
 from llm_codes.inside.views import Text, base_of, viewed
 
@@ -117,10 +117,9 @@ class HookedModel:
     @property
     def weights_sha256(self) -> str:
         """The content of the weights: every parameter's name, kind, shape and bytes. Changed weights, another hash."""
-        parameters = list(self.bridge.named_parameters())
-        state = tuple((id(parameter), parameter._version) for _, parameter in parameters)
+        state = weights_state(self.bridge)
         if self._weights_hashed is None or self._weights_hashed[0] != state:
-            self._weights_hashed = (state, parameters_sha256(parameters))
+            self._weights_hashed = (state, parameters_sha256(self.bridge.named_parameters()))
         return self._weights_hashed[1]
 
     @cached_property

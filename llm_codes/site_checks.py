@@ -15,13 +15,14 @@ called.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from llm_codes.content_hashes import once_per_weights
 
 if TYPE_CHECKING:
     from llm_codes.hooked import HookedModel
@@ -49,9 +50,6 @@ class SiteChecks:
     forms: frozenset[str] = frozenset()
 
 
-_known: weakref.WeakKeyDictionary[HookedModel, SiteChecks] = weakref.WeakKeyDictionary()
-
-
 def tolerance(dtype: torch.dtype) -> float:
     return EXACT if dtype in (torch.float32, torch.float64) else HALF
 
@@ -76,25 +74,24 @@ def sum_error(before: Tensor, added: Tensor, after: Tensor) -> tuple[float, bool
     return error, error < tolerance(after.dtype) + rounding
 
 
+@once_per_weights
 def checks(model: HookedModel, hooks: Mapping[Place, str], widths: Mapping[str, int]) -> SiteChecks:
-    """Every check of the module's head, once per model.
+    """Every check of the module's head, once per model (again when its weights were written to).
 
     hooks: the hook name of every kind and layer that the model lists. widths: what each kind's width must be.
     """
-    if model not in _known:
-        seen: dict[str, Tensor] = {}
-        tokens = probe_tokens(model.vocabulary_size, model.context)
-        model.stream(tokens, list(dict.fromkeys(hooks.values())), seen.__setitem__)
-        found, forms = _Findings(), set()
-        before: Tensor | None = None
-        for layer in range(model.n_layers):
-            read = {kind: seen.get(hook) for (kind, number), hook in hooks.items() if number == layer}
-            here = of_layer(read, widths, model.activation, before)
-            found.add(here, layer)
-            forms.add(here.form)
-            before = read.get("resid_post")
-        _known[model] = SiteChecks(found.reasons, found.errors, frozenset(forms))
-    return _known[model]
+    seen: dict[str, Tensor] = {}
+    tokens = probe_tokens(model.vocabulary_size, model.context)
+    model.stream(tokens, list(dict.fromkeys(hooks.values())), seen.__setitem__)
+    found, forms = _Findings(), set()
+    before: Tensor | None = None
+    for layer in range(model.n_layers):
+        read = {kind: seen.get(hook) for (kind, number), hook in hooks.items() if number == layer}
+        here = of_layer(read, widths, model.activation, before)
+        found.add(here, layer)
+        forms.add(here.form)
+        before = read.get("resid_post")
+    return SiteChecks(found.reasons, found.errors, frozenset(forms))
 
 
 @dataclass

@@ -21,6 +21,11 @@ STEPS = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_bias
 AS_PUBLISHED = ("center_writing_weights",)
 """What `sae` stands for: how sae-lens loads the model of `gpt2-small-res-jb` and its kind."""
 
+PLACEMENT = ("device", "n_devices", "move_to_device", "device_map", "dtype", "torch_dtype", "trust_remote_code")
+"""What metadata may ask for beside steps: where and in which precision weights lie, not what is computed."""
+TEXT = ("default_prepend_bos", "default_padding_side", "first_n_layers")
+"""How text is laid out, which the corpus says here, and layers that come after the dictionary."""
+
 
 def processing_steps(processing: Any) -> tuple[str, ...]:
     """The steps that `raw`, `sae`, a comma-separated list of steps, or an SAE (by its metadata) asks for, in order.
@@ -42,8 +47,19 @@ def processing_steps(processing: Any) -> tuple[str, ...]:
 
 
 def steps_of_metadata(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The steps that an SAE's `model_from_pretrained_kwargs` sets."""
+    """The steps that an SAE's `model_from_pretrained_kwargs` sets.
+
+    Raises:
+        UserError: it sets something else that changes what the model computes, a revision or a checkpoint say.
+    """
     asked = metadata.get("model_from_pretrained_kwargs") or {}
+    other = [name for name, value in asked.items() if value and name not in (*STEPS, *PLACEMENT, *TEXT)]
+    if other:
+        name = other[0]
+        raise UserError(
+            f"expected model_from_pretrained_kwargs of {', '.join(STEPS)}; the dictionary's metadata sets "
+            f"{name}={asked[name]!r}; load the model accordingly and take {name} out of the metadata, or use another"
+        )
     return tuple(step for step in STEPS if asked.get(step))
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,16 +26,3 @@ class InsideChecks:
 
 
 Check = Callable[["HookedModel"], InsideChecks]
-
-
-def once_per_model(check: Check) -> Check:
-    """The same findings for the same model, measured the first time."""
-    known: weakref.WeakKeyDictionary[HookedModel, InsideChecks] = weakref.WeakKeyDictionary()
-
-    @wraps(check)
-    def found(model: HookedModel) -> InsideChecks:
-        if model not in known:
-            known[model] = check(model)
-        return known[model]
-
-    return found

