@@ -140,6 +140,13 @@ COMMANDS = (
         result="llm_codes.lenses.graphs.edge_rows:EdgeTests",
     ),
     Command(
+        "circuit weights",
+        "llm_codes.configs.weights:CircuitWeightsConfig",
+        "llm_codes.lenses.weights.command:command",
+        "weights between features of all layers over a corpus, tested",
+        result="llm_codes.lenses.weights.rows:WeightsResults",
+    ),
+    Command(
         "circuit curve",
         "llm_codes.configs.faithfulness:CircuitCurveConfig",
         "llm_codes.lenses.faithfulness.command:command",

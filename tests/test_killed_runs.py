@@ -55,6 +55,7 @@ LLM = {
     "--train-batch-size 128 --block-windows 16",
     "sae eval": f"{TEXT} --sae {{chain}}/mlp_out --split all --tokens 3000 --dashboards 5",
     "sae replacement": f"{EMBEDDED} --fit-tokens 2000",
+    "circuit weights": f"{EMBEDDED} --fit-tokens 1500 --targets 10 --candidates 32 --windows-tested 4",
     "connector train": f"{TEXT} {PAIR.replace('--connector {chain}/connector ', '')}",
     "connector eval": f"{TEXT} {PAIR} --fit-tokens 1500 --frontier 1 --frontier-steps 5 --edges-tested 5 "
     "--logic-outputs 4",

@@ -19,6 +19,7 @@ from llm_codes.lenses.graphs.nodes import frozen_prompt
 from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, GraphSummary
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
+from llm_codes.lenses.graphs.windows import one_window_a_document
 from llm_codes.models import Model
 
 NODES_SHOWN, TESTS_SHOWN = 24, 24
@@ -72,16 +73,6 @@ def chapter(model: Model, corpus: Corpus, page: Page, run: Run, *, seed: int = 0
     add_graph(section, run, model, drawn, transcoders)
     add_tests(section, run, tests)
     return GraphChapter(True, None, drawn.summary(), tests)
-
-
-def one_window_a_document(corpus: Corpus, count: int, length: int) -> list[list[int]]:
-    """The first windows of different documents, cut to a length; those with less text are left out."""
-    out: dict[int, list[int]] = {}
-    for number in range(len(corpus)):
-        tokens = corpus.tokens[number][: min(length, int(corpus.lengths[number]))].tolist()
-        if len(tokens) == length and len(out) < count:
-            out.setdefault(int(corpus.document[number]), tokens)
-    return list(out.values())
 
 
 def add_graph(

@@ -13,7 +13,7 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.graphs import CircuitGraphConfig, CircuitTestConfig, EdgeTestOptions, GraphOptions
 from llm_codes.inputs import open_inputs
-from llm_codes.lenses.graphs.chapter import add_graph, add_levels, add_tests, agreement_rows, one_window_a_document
+from llm_codes.lenses.graphs.chapter import add_graph, add_levels, add_tests, agreement_rows
 from llm_codes.lenses.graphs.edge_rows import EdgeTest
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.export import graph_json
@@ -21,6 +21,7 @@ from llm_codes.lenses.graphs.nodes import frozen_prompt
 from llm_codes.lenses.graphs.rows import GraphResults
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, transcoders_sha256
+from llm_codes.lenses.graphs.windows import one_window_a_document
 from llm_codes.models import Model, load_model
 
 CODE = (tests_of_graph.__module__, graph_of.__module__)
