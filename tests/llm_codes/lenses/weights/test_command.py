@@ -15,7 +15,19 @@ FEW = ["--targets", "10", "--candidates", "24", "--edges-per-feature", "12", "--
 
 def test_tables_of_few_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     out = tmp_path / "run"
-    arguments = ["circuit", "weights", *FEW, "--context", "32", "--windows-tested", "8", "--out", str(out)]
+    arguments = [
+        "circuit",
+        "weights",
+        *FEW,
+        "--threads",
+        "1",
+        "--context",
+        "32",
+        "--windows-tested",
+        "8",
+        "--out",
+        str(out),
+    ]
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
     assert [(row["method"], row["measured"]) for row in results["agreement"][: len(METHODS)]] == [
