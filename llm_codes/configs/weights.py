@@ -18,7 +18,7 @@ class WeightsOptions(Options):
     candidates: int = option(96, "inputs screened for each target by correlation, as many by co-activation", at_least=1)
     fit_tokens: int = option(20_000, "tokens of training documents to screen and fit on", at_least=1)
     ridge: float = option(1e-3, "added to the moments, in units of each input's variance", at_least=0)
-    pull: float = option(0.1, "the same towards virtual weights, for the connector that is drawn to them", at_least=0)
+    pull: float = option(1.0, "the same towards virtual weights, for the connector that is drawn to them", at_least=0)
     windows_tested: int = option(60, "held-out windows for interventions, each of another document", at_least=1)
     per_window: int = option(6, "occurrences of targets tested in each of them", at_least=1)
 
