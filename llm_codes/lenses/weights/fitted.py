@@ -66,15 +66,20 @@ class Fitted:
                 constants[what][name] = tensor(f"{key}.constants")
         return cls(columns, Targets(tensor("layer"), tensor("feature")), tensor("candidates"), edges, constants)
 
+    @property
+    def own(self) -> Mapping[str, Edges]:
+        """Every method's edges with its own weights, for pre-activations."""
+        return self.edges["own"]
+
     def edge_columns(self, method: str) -> Tensor:
         """The column of every edge of a method, [target, edge]."""
-        return self.candidates.gather(1, self.edges[OWN][method].places)
+        return self.candidates.gather(1, self.own[method].places)
 
     def share_of_heads(self) -> dict[str, float]:
         """Which share of each method's edges runs through a head."""
         out = {}
         for name in METHODS:
-            kept = self.edges[OWN][name].weights != 0
+            kept = self.own[name].weights != 0
             through = self.edge_columns(name) >= self.columns.width
             out[name] = float((through & kept).sum() / kept.sum().clamp(min=1))
         return out

@@ -22,7 +22,7 @@ from llm_codes.lenses.graphs.frozen import FrozenModel
 from llm_codes.lenses.graphs.interventions import Change, Held, respond, writes
 from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
-from llm_codes.lenses.weights.fitted import OWN, Fitted
+from llm_codes.lenses.weights.fitted import Fitted
 from llm_codes.lenses.weights.methods import METHODS
 from llm_codes.lenses.weights.paths import RESIDUAL, Columns, Targets
 from llm_codes.lenses.weights.rows import WeightTest
@@ -123,7 +123,7 @@ def _sources(
     """One source of each method: column below, and the position from which most arrives; each source once."""
     out: dict[tuple[int, int], None] = {}
     for name in METHODS:
-        columns, weights = fitted.edge_columns(name), fitted.edges[OWN][name].weights
+        columns, weights = fitted.edge_columns(name), fitted.own[name].weights
         places = []
         for column in columns[target][weights[target] != 0].tolist():
             arriving = window.arriving(fitted.columns, column, position).abs()
@@ -138,7 +138,7 @@ def _foretold(window: _Window, fitted: Fitted, target: int, position: int, colum
     """By each method, the target's change for one times the source's activation, along all its edges from there."""
     out = {}
     for name in METHODS:
-        columns, weights = fitted.edge_columns(name), fitted.edges[OWN][name].weights
+        columns, weights = fitted.edge_columns(name), fitted.own[name].weights
         own = (columns[target] % fitted.columns.width == column) & (weights[target] != 0)
         out[name] = sum(
             float(weight) * float(window.arriving(fitted.columns, int(edge), position)[start])

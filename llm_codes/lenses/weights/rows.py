@@ -45,7 +45,7 @@ class WeightAgreement(Result):
 
 @result
 class WeightFit(Result):
-    """One method's prediction of targets on held-out documents; FVU, every target counting alike, 1: nothing.
+    """One method's prediction of targets on held-out documents: FVU, every target counting alike, 1: nothing.
 
     own: of pre-activations with the method's own weights. refitted: the same edges with weights of least squares.
     activation: of activations, refitted, below 0 counts as 0. below_virtual: `refitted` of weights by co-activation
