@@ -156,6 +156,11 @@ METHOD: dict[str, dict[str, Any]] = {
     "eval.measures.geometry.tracing": {
         "CHECK_SCALES": (1.0, 3.0),
     },
+    "eval.measures.connectors.pursuit": {
+        "SLACK": 1e-9,
+        "pursue": dict(ridge=1e-3, iterations=50),
+        "refit": dict(ridge=1e-3),
+    },
     "eval.measures.graphs.agreement": {},
     "eval.measures.graphs.faithfulness": {},
     "eval.measures.graphs.influence": {
