@@ -1,10 +1,10 @@
-"""The training pass: dictionaries on one forward pass, from a model and a corpus to folders of sae-lens."""
+"""The training pass: dictionaries on one forward pass, or on arrays of activations, to folders of sae-lens."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from llm_codes.lenses.saes.training.memory import refuse_above, training_bytes
 from llm_codes.lenses.saes.training.places import specifications
 from llm_codes.lenses.saes.training.saving import save_sae
 from llm_codes.lenses.saes.training.specification import SAESpec
-from llm_codes.lenses.saes.training.stream import ActivationStream
+from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
 from llm_codes.models import Model, load_model
 
 
@@ -99,7 +99,7 @@ def train_saes(
         UserError: before any work: too little memory or text, more features than tokens; see `Training`.
     """
     folder, options, walk = Path(folder), options or TrainingOptions(), harvest_options or HarvestOptions()
-    _check_tokens(corpus, specs, options)
+    _check_tokens(corpus.n_tokens, specs, options)
     needed = training_bytes(model, corpus, specs, options, walk.batch_size)
     refuse_above(walk.max_memory_gb, needed, "sae train")
     stream = ActivationStream(
@@ -111,23 +111,61 @@ def train_saes(
         exclude_positions=walk.exclude_positions,
         seed=seed,
     )
-    stream.check_batch(options.train_batch_size)
-    trained = Training(stream, specs, folder, options, model.device).run()
-    places = [folder if len(trained) == 1 else folder / sae.spec.name for sae in trained]
     read = {key: value for key, value in corpus.describe().items() if key in ("source", "split", "sha256_of_tokens")}
-    words = {**provenance_of(model), "training_tokens": trained[0].tokens, "training_corpus": read}
-    text = training_text(stream)
+    return _train(stream, specs, folder, options, model.device, provenance_of(model) | {"training_corpus": read})
+
+
+def train_on_activations(
+    activations: Mapping[str, Any],
+    specs: Sequence[SAESpec],
+    folder: str | Path,
+    options: TrainingOptions | None = None,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> list[Path]:
+    """Train (or continue) dictionaries of activations that are there already; returns their sae-lens folders.
+
+        train_on_activations({"blocks.3.mlp.hook_out": array}, [SAESpec("blocks.3.mlp.hook_out", 768, 6144)], "run")
+
+    Args:
+        activations: arrays, tensors or memory maps `[token width]` by hook name; a transcoder needs two of them.
+        provenance: what the folders shall say of the model (`model_name`, ...), which arrays do not.
+
+    Raises:
+        UserError: before any work: arrays that do not fit each other, more features than tokens; see `Training`.
+    """
+    folder, options = Path(folder), options or TrainingOptions()
+    stream = ArrayStream(activations, rows=options.block_windows * options.context, seed=seed)
+    _check_tokens(stream.n_tokens, specs, options)
+    return _train(stream, specs, folder, options, device, dict(provenance or {}))
+
+
+def _train(
+    stream: ActivationStream | ArrayStream,
+    specs: Sequence[SAESpec],
+    folder: Path,
+    options: TrainingOptions,
+    device: str,
+    words: Mapping[str, Any],
+) -> list[Path]:
+    """The loop on a stream, and its dictionaries written: all in `folder` itself where it is one."""
+    stream.check_batch(options.train_batch_size)
+    trained = Training(stream, specs, folder, options, device).run()
+    places = [folder if len(trained) == 1 else folder / sae.spec.name for sae in trained]
+    said, text = {**words, "training_tokens": trained[0].tokens}, training_text(stream)
     return [
-        save_sae(sae, place, words, half=options.half, text=text) for sae, place in zip(trained, places, strict=True)
+        save_sae(sae, place, said, half=options.half, text=text) for sae, place in zip(trained, places, strict=True)
     ]
 
 
-def _check_tokens(corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOptions) -> None:
+def _check_tokens(n_tokens: int, specs: Sequence[SAESpec], options: TrainingOptions) -> None:
     """A dictionary with more features than tokens it ever sees learns them by heart."""
     most = max(spec.n_features for spec in specs)
     for count, what, advice in (
         (options.tokens, "tokens to train on", "raise --tokens"),
-        (corpus.n_tokens, "tokens in the corpus", "read a longer --corpus"),
+        (n_tokens, "tokens in the corpus", "read a longer --corpus"),
     ):
         if count < most:
             raise UserError(
@@ -135,7 +173,7 @@ def _check_tokens(corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOpt
             )
 
 
-def training_text(stream: ActivationStream, blocks: int = 2, rows: int = 8192) -> dict[str, Tensor]:
+def training_text(stream: ActivationStream | ArrayStream, blocks: int = 2, rows: int = 8192) -> dict[str, Tensor]:
     """Activations of the text that was trained on, by hook name: the first rows (in shuffled order) of a few blocks."""
     parts: dict[str, list[Tensor]] = {hook: [] for hook in stream.hooks}
     for number in range(min(blocks, stream.blocks_per_epoch)):

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval.measures.dictionaries.baselines import Constraint
+from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
 from eval.measures.dictionaries.thresholds import threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.training.specification import PENALISED, SAESpec
@@ -52,8 +53,25 @@ def training_sae(spec: SAESpec, device: str) -> Any:
 class LensTrainer:
     """One dictionary under training with sae-lens' classes; the interface of `TopKTrainer`."""
 
-    def __init__(self, spec: SAESpec, device: str = "cpu", warmup_steps: int = 0, dead_after: int = 200) -> None:
-        self.spec, self.warmup_steps, self.dead_after = spec, warmup_steps, dead_after
+    def __init__(
+        self,
+        spec: SAESpec,
+        device: str = "cpu",
+        warmup_steps: int = 0,
+        dead_after: int = 200,
+        decay_steps: int = 0,
+        total_steps: int = 0,
+    ) -> None:
+        self.spec, self.dead_after = spec, dead_after
+        self.schedule = StepOptions(
+            spec.d_in,
+            spec.n_features,
+            learning_rate=spec.learning_rate,
+            warmup_steps=warmup_steps,
+            decay_steps=decay_steps,
+            total_steps=total_steps,
+            k=1,
+        )
         self.steering, self.sparsity_factor = 0.0, 1.0
         self.sae = training_sae(spec, device).train()
         self.since_fired = torch.zeros(spec.n_features, device=device)
@@ -123,8 +141,7 @@ class LensTrainer:
             if threshold is not None:
                 self.sae.topk_threshold = threshold
             return {"loss": math.nan}
-        warm = min(1.0, (self.step_count + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        self.optimizer.param_groups[0]["lr"] = self.spec.learning_rate * warm
+        self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.schedule, self.step_count)
         self.optimizer.step()
         self.sae.zero_grad()
         self.constraint.hold(self.sae.W_dec.data)

@@ -111,7 +111,7 @@ def measured(
 def _folded(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Configuration and weights in the activations' own units."""
     declare_missing_operators()
-    from sae_lens import JumpReLUTranscoderConfig, TopKSAEConfig
+    from sae_lens import JumpReLUSAEConfig, JumpReLUTranscoderConfig, TopKSAEConfig
 
     spec, trainer = trained.spec, trained.trainer
     if not isinstance(trainer, TopKTrainer):
@@ -125,12 +125,14 @@ def _folded(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "W_dec": trainer.decoder / norm[:, None],
         "b_dec": trainer.decoder_bias / trained.scale_out,
     }
-    if not spec.is_transcoder:
+    if spec.architecture == "topk":
         config = TopKSAEConfig(spec.d_in, spec.n_features, k=spec.k, rescale_acts_by_decoder_norm=False)
         return config.to_dict(), weights
     weights["threshold"] = torch.full_like(trainer.encoder_bias, trainer.threshold / trained.scale_out)
-    config = JumpReLUTranscoderConfig(spec.d_in, spec.n_features, d_out=spec.d_out, apply_b_dec_to_input=False)
-    return config.to_dict(), weights
+    if spec.is_transcoder:
+        made = JumpReLUTranscoderConfig(spec.d_in, spec.n_features, d_out=spec.d_out, apply_b_dec_to_input=False)
+        return made.to_dict(), weights
+    return JumpReLUSAEConfig(spec.d_in, spec.n_features, apply_b_dec_to_input=True).to_dict(), weights
 
 
 def _folded_lens(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
