@@ -66,6 +66,15 @@ class Claim(Result):
     as_json = Result.to_json
 
 
+def needing(claim: Claim, control: str) -> Claim:
+    """The claim, which cannot hold where this one of its controls was not measured."""
+    one = (claim.controls or {}).get(control)
+    if claim.verdict != "holds" or (one is not None and one.is_defined):
+        return claim
+    note = "; ".join(part for part in (claim.note, f"{control}: not measured") if part)
+    return dataclasses.replace(claim, verdict="cannot tell", note=note)
+
+
 def tally(claims: Sequence[Claim]) -> str:
     """`11 hold, 2 fail, 1 cannot tell` in words; what is no statement of a source or of ours stands apart."""
     counted = [claim for claim in claims if claim.kind in COUNTED]

@@ -23,6 +23,7 @@ class CircuitCurveConfig(RunConfig):
     """How few nodes do what the model does? The rest is ablated, for features and neurons, by several rankings."""
 
     transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
+    untrained: str = option("", "the same of the untrained model (default: the results that ship for the embedded one)")
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions(tokens=60_000, context=24))
     curve: FaithfulnessOptions = nested(FaithfulnessOptions())

@@ -20,6 +20,7 @@ class ReplacementConfig(RunConfig):
     """What the model loses where transcoders stand in for its MLPs, beside linear maps, shuffled features and means."""
 
     transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
+    untrained: str = option("", "the same of the untrained model (default: the results that ship for the embedded one)")
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions(tokens=20_000))
     replacement: ReplacementOptions = nested(ReplacementOptions())

@@ -32,6 +32,12 @@ def add_curves(section: Section, run: Run, results: CurveResults, inputs: str) -
     section.table(
         rows, caption="Overlap of the 100 strongest nodes (Jaccard): the same prompt otherwise, other prompts"
     )
+    if results.untrained is not None:
+        rows = curve_rows(results.untrained.curves)
+        section.table(
+            rows, caption="Control: the untrained network with transcoders of its own, its most probable token for the "
+            "right one",
+        )  # fmt: skip
     section.table(claims_rows(results.claims), caption="Claims")
     levels = levels_of(results)
     section.table([level.to_json() for level in levels], caption="What was measured of a claim about these circuits")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from eval.claims import Claim
+from eval.claims import Claim, needing
 from eval.scores import Score
 from eval.verdicts import above, corrected, judged_claim
 from llm_codes.lenses.faithfulness.gates import FEATURES, NEURONS, SHUFFLED
 from llm_codes.lenses.faithfulness.rows import Curve, curve_over_all
 
 SMALL = 0.01
+UNTRAINED = "untrained network, transcoders of its own"
 SOURCE = "Marks et al. 2024, sparse feature circuits; Ameisen et al. 2025"
 
 
-def claims_of(curves: Sequence[Curve]) -> list[Claim]:
-    """Sufficiency of a hundredth of the features, against random features and shuffled ones, and as many neurons."""
+def claims_of(curves: Sequence[Curve], untrained: Sequence[Curve]) -> list[Claim]:
+    """Sufficiency of a hundredth of the features, against random features and shuffled ones, and as many neurons.
+
+    untrained: the curves of the untrained network and its own transcoders; without them no statement can hold.
+    """
     out = []
     for ablation in ("mean", "resample"):
         for errors in ("stay", "ablated"):
@@ -26,21 +30,25 @@ def claims_of(curves: Sequence[Curve]) -> list[Claim]:
             kept = 0.0 if graph is None else next(point.kept for point in graph.points if point.share == SMALL)
             controls["as many neurons by gradients"] = _at(curves, (NEURONS, "none", ablation), "gradients", kept)
             for ranking in ("graph", "gradients"):
-                out.append(
-                    judged_claim(
-                        f"{SMALL:.0%} of the features, ranked by {ranking}, do more than half of what the model does "
-                        f"(errors {errors}, {ablation}-ablated)",
-                        SOURCE,
-                        "faithfulness above .5, and above its controls",
-                        _at(curves, features, ranking),
-                        above(0.5),
-                        controls=controls,
-                        kind="prediction of ours",
-                        family="sufficiency",
-                        units="share of what the model does",
-                    )
-                )
+                own = {**controls, UNTRAINED: _at(untrained, features, ranking)}
+                out.append(_claim(errors, ablation, ranking, _at(curves, features, ranking), own))
     return corrected(out)
+
+
+def _claim(errors: str, ablation: str, ranking: str, score: Score, controls: Mapping[str, Score]) -> Claim:
+    found = judged_claim(
+        f"{SMALL:.0%} of the features, ranked by {ranking}, do more than half of what the model does "
+        f"(errors {errors}, {ablation}-ablated)",
+        SOURCE,
+        "faithfulness above .5, and above its controls",
+        score,
+        above(0.5),
+        controls=controls,
+        kind="prediction of ours",
+        family="sufficiency",
+        units="share of what the model does",
+    )
+    return needing(found, UNTRAINED)
 
 
 def _at(curves: Sequence[Curve], place: tuple[str, str, str], ranking: str, kept: float | None = None) -> Score:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from eval.claims import Claim
+from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.prompts import KindSummary
@@ -95,8 +96,20 @@ class Stability(Result):
 
 
 @result
+class UntrainedCurves(Result):
+    """The control: curves of the untrained network with transcoders of its own, trained on an equal budget.
+
+    made_from: of what the results beside it were made, by content. transcoders: hash of the control's own.
+    """
+
+    made_from: dict[str, str]
+    transcoders: str
+    curves: tuple[Curve, ...]
+
+
+@result
 class CurveResults(Result):
-    """`results.json` of `circuit curve`."""
+    """`results.json` of `circuit curve`. untrained: none where neither transcoders nor results of it were at hand."""
 
     table = "curves"
     columns = ("prompts", "nodes", "errors", "ablation", "ranking", "metric", "n_prompts", "cpr", "cmd")
@@ -105,3 +118,4 @@ class CurveResults(Result):
     curves: tuple[Curve, ...]
     stability: tuple[Stability, ...]
     claims: tuple[Claim, ...]
+    untrained: UntrainedCurves | None = noted(default=None, when_set=True)

@@ -64,16 +64,11 @@ def measured(
     return {name: tuple(values.tolist()) for name, values in zip(METRICS, (difference, loss), strict=True)}
 
 
-def nodes_of(transcoders: Sequence[LayerTranscoder]) -> tuple[Nodes, ...]:
-    """What is kept and ablated: features and shuffled features, with errors and without, and neurons."""
+def nodes_of(transcoders: Sequence[LayerTranscoder], beside: bool = True) -> tuple[Nodes, ...]:
+    """What is kept and ablated: features with errors and without; beside them shuffled features, and neurons."""
     own, other = tuple(transcoders), shuffled(transcoders)
-    features = (
-        Nodes(FEATURES, own),
-        Nodes(FEATURES, own, False),
-        Nodes(SHUFFLED, other),
-        Nodes(SHUFFLED, other, False),
-    )
-    return (*features, Nodes(NEURONS))
+    features = (Nodes(FEATURES, own), Nodes(FEATURES, own, False))
+    return (*features, Nodes(SHUFFLED, other), Nodes(SHUFFLED, other, False), Nodes(NEURONS)) if beside else features
 
 
 def curves_of_prompt(
@@ -85,9 +80,11 @@ def curves_of_prompt(
     options: FaithfulnessOptions,
     memory_gb: float | None = None,
     seed: int = 0,
+    beside: bool = True,
 ) -> PromptCurves:
     """Metrics of the model and of every curve, and the sets kept.
 
+    beside: what features are compared with as well, and random orders and complements; without: their own two curves.
     means: `mean_reference` by kind of node. donor: tokens of a window of another document. memory_gb: of the graph.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -95,7 +92,7 @@ def curves_of_prompt(
     by_graph = graph_scores(model, transcoders, prompt, limits, generator)
     curves: list[PromptCurve] = []
     sets = {"graph": _set(by_graph)}
-    for nodes in nodes_of(transcoders):
+    for nodes in nodes_of(transcoders, beside):
         references = references_of(model, nodes, means[nodes.kind], donor, len(prompt.tokens))
         for ablation, reference in references.items():
             gradients = gradient_scores(model, nodes, prompt, reference, options.steps)
@@ -104,6 +101,8 @@ def curves_of_prompt(
                 scores = {"graph": by_graph, COMPLEMENT: by_graph, **scores}
                 if nodes.errors:
                     sets[f"gradients, {ablation}"] = _set(gradients)
+            if not beside:
+                scores = {name: scores[name] for name in ("graph", "gradients")}
             for ranking, order in scores.items():
                 gates = gates_of(order, SHARES)
                 if ranking == COMPLEMENT:
@@ -167,6 +166,7 @@ def all_curves(
     memory_gb: float | None = None,
     seed: int = 0,
     pieces: Pieces = Pieces(),  # noqa: B008 (frozen)
+    beside: bool = True,
 ) -> list[PromptCurves]:
     """`curves_of_prompt` of every prompt, each a piece. windows: full ones."""
 
@@ -182,7 +182,7 @@ def all_curves(
             f"prompt-{number}",
             PromptCurves,
             lambda p=prompt, d=donor, n=number: curves_of_prompt(
-                model, transcoders, p, d, means(), options, memory_gb, seed + n
+                model, transcoders, p, d, means(), options, memory_gb, seed + n, beside
             ),
         )
         for number, (prompt, donor) in enumerate(zip(prompts, given, strict=True))

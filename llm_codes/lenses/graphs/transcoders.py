@@ -16,7 +16,7 @@ from llm_codes.lenses.saes.files import CONFIG, open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash, model_hash
 from llm_codes.lenses.saes.shipped import shipped_transcoders
-from llm_codes.models import Model
+from llm_codes.models import Model, untrained_like
 from llm_codes.sites import resolve_site
 
 AGREEMENT = 1e-3  # relative: an activation against its linear pre-activation
@@ -97,6 +97,30 @@ def open_transcoders(model: Model, transcoders: Any = None) -> tuple[LayerTransc
             "--sites-out mlp_out --layers :`"
         )
     return tuple(by_layer[layer] for layer in range(model.n_layers))
+
+
+@dataclass(frozen=True)
+class UntrainedModel:
+    """A model of fresh weights and transcoders trained on it, as on the model that it is the control of."""
+
+    model: Model
+    transcoders: tuple[LayerTranscoder, ...]
+
+    @property
+    def sha256(self) -> str:
+        return transcoders_sha256(self.transcoders)
+
+
+def open_untrained(model: Model, folder: str, seed: int) -> UntrainedModel | None:
+    """`untrained_like(model, seed)` and what `sae train --untrained` made of it; none where no folder is named.
+
+    Raises:
+        UserError: transcoders of another model, or not one a layer.
+    """
+    if not folder:
+        return None
+    fresh = untrained_like(model, seed)
+    return UntrainedModel(fresh, open_transcoders(fresh, folder))
 
 
 def reason_without_transcoders(model: Model) -> str:

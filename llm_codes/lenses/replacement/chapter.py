@@ -32,4 +32,7 @@ def add_replacement(section: Section, run: Run, results: ReplacementResults, inp
     section.figure(draw_by_layer(run, results.replacements))
     single = [row for row in results.replacements if row.layer != ALL_LAYERS]
     section.table(table_rows(single), COLUMNS, caption="One layer at a time")
+    if results.untrained is not None:
+        rows = table_rows(results.untrained.replacements)
+        section.table(rows, COLUMNS, caption="Control: the untrained network with transcoders of its own")
     section.table(claims_rows(results.claims), caption="Claims")

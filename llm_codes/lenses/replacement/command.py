@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 from eval.pieces import Pieces
 from eval.report.page import Page
@@ -10,11 +12,14 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.replacement import ReplacementConfig
 from llm_codes.inputs import open_inputs
-from llm_codes.lenses.graphs.transcoders import open_transcoders, transcoders_sha256
+from llm_codes.lenses.graphs.transcoders import open_transcoders, open_untrained, transcoders_sha256
 from llm_codes.lenses.replacement.chapter import COLUMNS, add_replacement, table_rows
 from llm_codes.lenses.replacement.claims import claims_of
-from llm_codes.lenses.replacement.rows import ALL_LAYERS
+from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults
 from llm_codes.lenses.replacement.study import replacement_model
+from llm_codes.lenses.replacement.untrained import untrained_replacement
+from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.models import Model
 
 
 def command(config: ReplacementConfig, run: Run) -> str:
@@ -24,18 +29,25 @@ def command(config: ReplacementConfig, run: Run) -> str:
     held_out = inputs.view(config.windows)
     train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.replacement.fit_tokens)
     texts = {name: str(one.describe()["sha256_of_tokens"]) for name, one in (("corpus", held_out), ("train", train))}
-    run.inputs(transcoders=transcoders_sha256(transcoders), **texts)
-    folders = [item.folder for item in transcoders]
-    results = replacement_model(
-        inputs.model,
-        train,
-        held_out,
-        folders,
-        config.replacement,
-        config.inputs,
-        seed=config.seed,
-        pieces=Pieces(run, (replacement_model.__module__,)),
+    control = open_untrained(inputs.model, config.untrained, config.seed)
+    hashes = {} if control is None else {"untrained": control.sha256}
+    run.inputs(transcoders=transcoders_sha256(transcoders), **texts, **hashes)
+    pieces = Pieces(run, (replacement_model.__module__,))
+
+    def measure(model: Model, folders: Sequence[SAEFolder], pieces: Pieces) -> ReplacementResults:
+        return replacement_model(
+            model, train, held_out, folders, config.replacement, config.inputs, seed=config.seed, pieces=pieces
+        )
+
+    results = measure(inputs.model, [item.folder for item in transcoders], pieces)
+    options = json.dumps({**asdict(config.replacement), "seed": config.seed}, sort_keys=True)
+    made_from = {"model": inputs.model.weights_sha256, "transcoders": transcoders_sha256(transcoders), **texts}
+    beside = untrained_replacement(
+        control,
+        made_from | {"options": options},
+        lambda model, folders: measure(model, folders, pieces.below("untrained-")),
     )
+    results = replace(results, untrained=beside)
     results = replace(results, claims=tuple(claims_of(results)))
     page = Page(f"Replacement model of {inputs.model.name}", "Transcoders in place of MLPs")
     add_replacement(page.section("Replacement model", "replacement"), run, results, inputs.describe())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eval.claims import Claim
+from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
 
@@ -31,12 +32,24 @@ class ReplacementRow(Result):
 
 
 @result
+class UntrainedReplacement(Result):
+    """The control: the untrained network with transcoders of its own, trained on an equal budget, all layers at once.
+
+    made_from: of what the results beside it were made, by content. transcoders: hash of the control's own.
+    """
+
+    made_from: dict[str, str]
+    transcoders: str
+    replacements: tuple[ReplacementRow, ...]
+
+
+@result
 class ReplacementResults(Result):
     """`results.json` of `sae replacement`.
 
     ce_model: of the model itself, nats per token. exactness: largest change of a logit where the features that
     are on stay on and every transcoder's error of the model's own pass is added back (the local replacement model).
-    fit_tokens: behind maps and means.
+    fit_tokens: behind maps and means. untrained: none where neither transcoders nor results of it were at hand.
     """
 
     table = "replacements"
@@ -46,6 +59,7 @@ class ReplacementResults(Result):
     exactness: float
     fit_tokens: int
     claims: tuple[Claim, ...] = ()
+    untrained: UntrainedReplacement | None = noted(default=None, when_set=True)
 
     def row(self, variant: str, layer: str = ALL_LAYERS) -> ReplacementRow:
         return next(one for one in self.replacements if (one.variant, one.layer) == (variant, layer))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from eval.errors import UserError, known_name, nearest
 from llm_codes.lenses.saes.files import CONFIG, load_sae
@@ -14,6 +16,8 @@ from llm_codes.sites import KINDS
 SHIPPED = PRETRAINED / "saes-gpt2-sotu"
 SHIPPED_TRANSCODERS = PRETRAINED / "transcoders-gpt2-sotu"
 TRANSCODER = "mlp_in->mlp_out"
+CONTROL = "untrained.json"
+"""Beside the transcoders: what those of the untrained model gave."""
 
 
 def load_dictionary(
@@ -70,6 +74,17 @@ def shipped_places(folder: Path = SHIPPED) -> dict[str, Path]:
 def shipped_transcoders() -> dict[int, Path]:
     """The folders of the embedded model's transcoders, by layer."""
     return {int(name.rpartition("@")[2]): path for name, path in shipped_places(SHIPPED_TRANSCODERS).items()}
+
+
+def shipped_control(kind: str, made_from: Mapping[str, str]) -> Any:
+    """What the untrained model's own transcoders gave, trained on an equal budget: results that ship, or none.
+
+    kind: `curves` or `replacement`. made_from: of what the trained model's results were made, by content; those of
+    another model, text or option have no shipped control.
+    """
+    path = SHIPPED_TRANSCODERS / CONTROL
+    found = json.loads(path.read_text("utf-8")).get(kind) if path.is_file() else None
+    return found if found is not None and found["made_from"] == dict(made_from) else None
 
 
 def _kind(hook: str) -> str:

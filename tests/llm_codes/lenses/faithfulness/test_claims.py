@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.claims import SMALL, claims_of
 from llm_codes.lenses.faithfulness.rows import ALL_KINDS, METRICS, Curve, CurvePoint
@@ -16,7 +18,10 @@ def curve(nodes: str, errors: str, ranking: str, value: float, kept: float) -> C
     return Curve(ALL_KINDS, nodes, errors, "mean", ranking, METRICS[0], 60, score, score, points)
 
 
-def verdicts(shuffled: float) -> dict[str, str]:
+UNTRAINED = [curve("features", "stay", ranking, 0.3, 100) for ranking in ("graph", "gradients")]
+
+
+def verdicts(shuffled: float, untrained: Sequence[Curve] = UNTRAINED) -> dict[str, str]:
     curves = [
         curve("features", "stay", "graph", 0.9, 100),
         curve("features", "stay", "gradients", 0.95, 100),
@@ -24,7 +29,7 @@ def verdicts(shuffled: float) -> dict[str, str]:
         curve("shuffled features", "stay", "gradients", shuffled, 100),
         curve("neurons", "none", "gradients", 0.2, 50),
     ]
-    return {claim.claim: claim.verdict for claim in claims_of(curves) if "errors stay, mean" in claim.claim}
+    return {claim.claim: claim.verdict for claim in claims_of(curves, untrained) if "errors stay, mean" in claim.claim}
 
 
 def test_what_shuffled_features_do_as_well_is_no_finding() -> None:
@@ -33,9 +38,15 @@ def test_what_shuffled_features_do_as_well_is_no_finding() -> None:
     assert len(verdicts(0.1)) == 2
 
 
+def test_without_the_untrained_network_no_statement_holds_and_beside_one_as_faithful_neither() -> None:
+    assert set(verdicts(0.1, ()).values()) == {"cannot tell"}
+    alike = [curve("features", "stay", ranking, 0.96, 100) for ranking in ("graph", "gradients")]
+    assert set(verdicts(0.1, alike).values()) == {"holds, and so does its control"}
+
+
 def test_neurons_are_compared_where_as_many_are_kept() -> None:
     def beside(curves: list[Curve]) -> float | None:
-        controls = claims_of(curves)[0].controls
+        controls = claims_of(curves, UNTRAINED)[0].controls
         return None if controls is None else controls["as many neurons by gradients"].value
 
     neurons = curve("neurons", "none", "gradients", 0.2, 50)  # 0.3 where 100 are kept

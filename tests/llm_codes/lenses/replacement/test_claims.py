@@ -7,11 +7,11 @@ import pytest
 from eval.scores import Score
 from llm_codes.lenses.replacement.claims import claims_of
 from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, SHUFFLED, TRANSCODERS, VARIANTS
-from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, ReplacementRow
+from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, ReplacementRow, UntrainedReplacement
 from tests.verdicts import claim_with
 
 
-def found(kl: dict[str, float], top1: dict[str, float]) -> ReplacementResults:
+def found(kl: dict[str, float], top1: dict[str, float], untrained: bool = True) -> ReplacementResults:
     """Scores of all layers, each with a narrow interval."""
 
     def score(value: float) -> Score:
@@ -22,7 +22,9 @@ def found(kl: dict[str, float], top1: dict[str, float]) -> ReplacementResults:
         below = Score.exact(0.0, 40) if name == LINEAR else score(kl[LINEAR] - kl[name])
         scores = (score(0.1), score(kl[name]), score(top1[name]), below, score(0.5), score(0.5))
         rows.append(ReplacementRow(name, ALL_LAYERS, *scores))
-    return ReplacementResults(tuple(rows), score(3.0), 1e-6, 1000)
+    scores = (score(0.1), score(0.1), score(0.2), score(0.05), score(0.5), score(0.5))
+    control = UntrainedReplacement({}, "", (ReplacementRow(TRANSCODERS, ALL_LAYERS, *scores),))
+    return ReplacementResults(tuple(rows), score(3.0), 1e-6, 1000, untrained=control if untrained else None)
 
 
 KL = {TRANSCODERS: 0.1, LINEAR: 0.6, SHUFFLED: 4.0, MEANS: 5.0}
@@ -52,3 +54,9 @@ def test_better_than_linear_maps_and_than_shuffled_features(kl, verdict) -> None
 )
 def test_the_most_probable_token_stays(top1, verdict) -> None:
     assert claim_with(claims_of(found(KL, top1)), "most probable token").verdict == verdict
+
+
+def test_without_the_untrained_network_neither_holds() -> None:
+    claims = claims_of(found(KL, TOP1, untrained=False))
+    assert {claim.verdict for claim in claims} == {"cannot tell"}
+    assert all("untrained network, transcoders of its own: not measured" in claim.note for claim in claims)

@@ -1,0 +1,29 @@
+"""The untrained network with transcoders of its own in place of its MLPs: what of agreement is not training's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from llm_codes.lenses.graphs.transcoders import UntrainedModel
+from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, UntrainedReplacement
+from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.shipped import shipped_control
+from llm_codes.models import Model
+
+Measure = Callable[[Model, Sequence[SAEFolder]], ReplacementResults]
+"""The study of a model with the transcoders of these folders."""
+
+
+def untrained_replacement(
+    opened: UntrainedModel | None, made_from: Mapping[str, str], measure: Measure
+) -> UntrainedReplacement | None:
+    """All layers of the untrained network replaced at once: measured, or the results that ship.
+
+    opened: none: the results that ship with the embedded model, if they were made from the same (`made_from`).
+    """
+    if opened is None:
+        found = shipped_control("replacement", made_from)
+        return None if found is None else UntrainedReplacement.from_json(found)
+    rows = measure(opened.model, [item.folder for item in opened.transcoders]).replacements
+    whole = tuple(row for row in rows if row.layer == ALL_LAYERS)
+    return UntrainedReplacement(dict(made_from), opened.sha256, whole)
