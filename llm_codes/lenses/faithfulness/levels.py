@@ -13,6 +13,14 @@ from llm_codes.lenses.faithfulness.rows import ALL_KINDS, CurveResults, curve_ov
 from llm_codes.lenses.faithfulness.study import COMPLEMENT
 from llm_codes.lenses.graphs.levels import Level, not_measured
 
+UNTRAINED_PART = "distance from an untrained network"
+LEFT_OPEN = {
+    None: "other prompts, about minimality, or about training: those were not measured.",
+    True: "other prompts or about minimality: those were not measured.",
+    False: "training, without which as few do as much, nor about other prompts or minimality, which were not measured.",
+}
+"""What stays open where the untrained network was not measured, falls short, or does as much."""
+
 
 def levels_of(results: CurveResults) -> list[Level]:
     """Necessity, sufficiency, consistency, distance from random sets, and what was not measured."""
@@ -35,9 +43,20 @@ def levels_of(results: CurveResults) -> list[Level]:
     )
     fewer = same.fewer_words_before
     out.append(Level("consistency", "overlap, three words fewer in front", fewer, _above(fewer, 0.5)))
-    for part in ("specificity (unrelated prompts)", "minimality", "distance from an untrained network", "other seeds"):
+    out.append(_from_untrained(results, alone))
+    for part in ("specificity (unrelated prompts)", "minimality", "other seeds"):
         out.append(not_measured(part))
     return out
+
+
+def _from_untrained(results: CurveResults, alone: Score) -> Level:
+    part, curves = UNTRAINED_PART, () if results.untrained is None else results.untrained.curves
+    curve = curve_over_all(curves, FEATURES, "stay", "mean", "graph")
+    if curve is None:
+        return not_measured(part)
+    there = curve.at(SMALL)
+    apart = None if alone.low is None or there.high is None else alone.low > there.high
+    return Level(part, f"the {SMALL:.0%} most influential features of the untrained network", there, apart)
 
 
 def strongest_level(levels: list[Level]) -> str:
@@ -57,9 +76,10 @@ def strongest_level(levels: list[Level]) -> str:
     else:
         words = "involved beyond chance; neither necessary nor sufficient at this size"
     stable = "the set is stable" if held("consistency") else "which nodes they are is not stable"
+    training = next(level for level in levels if level.part == UNTRAINED_PART)
     return (
         f"Licensed: the most influential {SMALL:.0%} of the features are {words}; {stable}. Nothing is licensed about "
-        "other prompts, about minimality, or about training: those were not measured."
+        f"{LEFT_OPEN[training.passed]}"
     )
 
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
 
 from eval.scores import Score
 from llm_codes.lenses.faithfulness.claims import SMALL, claims_of
-from llm_codes.lenses.faithfulness.rows import ALL_KINDS, METRICS, Curve, CurvePoint
+from llm_codes.lenses.faithfulness.levels import levels_of, strongest_level
+from llm_codes.lenses.faithfulness.rows import (
+    ALL_KINDS,
+    METRICS,
+    Curve,
+    CurvePoint,
+    CurveResults,
+    Stability,
+    UntrainedCurves,
+)
 
 
 def curve(nodes: str, errors: str, ranking: str, value: float, kept: float) -> Curve:
@@ -53,3 +65,16 @@ def test_neurons_are_compared_where_as_many_are_kept() -> None:
     features = [curve("features", "stay", ranking, 0.9, 100) for ranking in ("graph", "gradients", "random")]
     assert beside([*features, neurons]) == 0.30000000000000004
     assert beside([*features[1:], neurons]) == 0.2  # without the graph's curve nobody knows how many: the fewest
+
+
+@pytest.mark.parametrize(("there", "words"), [(0.3, "other prompts or about"), (0.95, "training, without which")])
+def test_what_training_did_is_licensed_only_beside_the_untrained_network(there: float, words: str) -> None:
+    curves = [curve("features", errors, "graph", 0.9, 100) for errors in ("stay", "ablated")]
+    curves += [curve("features", "stay", "random", 0.0, 100)]
+    untrained = UntrainedCurves({}, "", (curve("features", "stay", "graph", there, 100),))
+    overlap = Score(0.8, 0.7, 0.9, 25)
+    stable = (Stability(ALL_KINDS, 100, overlap, overlap, overlap, 0.1),)
+    results = CurveResults((), tuple(curves), stable, (), untrained)
+    assert f"Nothing is licensed about {words}" in strongest_level(levels_of(results))
+    alone = replace(results, untrained=None)
+    assert "Nothing is licensed about other prompts, about minimality, or" in strongest_level(levels_of(alone))
