@@ -169,7 +169,7 @@ def unread_windows(corpus: Corpus, first: Mapping[str, Any]) -> Corpus:
     Raises:
         UserError: nothing is left, or the windows are of another length.
     """
-    same = all(corpus.provenance.get(key) == first.get(key) for key in ("source", "split", "seed", "sha256"))
+    same = all(corpus.provenance.get(key) == first.get(key) for key in ("split", "seed", "sha256"))
     if not same:
         return corpus
     if first["context"] != corpus.context:

@@ -11,7 +11,8 @@ from typing import Any
 from eval.errors import UserError
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra
 
-SAME_TEXT = ("source", "split", "sha256")
+SAME_TEXT = ("split", "sha256")
+"""What a text is: its documents and which part of them. Where it lay, and what it was called, is not compared."""
 SAME_MEASUREMENT = {
     "fit range": ("fit_first", "fit_last"),
     "window length": ("context",),
@@ -89,7 +90,10 @@ def check_comparable(a: SpectraRun, b: SpectraRun) -> None:
         f"{k} {texts[0].get(k)!r} and {texts[1].get(k)!r}" for k in SAME_TEXT if texts[0].get(k) != texts[1].get(k)
     ]
     if changed:
-        raise UserError(f"expected two runs on one corpus, got {'; '.join(changed)}; run `spectra` on the same text")
+        sources = " and ".join(str(text.get("source")) for text in texts)
+        raise UserError(
+            f"expected two runs on one corpus, got {'; '.join(changed)} ({sources}); run `spectra` on the same text"
+        )
     for name, keys in SAME_MEASUREMENT.items():
         values = [tuple(run.of("config").get(key) for key in keys) for run in (a, b)]
         unsaid = name == "number of tokens" and (None,) in values

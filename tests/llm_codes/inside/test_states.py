@@ -48,6 +48,10 @@ def test_a_state_that_is_changed_changes_the_logits_and_one_that_is_read_does_no
     without = model.logits(TOKENS, [(site.hook, lambda activation, hook: torch.zeros_like(activation))]).detach()
     assert float((without - plain).abs().max()) > 1e-4
     assert torch.equal(model.logits(TOKENS), plain)
+    mixer = model.bridge.blocks[0].mixer
+    mixer.eager_scan = True  # as the caller set it
+    model.activations(TOKENS, [site])
+    assert mixer.eager_scan
 
 
 def test_a_model_without_a_state_says_so(tokenizer):

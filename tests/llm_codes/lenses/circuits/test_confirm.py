@@ -69,7 +69,8 @@ def test_windows_that_were_read_are_left_out_of_the_same_corpus_only(opened):
     first = corpus.select(range(5)).describe()
     left = unread_windows(corpus, first)
     assert len(left) == len(corpus) - 5 and (left.tokens == corpus.tokens[5:]).all()
-    assert len(unread_windows(corpus, {**first, "source": "another"})) == len(corpus)
+    assert len(unread_windows(corpus, {**first, "sha256": "another"})) == len(corpus)
+    assert len(unread_windows(corpus, {**first, "source": "a copy"})) == len(left)  # a text is its content
     with pytest.raises(UserError, match=r"did not read; it read all \d+ windows; raise --tokens"):
         unread_windows(corpus, corpus.describe())
     with pytest.raises(UserError, match="16 tokens long; got 32; pass --context 16"):

@@ -40,7 +40,9 @@ def test_compare_two_runs(tiny_model_folder, text_folder, tmp_path, capsys):
         return replace(one, provenance={**one.provenance, part: {**one.provenance[part], **values}})
 
     for text, other in {
-        "one corpus, got source": changed("corpus", source="elsewhere"),
+        "one corpus, got sha256 '.*' and 'other' [(].* and elsewhere[)]": changed(
+            "corpus", source="elsewhere", sha256="other"
+        ),
         "one fit range, got 10-50 and 2-50": changed("config", fit_first=2),
         "one window length, got 32 and 64": changed("config", context=64),
         "one excluded positions, got 1 and 0": changed("config", exclude_positions=0),
@@ -48,6 +50,8 @@ def test_compare_two_runs(tiny_model_folder, text_folder, tmp_path, capsys):
     }.items():
         with pytest.raises(UserError, match=f"expected two runs (on|of) {text}"):
             compare(one, other)
+    moved = compare(one, changed("corpus", source="a copy elsewhere"))  # a text is its content, not its place
+    assert moved.comparison == compare(one, one).comparison
     with pytest.raises(UserError, match="expected a finished run with results.json"):
         read_run(tmp_path)
 
