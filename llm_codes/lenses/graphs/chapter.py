@@ -13,16 +13,17 @@ from llm_codes.corpus import Corpus
 from llm_codes.lenses.graphs.edge_rows import EdgeTests
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.figures import draw_attribution_graph, draw_edge_tests, drawn_nodes
+from llm_codes.lenses.graphs.head_loadings import edge_heads
 from llm_codes.lenses.graphs.labels import promoted_tokens
 from llm_codes.lenses.graphs.levels import edge_levels, licensed_by_edges
-from llm_codes.lenses.graphs.nodes import frozen_prompt
-from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, GraphSummary
+from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
+from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, EdgeHeads, GraphEdge, GraphSummary
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
 from llm_codes.lenses.graphs.windows import one_window_a_document
 from llm_codes.models import Model
 
-NODES_SHOWN, TESTS_SHOWN = 24, 24
+NODES_SHOWN, TESTS_SHOWN, EDGES_SHOWN = 24, 24, 24
 WHOLE = ("edges between features", "to the first logit")
 BY_PART = ("direct", "patterns held", "total", "total, patterns held")  # of the groups within these
 REPORT_PROMPTS, REPORT_LENGTH, REPORT_SOURCES = 20, 12, 2
@@ -55,11 +56,12 @@ def chapter(model: Model, corpus: Corpus, page: Page, run: Run, *, seed: int = 0
         return GraphChapter(False, reason)
     transcoders = open_transcoders(model)
     windows = one_window_a_document(corpus, REPORT_PROMPTS, REPORT_LENGTH)
-    graphs, found = [], []
+    graphs, prompts, found = [], [], []
     for number, window in enumerate(windows):
         tokens = prompt_tokens(model, window)
         prompt = frozen_prompt(model, tokens, transcoders, REPORT_OPTIONS.featureless_positions)
         graphs.append(graph_of(model, tokens, transcoders, REPORT_OPTIONS, prompt))
+        prompts.append(prompt)
         found += tests_of_graph(
             model, graphs[-1], transcoders, prompt, n_sources=REPORT_SOURCES, number=number, seed=seed
         )
@@ -70,7 +72,7 @@ def chapter(model: Model, corpus: Corpus, page: Page, run: Run, *, seed: int = 0
         f"and norm denominators are held. {len(graphs)} prompts, the first {REPORT_LENGTH} tokens of windows of "
         "different documents of this report's corpus; drawn is the one whose next token the model is most certain of."
     )
-    add_graph(section, run, model, drawn, transcoders)
+    add_graph(section, run, model, drawn, prompts[graphs.index(drawn)], transcoders)
     add_tests(section, run, tests)
     return GraphChapter(True, None, drawn.summary(), tests)
 
@@ -80,6 +82,7 @@ def add_graph(
     run: Run,
     model: Model,
     graph: AttributionGraph,
+    prompt: FrozenPrompt,
     transcoders: Sequence[LayerTranscoder],
     name: str = "attribution-graph",
 ) -> dict[int, tuple[str, ...]]:
@@ -94,7 +97,32 @@ def add_graph(
         f"and biases of a node sum to its activation to {summary.remainder:.0e}."
     )
     section.table(node_rows(graph, labels), caption="The features with the most influence on the targets")
+    section.text(
+        "An edge reaches its target along the residual stream, at its own position, or through heads. What passes "
+        "through a head is the edge less the same edge without that head; a path through two heads counts for both."
+    )
+    shown = edge_heads(graph, prompt, transcoders, strongest_edges(graph))
+    section.table(heads_rows(graph, shown), caption="The strongest edges from features and what carries them")
     return labels
+
+
+def strongest_edges(graph: AttributionGraph, count: int = EDGES_SHOWN) -> list[GraphEdge]:
+    """Kept edges that start at a feature, strongest first."""
+    return [edge for edge in graph.kept_edges() if edge.source < graph.n_features][:count]
+
+
+def heads_rows(graph: AttributionGraph, edges: Sequence[EdgeHeads]) -> list[dict[str, object]]:
+    """One row an edge: its parts in its own units."""
+    return [
+        {
+            "source": _words(graph, edge.source),
+            "target": _words(graph, edge.target),
+            "edge": round(edge.effect, 3),
+            "residual stream": round(edge.residual, 3),
+            "heads": ", ".join(f"{one.layer}.{one.head} {one.effect:+.3f}" for one in edge.heads),
+        }
+        for edge in edges
+    ]
 
 
 def node_rows(graph: AttributionGraph, labels: Mapping[int, Sequence[str]]) -> list[dict[str, object]]:

@@ -60,7 +60,7 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
         graph = graph_of(model, own, transcoders, config.graph, prompt)
         section = page.section(f"Prompt {number + 1}", f"prompt-{number + 1}")
         section.text(graph.prompt)
-        labels = add_graph(section, run, model, graph, transcoders, f"graph-{number + 1}")
+        labels = add_graph(section, run, model, graph, prompt, transcoders, f"graph-{number + 1}")
         files.append(f"graphs/graph-{number + 1}.json")
         run.write_json(files[-1], graph_json(graph, f"graph-{number + 1}", labels))
         graphs.append(graph)

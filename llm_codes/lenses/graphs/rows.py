@@ -43,6 +43,26 @@ class GraphEdge(Result):
 
 
 @result
+class HeadLoading(Result):
+    """What of an edge passes through one head, in units of the edge."""
+
+    layer: int
+    head: int
+    effect: float
+
+
+@result
+class EdgeHeads(Result):
+    """An edge and what carries it. residual: through no head; heads: the largest loadings."""
+
+    source: int
+    target: int
+    effect: float
+    residual: float
+    heads: tuple[HeadLoading, ...]
+
+
+@result
 class GraphSummary(Result):
     """A graph in numbers.
 
