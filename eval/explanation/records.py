@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from eval.errors import UserError
+from eval.explanation.outputs.interface import Outputs
 from eval.explanation.units import Unit
 from eval.explanation.windows import SPLITS, Windows
 
@@ -163,7 +164,12 @@ class Recorder:
 
 
 class Book:
-    """The records of every unit of one condition, with its scale (largest activation on the explain documents)."""
+    """The records of every unit of one condition, with its scale (largest activation on the explain documents).
+
+    outputs: what the units do to the next token, where the records are a model's.
+    """
+
+    outputs: Outputs | None = None
 
     def __init__(self, recorder: Recorder, units: list[Unit], columns: np.ndarray, signs: np.ndarray) -> None:
         self.units = units

@@ -3,6 +3,9 @@
     @register_explainer("longest")
     def longest(records): ...                 # a unit's strongest explain windows -> words
 
+    @register_explainer("says")
+    def says(records, does): ...              # with a second argument, also what the unit does (`outputs.effects.Does`)
+
     @register_simulator("contains")
     def contains(explanation, windows): ...   # words and windows of tokens -> a number 0..10 for every token
 
@@ -11,6 +14,7 @@ On the command line: `--explainer thisfile:longest`, or `thisfile.py:longest`.
 
 from __future__ import annotations
 
+import inspect
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,10 +24,13 @@ import numpy as np
 
 from eval.errors import UserError, nearest
 from eval.explanation.explainers import Explanation
-from eval.explanation.records import Book, Record
+from eval.explanation.outputs.effects import Does
+from eval.explanation.records import Book
+from eval.explanation.rules.bits import rule_bits
+from eval.explanation.rules.printing import read_rule
 from eval.explanation.simulators import Simulation, Task
 
-Explain = Callable[[list[Record]], str]
+Explain = Callable[..., str]
 Simulate = Callable[[str, list[list[str]]], Sequence[Sequence[float]]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 EXPLAINERS: dict[str, Explain] = {}
@@ -31,7 +38,10 @@ SIMULATORS: dict[str, Simulate] = {}
 
 
 def register_explainer(name: str) -> Callable[[Function], Function]:
-    """Make a function (records of a unit's strongest explain windows -> words) an explainer of this name."""
+    """Make a function an explainer of this name: records of a unit's strongest explain windows -> words.
+
+    A function with a second parameter is given there what the unit does to the logits, directly and when it is raised.
+    """
     return register_in(name, EXPLAINERS)
 
 
@@ -78,10 +88,14 @@ def registered(text: str, table: dict[str, Any], flag: str) -> str | None:
 
 
 class FunctionExplainer:
-    """A registered explainer. What it raises, or answers that is no text, leaves the unit without an explanation."""
+    """A registered explainer. What it raises, or answers that is no text, leaves the unit without an explanation.
+
+    Words that are a printed rule have the bits of that rule.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self._function = name, EXPLAINERS[name]
+        self._told_what_it_does = _positional(self._function) > 1
 
     def explain(self, book: Book, units: Sequence[int]) -> list[Explanation]:
         return [self._explain(book, unit) for unit in units]
@@ -90,13 +104,30 @@ class FunctionExplainer:
         problem = book.problem(unit)
         if problem:
             return Explanation("", reason=problem)
+        does = (Does(book, unit),) if self._told_what_it_does else ()
         try:
-            text = self._function(book.top(unit, "explain"))
+            text = self._function(book.top(unit, "explain"), *does)
+        except UserError as error:
+            return Explanation("", reason=f"explainer {self.name}: {error}")
         except Exception as error:
             return Explanation("", reason=f"explainer {self.name} raised {type(error).__name__}: {error}")
         if not isinstance(text, str) or not text.strip():
             return Explanation("", reason=f"explainer {self.name}: expected a text, got {text!r}"[:200])
-        return Explanation(text)
+        return Explanation(text, bits=_bits(text, book.windows.vocabulary_size))
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    """How many arguments a function takes by position, of those that must be given."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return sum(one.kind in kinds and one.default is one.empty for one in parameters)
+
+
+def _bits(text: str, vocabulary: int) -> float | None:
+    try:
+        return rule_bits(read_rule(text), vocabulary)
+    except UserError:
+        return None
 
 
 class FunctionSimulator:

@@ -44,6 +44,7 @@ class ServerOptions(Options):
         "how openai:<model> simulates: logprobs, json, all-at-once (prompt logprobs), or the best it accepts",
         choices=("auto", "logprobs", "json", "all-at-once"),
     )
+    batch: bool = option(False, "ask through OpenAI's batch API: half the price, answers within a day", identity=False)
     concurrency: int = option(16, "requests under way at once", at_least=1, identity=False)
     timeout: float = option(60.0, "seconds until a request counts as hung", above=0, identity=False)
     retries: int = option(
@@ -104,13 +105,15 @@ class ExplainOptions(Options):
     controls: tuple[str, ...] = option(("shuffled", "untrained"), "control conditions: shuffled, untrained", empty=True)
     explainer: str = option(
         "decision-list",
-        "decision-list, token-lookup, back-off, token-graph, lag-weights, local:<model>, openai:<model>, file.py:name",
+        "decision-list, token-lookup, back-off, token-graph, lag-weights; logit-effect, steering-effect (what the unit "
+        "does); local:<model>, openai:<model>, file.py:name",
     )
     shown: str = option(
         "top",
-        "what an LLM explainer is shown: top windows, quantiles of its range, contrastive (near misses too), or the "
-        "best of the three by a held-in score",
-        choices=("top", "quantiles", "contrastive", "best"),
+        "what an LLM explainer is shown: top windows, quantiles of its range, contrastive (near misses too), the best "
+        "of these three by a held-in score, logit-effect (top windows and the tokens it promotes), or output (no "
+        "window: what it does, from logits and steering)",
+        choices=("top", "quantiles", "contrastive", "best", "logit-effect", "output"),
     )
     simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, file.py:name")
     judge: str = option("", "who judges: local:<model>, openai:<model> (default: the simulator)")

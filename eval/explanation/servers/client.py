@@ -167,8 +167,12 @@ class Client:
             response = await self._with_retries(connection, key, path, request)
         finally:
             self._purse.release(reserved)
+        return self._finished(key, most, response)
+
+    def _finished(self, key: str, sent: Mapping[str, Any], response: Response) -> Response:
+        """Keep and count a response after which the request is not sent again."""
         if response.body is not None or response.refused:
-            self._keep(key, most, response)
+            self._keep(key, sent, response)
         if response.body is not None or response.no_logprobs:
             self.health.answered()
         else:
@@ -199,23 +203,35 @@ class Client:
             self.journal.asked(key, request)
             self.sent += 1
             found = await connection.send(path, sent)
-            last = attempt == settings.retries
-            self.health.look(found, path, request.get("model"), last=last)
-            response = read_attempt(found)
-            lesson = self._lesson(request, sent, found, response, attempt)
-            if lesson is Lesson.AGAIN:
-                continue
-            if lesson is Lesson.NO_LOGPROBS:
-                return Response(None, found.status, response.reason, no_logprobs=True)
-            if found.status == 403:
-                self.health.forbid()
-            if response.body is not None or response.status not in RETRIED:
+            response = self._read(path, request, sent, found, attempt)
+            if isinstance(response, Response):
                 return response
-            if last:
-                return Response(None, response.status, f"gave up after {attempt + 1} attempts: {response.reason}")
+            if response is Lesson.AGAIN:
+                continue
             delay = settings.base_delay * 2**attempt * (0.5 + self._jitter.random())
             await asyncio.sleep(min(settings.longest_delay, delay) if found.wait is None else found.wait)
             attempt += 1
+
+    def _read(
+        self, path: str, request: Mapping[str, Any], sent: Mapping[str, Any], found: Attempt, attempt: int
+    ) -> Response | Lesson:
+        """What an attempt brought, where it is final; else how to go on: at once in another form (`AGAIN`), or later
+        in the same (`NOTHING`)."""
+        last = attempt == self.settings.retries
+        self.health.look(found, path, request.get("model"), last=last)
+        response = read_attempt(found)
+        lesson = self._lesson(request, sent, found, response, attempt)
+        if lesson is Lesson.AGAIN:
+            return lesson
+        if lesson is Lesson.NO_LOGPROBS:
+            return Response(None, found.status, response.reason, no_logprobs=True)
+        if found.status == 403:
+            self.health.forbid()
+        if response.body is not None or response.status not in RETRIED:
+            return response
+        if last:
+            return Response(None, response.status, f"gave up after {attempt + 1} attempts: {response.reason}")
+        return Lesson.NOTHING
 
     def _lesson(
         self, request: Mapping[str, Any], sent: Mapping[str, Any], found: Attempt, response: Response, attempt: int

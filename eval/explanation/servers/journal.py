@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS entries (
   hash TEXT PRIMARY KEY, request TEXT NOT NULL, reply TEXT, attempts INTEGER NOT NULL DEFAULT 0,
   prompt_tokens INTEGER, completion_tokens INTEGER, asked REAL, answered REAL)
 """
+BATCHES = "CREATE TABLE IF NOT EXISTS batches (mark TEXT PRIMARY KEY, id TEXT, keys TEXT NOT NULL, asked REAL)"
 ANSWER = "UPDATE entries SET reply = ?, prompt_tokens = ?, completion_tokens = ?, answered = ? WHERE hash = ?"
 LOCK_SECONDS = 60.0
 
@@ -51,7 +52,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = sqlite3.connect(self.path, timeout=0.1, isolation_level=None, check_same_thread=False)
-            for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", SCHEMA):
+            for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", SCHEMA, BATCHES):
                 self._execute(statement)
         except sqlite3.DatabaseError as error:
             raise UserError(
@@ -117,6 +118,20 @@ class Journal:
         except StoppedError:
             self._unwritten.append(values)
             raise
+
+    def batch(self, mark: str, keys: Sequence[str], number: str | None = None) -> None:
+        """Note that a batch is about to be sent, and then its number on the server. mark: what it carries there."""
+        values = (mark, number, json.dumps(list(keys)), time.time())
+        self._execute("INSERT OR REPLACE INTO batches (mark, id, keys, asked) VALUES (?, ?, ?, ?)", values)
+
+    def open_batches(self) -> list[tuple[str, str | None, list[str]]]:
+        """(mark, number on the server where it is known, keys of its requests) of every batch not read to its end."""
+        rows = self._execute("SELECT mark, id, keys FROM batches ORDER BY asked").fetchall()
+        return [(mark, number, json.loads(keys)) for mark, number, keys in rows]
+
+    def close_batch(self, mark: str) -> None:
+        """Every reply of a batch is kept."""
+        self._execute("DELETE FROM batches WHERE mark = ?", (mark,))
 
     def _write_rest(self) -> None:
         """At the end: what a lock kept out, into the journal or, where it is still locked, into the file beside it."""

@@ -75,6 +75,18 @@ class Transport:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """An open client of one worker."""
+        async with self.client() as client:
+            yield Connection(client, self.timeout, self.headers())
+
+    def headers(self) -> dict[str, Any]:
+        """What is sent beside openai's own headers: without a key, no authorisation."""
+        import openai
+
+        return {} if self._key else {"Authorization": openai.Omit()}
+
+    @asynccontextmanager
+    async def client(self, retries: int = 0) -> AsyncIterator[Any]:
+        """openai's own client. retries: its own, for calls that are no requests (of the batch API)."""
         import openai
 
         if self._certificates is None:
@@ -89,10 +101,10 @@ class Transport:
             base_url=self.base_url,
             api_key=self._key or "none",
             timeout=self.timeout,
-            max_retries=0,
+            max_retries=retries,
             http_client=plain,
         ) as client:
-            yield Connection(client, self.timeout, {} if self._key else {"Authorization": openai.Omit()})
+            yield client
 
 
 class Connection:

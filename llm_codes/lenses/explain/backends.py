@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from eval.errors import UserError, nearest
 from eval.explanation.explainers import Chat, Explainer
 from eval.explanation.explaining.best_of import BestOf
-from eval.explanation.explaining.styles import STYLES, StyledExplainer
+from eval.explanation.explaining.styles import INPUT_STYLES, StyledExplainer
 from eval.explanation.local_simulator import LocalSimulator
+from eval.explanation.outputs.explainers import logit_effect, steering_effect  # noqa: F401 (registers them)
 from eval.explanation.registry import EXPLAINERS, SIMULATORS, FunctionExplainer, FunctionSimulator, registered
 from eval.explanation.rules.explainers import RuleExplainer
 from eval.explanation.scoring.classification import ChatJudge, Judge, RuleJudge
+from eval.explanation.servers.batch_client import BatchClient
 from eval.explanation.servers.chat_simulators import ServerChat, ServerSimulator
 from eval.explanation.servers.client import Client, ClientSettings
 from eval.explanation.servers.journal import Journal, JournaledChat, JournaledSimulator
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 REGISTERED = "registered"
-"""Backend of what a script or a file registered."""
+"""Backend of what a script or a file registered, and of the output side's explainers."""
 
 
 @dataclass(eq=False)
@@ -136,7 +138,7 @@ class _Builder:
             return RuleExplainer(backend, self.bits)
         chat = self._chat(backend, model)
         if self.shown == "best":
-            return BestOf([StyledExplainer(chat, style) for style in STYLES], simulator)
+            return BestOf([StyledExplainer(chat, style) for style in INPUT_STYLES], simulator)
         return StyledExplainer(chat, self.shown)
 
     def _chat(self, backend: str, model: str) -> Chat:
@@ -188,7 +190,8 @@ class _Builder:
             prices = {"price_input": server.price_input, "price_output": server.price_output}
             self._purse = Purse(server.budget_usd or None, journal, **prices)
         key = os.environ.get(settings.key_variable)
-        self.clients.append(Client(settings, journal, key=key, purse=self._purse))
+        opened = BatchClient if server.batch else Client
+        self.clients.append(opened(settings, journal, key=key, purse=self._purse))
         return self.clients[-1]
 
     def _settings(self, role: str) -> ClientSettings:

@@ -35,7 +35,8 @@ __all__ = ["Chosen", "direction", "feature", "function", "neuron"]
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """A unit somebody asked for. site, layer: where it is read. vector: of a direction. read: activations to values."""
+    """A unit somebody asked for. site, layer: where it is read. vector: of a direction. read: activations to values.
+    decoder: what a feature writes at its site."""
 
     kind: str
     index: int
@@ -45,6 +46,7 @@ class Chosen:
     content: str = ""
     vector: Tensor | None = None
     read: Callable[[Tensor], Tensor] | None = None
+    decoder: Tensor | None = None
 
 
 def neuron(index: int, *, layer: int, site: str = "mlp_post") -> Chosen:
@@ -77,8 +79,18 @@ def feature(index: int, dictionary: Any) -> Chosen:
         found = dictionary.encode(x.flatten(0, -2))[:, index]
         return found.reshape(x.shape[:-1]).float()
 
-    content = _digest(dictionary.vectors.detach().cpu().float().numpy().tobytes())
-    return Chosen("sae", int(index), dictionary.hook, None, str(dictionary.name), content, read=read)
+    vectors = dictionary.vectors.detach().cpu().float()
+    elsewhere = getattr(dictionary, "is_transcoder", False)  # it writes at another site than it reads
+    return Chosen(
+        "sae",
+        int(index),
+        dictionary.hook,
+        None,
+        str(dictionary.name),
+        _digest(vectors.numpy().tobytes()),
+        read=read,
+        decoder=None if elsewhere else vectors[index],
+    )
 
 
 def _digest(data: bytes) -> str:
@@ -112,7 +124,8 @@ def _feature_of_folder(model: Model, one: NamedUnit, folder: Any) -> Chosen:
     def read(x: Tensor) -> Tensor:
         return sae.encode(x.to(sae.W_enc.dtype))[..., one.index].float()
 
-    return Chosen("sae", one.index, found.site.hook, None, one.source, content_of(folder), read=read)
+    decoder = None if hasattr(sae.cfg, "d_out") else sae.W_dec[one.index].detach().float().cpu()
+    return Chosen("sae", one.index, found.site.hook, None, one.source, content_of(folder), read=read, decoder=decoder)
 
 
 def sites_of(model: Model, chosen: Sequence[Chosen]) -> list[Site]:
@@ -146,7 +159,8 @@ def chosen_readouts(model: Model, chosen: Sequence[Chosen], moments: SiteMoments
         if one.vector is not None:
             out.append(centred(Readout(site, (unit,), lambda x: x, one.vector[:, None]), moments))
         else:
-            out.append(Readout(site, (unit,), _reader(one)))
+            decoder = None if one.decoder is None else one.decoder[None]
+            out.append(Readout(site, (unit,), _reader(one), decoder=decoder))
     return out
 
 

@@ -6,6 +6,7 @@ A group with a missing prediction is not kept: it is asked for again when the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,17 @@ def score_group(
         keep=keep,
         steering=steering,
     )
+
+
+def ask_ahead(
+    recorded: Recorded, condition: str, parts: Parts, settings: Settings, steering: Steering | None = None
+) -> None:
+    """Ask everything about all units of a condition, so that few large batches are sent instead of many small ones.
+
+    The answers are in the journal afterwards; the groups find them there.
+    """
+    quick = replace(settings, n_resamples=2, lengths=False, against=())
+    explain_and_score(
+        recorded.books[condition], parts.explainer, parts.simulator,
+        condition=condition, judge=parts.judge, settings=quick, steering=steering,
+    )  # fmt: skip

@@ -23,6 +23,7 @@ from llm_codes.harvest import harvest
 from llm_codes.lenses.explain.chosen import Chosen, chosen_readouts, from_names, sites_of
 from llm_codes.lenses.explain.unit_sources.cluster_units import cluster_readouts
 from llm_codes.lenses.explain.unit_sources.dictionary_units import dictionary_readouts
+from llm_codes.lenses.explain.unit_sources.unit_outputs import UnitOutputs
 from llm_codes.lenses.explain.units import (
     Readout,
     RecordUnits,
@@ -189,12 +190,15 @@ def record(
     recorded.books["trained"] = trained.finish(units, columns, options.sign)
     if control is not None:
         recorded.books["shuffled"] = control.finish(units, columns, options.sign)
+    for book in recorded.books.values():
+        book.outputs = UnitOutputs(lambda: model, readouts)
     if "untrained" in options.controls and model.untrained:
         recorded.skipped["untrained"] = "the model is untrained itself"
     elif "untrained" in options.controls:
         fresh = _Passes(untrained_like(model, seed), reading)
         again = _record_again(fresh, corpus, explain_part, sites, readouts, recorder(), number)
         recorded.books["untrained"] = again.finish(units, columns, options.sign)
+        recorded.books["untrained"].outputs = UnitOutputs(lambda: untrained_like(model, seed), readouts)
     return recorded
 
 

@@ -29,7 +29,7 @@ from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.explain.backends import Parts, open_parts
 from llm_codes.lenses.explain.chosen import Chosen
-from llm_codes.lenses.explain.groups import finished_group, score_group
+from llm_codes.lenses.explain.groups import ask_ahead, finished_group, score_group
 from llm_codes.lenses.explain.recording import READING, Recorded, record
 from llm_codes.lenses.explain.rows import summarise
 from llm_codes.lenses.explain.unit_sources.steered_units import SteeredUnits
@@ -131,7 +131,9 @@ def explain_units(
     plan = Plan.from_json(item("explain-plan", lambda: _plan(recorded()).to_json()))
     settings = settings_of(options, seed)
     steering = cache(lambda: SteeredUnits(model, recorded().readouts) if INTERVENTION in options.scorers else None)
-    score = partial(_scored, recorded, steering, parts, settings, run, keep_predictions)
+    ahead = cache(lambda condition: ask_ahead(recorded(), condition, parts, settings, steering()))
+    whole = options.server.batch and not options.until_decided
+    score = partial(_scored, recorded, steering, parts, settings, run, keep_predictions, ahead if whole else None)
     if options.until_decided:
         drawn = draw_until_decided(recorded(), options, score, seed)
     else:
@@ -166,14 +168,20 @@ def _scored(
     settings: Settings,
     run: Run | None,
     keep_predictions: bool,
+    ahead: Callable[[str], None] | None,
     condition: str,
     kind: Sequence[Any],
     members: Sequence[int] = (),
 ) -> tuple[list[UnitResult], list[np.ndarray]]:
-    """Results and predictions of a (kind, layer) in a condition, read back where they are kept."""
+    """Results and predictions of a (kind, layer) in a condition, read back where they are kept.
+
+    ahead: asks everything about a condition at once, before its first group.
+    """
     family, layer = kind
 
     def compute(keep: Any = None) -> list[UnitResult]:
+        if ahead is not None:
+            ahead(condition)
         return score_group(
             recorded, condition, family, layer, parts, settings, keep=keep, members=members, steering=steering()
         )

@@ -21,13 +21,11 @@ from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import harvest
 from llm_codes.lenses.saes.contexts import ContextIndex
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.logits import logits_effect
+from llm_codes.lenses.saes.logits import RESIDUAL_KINDS, logits_effect
 from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.lenses.saes.rows import FeatureEntry
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
-
-RESIDUAL_KINDS = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")  # what the unembedding can read
 
 
 class FeatureConsumer:

@@ -12,6 +12,7 @@ from llm_codes.models import Model
 from llm_codes.sites import Site
 
 NEW_TOKENS = 16
+WRITES_NONE = "the unit reads activations and writes none: it cannot be steered"
 
 
 class SteeredUnits:
@@ -23,14 +24,14 @@ class SteeredUnits:
 
     def __init__(self, model: Model, readouts: Sequence[Readout]) -> None:
         self.model = model
-        self._writes = [write for readout in readouts for write in _writes(readout)]
+        self._writes = [write for readout in readouts for write in writes_of(readout)]
         self._plain: dict[tuple[object, ...], list[tuple[str, ...]]] = {}
 
     def steer(self, unit: int, by: float, heads: Sequence[Sequence[str]], seed: int) -> list[tuple[str, ...]] | str:
         """The new tokens after each head, drawn under the seed and the head's place."""
         site, write = self._writes[unit]
         if write is None:
-            return "the unit reads activations and writes none: it cannot be steered"
+            return WRITES_NONE
         texts = tuple("".join(head) for head in heads)
         if not by:  # the same for every unit
             if (texts, seed) not in self._plain:
@@ -44,7 +45,7 @@ class SteeredUnits:
         return [tuple(self.model.token_strings(self.model.encode(text))) if text else () for text in said]
 
 
-def _writes(readout: Readout) -> list[tuple[Site, Tensor | None]]:
+def writes_of(readout: Readout) -> list[tuple[Site, Tensor | None]]:
     """(site, what raises the unit by 1 there) of every unit of a readout."""
     out: list[tuple[Site, Tensor | None]] = []
     for place, unit in enumerate(readout.units):

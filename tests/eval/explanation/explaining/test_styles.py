@@ -9,6 +9,7 @@ from eval.explanation.explainers import Reply
 from eval.explanation.explaining.styles import STYLES, StyledExplainer, across_the_range
 from eval.explanation.records import LEVELS
 from eval.explanation.units import Unit
+from tests.eval.explanation.outputs.test_effects import Planted
 from tests.eval.explanation.planted import make_book, make_windows
 
 
@@ -32,7 +33,9 @@ def graded(kept, generator):
 
 @pytest.fixture(scope="module")
 def book():
-    return make_book(make_windows(), {Unit("neuron", 0, 0): graded}, n_random=70)
+    found = make_book(make_windows(), {Unit("neuron", 0, 0): graded}, n_random=70)
+    found.outputs = Planted()
+    return found
 
 
 def asked(book, style: str) -> str:

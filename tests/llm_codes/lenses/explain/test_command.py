@@ -118,6 +118,21 @@ def test_the_command_writes_its_contract_and_repeats_itself(
     assert found == pytest.approx(wanted, abs=1e-9)
 
 
+def test_what_units_do_is_printed_and_scored_by_steering(
+    tiny_model_folder: Path, text_folder: Path, tmp_path: Path
+) -> None:
+    arguments = f"explain --model {tiny_model_folder} --corpus {text_folder} --tokens 9000 --window 32 --per-layer 2 "
+    arguments += "--layers 1 --units neuron --explainer steering-effect --scorers intervention --questions 2 "
+    arguments += f"--random-windows 20 --resamples 50 --seed 5 --out {tmp_path}"
+    assert main(arguments.split()) == 0
+    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    neurons = [row for row in rows if row["unit"].startswith("neuron") and row["condition"] == "trained"]
+    assert all(row["explanation"].count("`") == 24 and row["bits"] > 0 for row in neurons)
+    assert all(0 <= row["tasks"]["intervention"]["balanced_accuracy"] <= 1 for row in neurons)
+    fresh = {row["unit"]: row["explanation"] for row in rows if row["condition"] == "untrained"}
+    assert all(fresh[row["unit"]] != row["explanation"] for row in neurons)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from eval.explanation.servers import journal
 from llm_codes.__main__ import main
+from tests.eval.explanation.batch_server import serve_batches
 from tests.eval.explanation.server import Action, chat, failure, serve
 
 
@@ -57,6 +58,17 @@ def test_a_run_with_missing_predictions_says_how_many_and_ends_with_4(ask_a_serv
     status, results = ask_a_server(lambda request, before: chat(reply_to(request)))  # only the lost one is asked again
     assert status == 0 and results is not None and results["missing_predictions"] == 0
     assert results["cost"]["requests"] == 1
+
+
+def test_a_run_in_batches_asks_a_condition_at_a_time(ask_a_server) -> None:
+    with serve_batches(lambda request, before: chat(reply_to(request))) as server:
+        arguments = ("--base-url", server.url, "--batch", "--layers", ":")
+        status, results = ask_a_server(None, *arguments)
+        assert status == 0 and results is not None and results["missing_predictions"] == 0
+        # two conditions with two layers each: words, simulations, and the judge's questions; not one of each a layer
+        assert len(server.batches) == 6 and not server.live
+        again, _ = ask_a_server(None, *arguments)
+        assert again == 0 and len(server.batches) == 6
 
 
 def test_an_unreachable_server_ends_with_3(ask_a_server, capsys) -> None:
