@@ -39,7 +39,7 @@ KINDS = {
     "z": Kind("what the heads read, before the output projection", "head", heads.head_checks, ("attn.hook_z",)),
     "router": Kind("logit of each expert, before the best are chosen; read only", "expert", router_checks, ROUTERS),
     "experts": Kind("what the chosen experts add, without the shared one", None, router_checks, (EXPERTS,)),
-    "ssm_state": Kind("recurrent state after the token", "channel", state_checks),
+    "ssm_state": Kind("recurrent state after the token (Mamba 2: a channel is a head)", "channel", state_checks),
 }
 
 
@@ -71,11 +71,10 @@ def inside_site(model: HookedModel, kind: str, layer: int) -> InsideSite:
         raise UserError(f"{model.name} has no {kind} in layer {layer}: {found.reasons[base, layer]}; see `sites`")
     items, width = found.shapes[base, layer]
     hook = f"{_hook(model, described, layer)}{MARK}{number}"
-    if number and (described.one is None or int(number) >= items):
-        expected = (
-            "{} without a number" if described.one is None else f"a {described.one} within 0..{items - 1} of {{}}"
-        )
-        raise UserError(f"expected {expected.format(base)} in {model.name}, got {number}")
+    if number and described.one is None:
+        raise UserError(f"expected {base} without a number in {model.name}, got {number}")
+    if number and int(number) >= items:
+        raise UserError(f"expected a {described.one} within 0..{items - 1} of {base} in {model.name}, got {number}")
     if number:
         return InsideSite(hook, width, f"{described.meaning}: {described.one} {number}")
     all_of_it = "" if described.one is None else f": {items} {described.one}s side by side"
