@@ -17,13 +17,14 @@ from llm_codes.lenses.graphs.head_loadings import edge_heads
 from llm_codes.lenses.graphs.labels import promoted_tokens
 from llm_codes.lenses.graphs.levels import edge_levels, licensed_by_edges
 from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
-from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, EdgeHeads, GraphEdge, GraphSummary
+from llm_codes.lenses.graphs.qk_attributions import qk_attribution
+from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, EdgeHeads, GraphEdge, GraphSummary, QKAttribution
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
 from llm_codes.lenses.graphs.windows import one_window_a_document
 from llm_codes.models import Model
 
-NODES_SHOWN, TESTS_SHOWN, EDGES_SHOWN = 24, 24, 24
+NODES_SHOWN, TESTS_SHOWN, EDGES_SHOWN, LOOKS_SHOWN = 24, 24, 24, 8
 WHOLE = ("edges between features", "to the first logit")
 BY_PART = ("direct", "patterns held", "total", "total, patterns held")  # of the groups within these
 REPORT_PROMPTS, REPORT_LENGTH, REPORT_SOURCES = 20, 12, 2
@@ -103,12 +104,41 @@ def add_graph(
     )
     shown = edge_heads(graph, prompt, transcoders, strongest_edges(graph))
     section.table(heads_rows(graph, shown), caption="The strongest edges from features and what carries them")
+    looks = [qk_attribution(model, prompt, transcoders, *place) for place in looks_of(graph, shown)[:LOOKS_SHOWN]]
+    section.table(qk_rows(graph, looks), caption="Why these heads look where they look: the pairs that say most")
     return labels
 
 
 def strongest_edges(graph: AttributionGraph, count: int = EDGES_SHOWN) -> list[GraphEdge]:
     """Kept edges that start at a feature, strongest first."""
     return [edge for edge in graph.kept_edges() if edge.source < graph.n_features][:count]
+
+
+def looks_of(graph: AttributionGraph, edges: Sequence[EdgeHeads]) -> list[tuple[int, int, int, int]]:
+    """Layer, head, query and key of the strongest head of each edge between two positions, each once."""
+    found: dict[tuple[int, int, int, int], None] = {}
+    for edge in edges:
+        key, query = graph.node(edge.source).position, graph.node(edge.target).position
+        if edge.heads and key < query:
+            found[edge.heads[0].layer, edge.heads[0].head, query, key] = None
+    return list(found)
+
+
+def qk_rows(graph: AttributionGraph, looks: Sequence[QKAttribution]) -> list[dict[str, object]]:
+    """One row a head and place: its weight, and the pairs that make it."""
+    return [
+        {
+            "head": f"{one.layer}.{one.head}",
+            "from": f"{one.query}: {graph.tokens[one.query]!r}",
+            "at": f"{one.key}: {graph.tokens[one.key]!r}",
+            "pattern": round(one.pattern, 3),
+            "score above other keys": round(one.above_other_keys, 2),
+            "pairs (query x key)": "; ".join(
+                f"{pair.query} x {pair.key} {pair.above_other_keys:+.2f}" for pair in one.pairs
+            ),
+        }
+        for one in looks
+    ]
 
 
 def heads_rows(graph: AttributionGraph, edges: Sequence[EdgeHeads]) -> list[dict[str, object]]:

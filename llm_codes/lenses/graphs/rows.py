@@ -63,6 +63,32 @@ class EdgeHeads(Result):
 
 
 @result
+class QKPair(Result):
+    """A part of the stream at the query, one at the key, and what the pair adds to a head's score; above_other_keys:
+    less what the same query part finds on average over all keys, shared out over the parts of this key."""
+
+    query: str
+    key: str
+    score: float
+    above_other_keys: float
+
+
+@result
+class QKAttribution(Result):
+    """Why a head looks from a query at a key. pattern: its weight there; score: before softmax; above_other_keys: score
+    less its mean over keys; pairs: the largest."""
+
+    layer: int
+    head: int
+    query: int
+    key: int
+    pattern: float
+    score: float
+    above_other_keys: float
+    pairs: tuple[QKPair, ...]
+
+
+@result
 class GraphSummary(Result):
     """A graph in numbers.
 
