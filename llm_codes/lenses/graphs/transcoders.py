@@ -14,6 +14,7 @@ from torch import Tensor
 from eval.errors import UserError
 from llm_codes.lenses.saes.files import CONFIG, open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.foreign.circuit_tracer import layer_files
 from llm_codes.lenses.saes.matching import check_fits, content_hash, model_hash
 from llm_codes.lenses.saes.shipped import shipped_transcoders
 from llm_codes.models import Model, untrained_like
@@ -72,8 +73,8 @@ class LayerTranscoder:
 def open_transcoders(model: Model, transcoders: Any = None) -> tuple[LayerTranscoder, ...]:
     """A transcoder for every layer of the model, lowest first, each checked against it.
 
-    transcoders: none (those that ship with the embedded model), a folder of folders (what `sae train` writes), or a
-        sequence of folders and dictionaries, in any order.
+    transcoders: none (those that ship with the embedded model), a folder of folders (what `sae train` writes), a set of
+        circuit-tracer (`layer_N.safetensors`), or a sequence of folders, files and dictionaries, in any order.
 
     Raises:
         UserError: no transcoder or several for a layer; another model's, another width; not from MLP input to output.
@@ -155,7 +156,7 @@ def _references(model: Model, transcoders: Any) -> Sequence[Any]:
         if not place.is_dir():
             raise UserError(f"expected a folder of transcoders; got {place}, which is none; check the path")
         folders = sorted(path.parent for path in place.glob(f"*/{CONFIG}"))
-        return folders or [place]
+        return folders or layer_files(place) or [place]
     return list(transcoders)
 
 

@@ -1,7 +1,7 @@
 """Dictionaries on disk: sae-lens folders (`cfg.json`, `sae_weights.safetensors`, `sparsity.safetensors`).
 
 What we write, `sae_lens.SAE.load_from_disk` reads; what it reads, we read, together with published SAEs by release and
-id and the formats of `foreign`. Nothing is ever unpickled.
+id and the formats of `foreign.formats`. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from eval.errors import UserError
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.foreign import foreign_parts, lens_object
+from llm_codes.lenses.saes.foreign.formats import foreign_parts, lens_object
 
 WEIGHTS, CONFIG, SPARSITY = "sae_weights.safetensors", "cfg.json", "sparsity.safetensors"
 
@@ -34,7 +34,7 @@ def load_sae(reference: str | Path, sae_id: str = "", device: str = "cpu", *, ho
         warnings.simplefilter("ignore")
         if sae_id:
             return _known(_load_published(str(reference), sae_id, device), f"{reference}/{sae_id}", hook)
-        foreign = foreign_parts(path) if path.is_dir() and not (path / WEIGHTS).is_file() else None
+        foreign = foreign_parts(path) if path.exists() and not (path / WEIGHTS).is_file() else None
         if foreign is not None:
             return _known(lens_object(*foreign, device), path.name, hook)
         _check_folder(path)

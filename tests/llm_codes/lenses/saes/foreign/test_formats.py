@@ -24,7 +24,6 @@ def dictionary_learning(kind):
     """State dict of `dictionary_learning` and what its class computes: (state, features, reconstruction)."""
     encoder, decoder = tensor(N, D, seed=1), tensor(D, N, seed=2)
     bias, b_dec, vector = tensor(N, seed=3), tensor(D, seed=4), tensor(N, seed=5)
-    norm = decoder.norm(dim=0)
     scores = (X - b_dec) @ encoder.T
     if kind == "AutoEncoder":
         state = {"bias": b_dec, "encoder.weight": encoder, "encoder.bias": bias, "decoder.weight": decoder}
@@ -33,13 +32,18 @@ def dictionary_learning(kind):
     if kind == "GatedAutoEncoder":
         state = {"decoder_bias": b_dec, "encoder.weight": encoder, "decoder.weight": decoder}
         state |= {"r_mag": vector, "gate_bias": bias, "mag_bias": vector + 0.1}
-        features = (scores + bias > 0) * (vector.exp() * scores + vector + 0.1).relu() * norm
-        return state, features, (features / norm) @ decoder.T + b_dec
+        features = (scores + bias > 0) * (vector.exp() * scores + vector + 0.1).relu()
+        return state, features, features @ decoder.T + b_dec
     if kind == "JumpReluAutoEncoder":
         state = {"W_enc": encoder.T, "b_enc": bias, "W_dec": decoder.T, "b_dec": b_dec, "threshold": vector.abs()}
         pre = X @ encoder.T + bias
-        features = (pre * (pre > vector.abs())).relu() * norm
-        return state, features, (features / norm) @ decoder.T + b_dec
+        features = (pre * (pre > vector.abs())).relu()
+        return state, features, features @ decoder.T + b_dec
+    if kind == "MatryoshkaBatchTopKSAE":
+        features = (scores + bias).relu() * (scores + bias > 0.3)
+        state = {"W_enc": encoder.T, "b_enc": bias, "W_dec": decoder.T, "b_dec": b_dec, "k": torch.tensor(4)}
+        state |= {"threshold": torch.tensor(0.3), "group_sizes": torch.tensor([10, 30])}
+        return state, features, features @ decoder.T + b_dec
     state = {"b_dec": b_dec, "encoder.weight": encoder, "encoder.bias": bias, "decoder.weight": decoder}
     state |= {"k": torch.tensor(4), "threshold": torch.tensor(0.3)}
     pre = (scores + bias).relu()
@@ -52,7 +56,15 @@ def dictionary_learning(kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["AutoEncoder", "GatedAutoEncoder", "JumpReluAutoEncoder", "BatchTopKSAE", "AutoEncoderTopK"]
+    "kind",
+    [
+        "AutoEncoder",
+        "GatedAutoEncoder",
+        "JumpReluAutoEncoder",
+        "BatchTopKSAE",
+        "MatryoshkaBatchTopKSAE",
+        "AutoEncoderTopK",
+    ],
 )
 def test_dictionary_learning_is_opened(tmp_path, kind):
     state, features, made = dictionary_learning(kind)
@@ -89,9 +101,32 @@ def test_sparsify_is_opened(tmp_path):
     torch.testing.assert_close(sae.encode(X), features, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(sae.reconstruct(X), features @ decoder + b_dec, atol=1e-5, rtol=1e-4)
     assert sae.hook == "blocks.3.hook_mlp_out"
-    (folder / "cfg.json").write_text(json.dumps({**words, "transcode": True}))
-    with pytest.raises(UserError, match="is a TopK transcoder of sparsify, for which sae-lens has no class"):
-        load_sae(folder)
+    for changed, text in (
+        ({"signed": True}, "expected features of one sign; .* is a signed TopK of sparsify, which is not read"),
+        ({"activation": "groupmax"}, "expected a TopK; .* is a groupmax of sparsify, which is not read"),
+    ):
+        (folder / "cfg.json").write_text(json.dumps({**words, **changed}))
+        with pytest.raises(UserError, match=text):
+            load_sae(folder)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_transcoder_of_sparsify_keeps_its_k_largest(tmp_path, skip):
+    folder = tmp_path / "layers.3.mlp"
+    folder.mkdir()
+    encoder, decoder, bias, b_dec = tensor(N, D, seed=1), tensor(N, D, seed=2), tensor(N, seed=3), tensor(D, seed=4)
+    weights = {"encoder.weight": encoder, "encoder.bias": bias, "W_dec": decoder, "b_dec": b_dec}
+    weights |= {"W_skip": tensor(D, D, seed=6)} if skip else {}
+    save_file(weights, folder / "sae.safetensors")
+    words = {"d_in": D, "num_latents": N, "k": 4, "signed": False, "transcode": True, "skip_connection": skip}
+    (folder / "cfg.json").write_text(json.dumps(words))
+    top = (X @ encoder.T + bias).relu().topk(4, dim=1)
+    features = torch.zeros(len(X), N).scatter_(1, top.indices, top.values)
+    made = features @ decoder + b_dec + (X @ weights["W_skip"].T if skip else 0)
+    sae = load_sae(folder)
+    torch.testing.assert_close(sae.encode(X), features, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(sae.reconstruct(X), made, atol=1e-5, rtol=1e-4)
+    assert (sae.hook, sae.hook_out) == ("blocks.3.mlp.hook_in", "blocks.3.hook_mlp_out") and sae.is_transcoder
 
 
 def test_gemma_scope_is_opened(tmp_path):
@@ -110,11 +145,48 @@ def test_gemma_scope_is_opened(tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "words"),
-    [("layer_0.safetensors", "circuit-tracer's transcoder set"), ("sae.pt", "an sae-lens file of before version 3")],
+    [
+        ("W_enc_0.safetensors", "circuit-tracer's cross-layer transcoder, which writes to several layers"),
+        ("sae.pkl.gz", "an sae-lens file of before version 3"),
+        ("batch-0.jsonl.gz", "a Neuronpedia export"),
+    ],
 )
 def test_known_formats_that_are_not_read_are_named(tmp_path, file, words):
     (tmp_path / file).write_bytes(b"")
     with pytest.raises(UserError, match=f"{file} is {words}, which is not read; convert it with sae-lens' save_model"):
+        load_sae(tmp_path)
+
+
+def test_an_old_file_of_sae_lens_is_opened_where_it_holds_plain_values(tmp_path):
+    encoder, decoder, bias, b_dec = tensor(D, N, seed=1), tensor(N, D, seed=2), tensor(N, seed=3), tensor(D, seed=4)
+    state = {"W_enc": encoder, "W_dec": decoder, "b_enc": bias, "b_dec": b_dec, "scaling_factor": torch.ones(N)}
+    words = {"hook_point": "blocks.2.hook_resid_pre", "model_name": "gpt2-small", "d_in": D, "d_sae": N}
+    torch.save({"cfg": words, "state_dict": state}, tmp_path / "final_sparse_autoencoder_gpt2-small.pt")
+    features = ((X - b_dec) @ encoder + bias).relu()
+    for place in (tmp_path, tmp_path / "final_sparse_autoencoder_gpt2-small.pt"):
+        sae = load_sae(place)
+        torch.testing.assert_close(sae.encode(X), features, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(sae.reconstruct(X), features @ decoder + b_dec, atol=1e-5, rtol=1e-4)
+        assert (sae.hook, sae.metadata["model_name"]) == ("blocks.2.hook_resid_pre", "gpt2-small")
+
+
+class Runner:
+    """Stands for the configuration class of an old sae-lens."""
+
+
+@pytest.mark.parametrize(
+    ("held", "text"),
+    [
+        (
+            {"cfg": Runner(), "state_dict": {}},
+            "is an sae-lens file of before version 3 with a pickled object, which is",
+        ),
+        ({"weights": torch.zeros(2)}, "expected cfg and state_dict in .*; it holds neither; name a dictionary's file"),
+    ],
+)
+def test_an_old_file_that_is_not_opened_is_named(tmp_path, held, text):
+    torch.save(held, tmp_path / "sae.pt")
+    with pytest.raises(UserError, match=text):
         load_sae(tmp_path)
 
 

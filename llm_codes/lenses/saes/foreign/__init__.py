@@ -1,0 +1,1 @@
+"""Dictionaries and features that others wrote: opened, or their format named."""
