@@ -101,7 +101,12 @@
     const left = data.prompt ? data.prompt.positions[state.position].outputs_not_shown || 0 : 0;
     counter.textContent = edges.length + " edges, " + inputs.length + " input and " + outputs.length + " output features" +
       (hidden ? " (" + hidden + " weaker edges not drawn)" : "") +
-      (left && state.view === "prompt" ? "; " + left + " active output features are not on this page" : "");
+      (left && state.view === "prompt" ? "; " + left + " active output features are not on this page" : "") + absent();
+  }
+
+  function absent() {
+    const named = /^(if|of)_(\d+)$/i.exec(state.query.trim());
+    return named && !feature(named[1].toUpperCase(), named[2]) ? "; not on this page: " + state.query.trim() : "";
   }
 
   function errorNodes() {
@@ -163,11 +168,13 @@
       panel.append(line);
     }
     panel.append(element("h4", "Edges"));
-    const mine = data.edges.filter((edge) => edge[side === "IF" ? 0 : 1] === id).sort((a, b) => b[3] - a[3]).slice(0, 12);
+    const mine = data.edges.filter((edge) => edge[side === "IF" ? 0 : 1] === id).sort((a, b) => b[3] - a[3]);
     for (const [source, target, weight, share] of mine) {
-      const other = side === "IF" ? label("OF", target) : label("IF", source);
-      panel.append(element("div", (weight < 0 ? "− " : "+ ") + Math.abs(weight).toFixed(2) + "  " + other + "  (" +
-        (100 * share).toFixed(0) + "%)"));
+      const end = side === "IF" ? ["OF", target] : ["IF", source];
+      const link = element("button", (weight < 0 ? "− " : "+ ") + Math.abs(weight).toFixed(2) + "  " + label(...end) + "  (" +
+        (100 * share).toFixed(0) + "%)", "circuit-edge");
+      link.addEventListener("click", () => { state.chosen = end; draw(); show(); });
+      panel.append(link);
     }
   }
 

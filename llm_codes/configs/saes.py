@@ -68,6 +68,11 @@ class TrainingOptions(WindowsOptions):
     checkpoint_every: int = option(200, "steps between checkpoints", at_least=1, identity=False)
     log_every: int = option(20, "steps between lines of the log", at_least=1, identity=False)
     keep: int = option(2, "checkpoints kept", at_least=1, identity=False)
+    report_tokens: int = option(
+        0,
+        "held-out tokens on which what was saved is measured (FVU, CE, KL; intervals from 20 documents); 0: not",
+        at_least=0,
+    )
     half: bool = option(False, "write weights in float16")
     wandb: str = option("", "Weights & Biases project to log to as well (empty: none)", identity=False)
 

@@ -154,7 +154,8 @@ def write_training(run: Run, lines: Sequence[Mapping[str, Any]], last: Sequence[
     run.write_text("tables/metrics.csv", csv_text(lines))
     page = Page("Training of dictionaries", "; ".join(dict.fromkeys(str(line["sae"]) for line in lines)))
     section = page.section("Metrics", "metrics")
-    section.table(last, caption="Last line of the log, on training batches; `sae eval` measures on held-out documents.")
+    caption = "The last batch; what was saved, on training text; the same on held-out documents, where it was measured."
+    section.table(last, caption=caption)
     if lines:
         section.figure(_curves(run, lines))
     page.write(run)

@@ -15,7 +15,7 @@ from llm_codes.inputs import Inputs, open_inputs
 from llm_codes.lenses.saes.card import card_of, drawn_features, write_card
 from llm_codes.lenses.saes.chapter import sanity_rows, write_evaluation, write_training
 from llm_codes.lenses.saes.dashboards import FeatureConsumer, check_features, dashboard_entries
-from llm_codes.lenses.saes.evaluation import evaluate_dictionary
+from llm_codes.lenses.saes.evaluation import evaluate_dictionaries, evaluate_dictionary
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
@@ -23,7 +23,7 @@ from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, Featur
 from llm_codes.lenses.saes.sanity import beside, model_of, open_beside, stability
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
-from llm_codes.models import untrained_like
+from llm_codes.models import Model, untrained_like
 
 
 def train_command(config: SAETrainConfig, run: Run) -> str:
@@ -42,13 +42,24 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
         seed=config.seed,
     )
     lines = read_metrics(run.folder)
-    rows = trained_rows(lines, specs, folders)
+    rows = trained_rows(lines, specs, folders, _held_out(config, inputs, model, folders))
     named = [str(folder.relative_to(run.folder)) for folder in folders]
     saes = tuple({"folder": name, **spec.as_json()} for name, spec in zip(named, specs, strict=True))
     results = TrainedDictionaries(saes, tuple(rows))
     write_training(run, lines, results.rows())
     run.finish(results.to_json(), model=model.provenance(), corpus=corpus.describe())
     return results.text()
+
+
+def _held_out(
+    config: SAETrainConfig, inputs: Inputs, model: Model, folders: Sequence[Path]
+) -> list[DictionaryEvaluation]:
+    """What was saved on held-out documents, all dictionaries on one walk; nothing where no tokens are asked for."""
+    if not config.training.report_tokens:
+        return []
+    length = min(config.training.context, model.context)
+    corpus = inputs.of_split("held-out").windows(length, n_tokens=config.training.report_tokens)
+    return evaluate_dictionaries(model, corpus, folders, **_walk(inputs))
 
 
 def eval_command(config: SAEEvalConfig, run: Run) -> str:

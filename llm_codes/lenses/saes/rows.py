@@ -13,8 +13,9 @@ class TrainedDictionary(Result):
     """One dictionary at the end of its training.
 
     sae: its name; step, loss, l0, fvu, dead_share, gradient_norm: of the last batch logged; skipped_batches: that were
-    not finite. saved_l0, saved_fvu, saved_silent_share: of the weights as written, on
-    `saved_n_tokens` of training text.
+    not finite. asked_l0: features per token that were asked for (none where a coefficient was). saved_l0, saved_fvu,
+    saved_silent_share: of the weights as written, on `saved_n_tokens` of training text. held_out_fvu, ce_delta, kl: of
+    the weights as written, on held-out documents, with intervals (`--report-tokens`).
     """
 
     sae: str
@@ -26,10 +27,14 @@ class TrainedDictionary(Result):
     gradient_norm: float
     skipped_batches: int
     tokens_per_second: int
+    asked_l0: float | None
     saved_l0: float
     saved_fvu: float | None
     saved_silent_share: float
     saved_n_tokens: int
+    held_out_fvu: Score
+    ce_delta: Score
+    kl: Score
 
 
 @result
@@ -37,7 +42,10 @@ class TrainedDictionaries(Result):
     """`results.json` of `sae train`: each dictionary's folder with its specification, and how it ended."""
 
     table = "last_metrics"
-    columns = ("sae", "step", "loss", "saved_l0", "saved_fvu", "saved_silent_share", "skipped_batches")
+    columns = (
+        *("sae", "step", "asked_l0", "saved_l0", "saved_fvu", "saved_silent_share"),
+        *("held_out_fvu", "ce_delta", "kl", "skipped_batches"),
+    )
 
     saes: tuple[dict[str, object], ...]
     last_metrics: tuple[TrainedDictionary, ...]

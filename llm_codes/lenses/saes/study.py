@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from eval.errors import UserError, nearest
+from eval.scores import Score
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.configs.saes import DictionaryOptions, TrainingOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.saes.files import CONFIG, load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import provenance_of
-from llm_codes.lenses.saes.rows import TrainedDictionary
+from llm_codes.lenses.saes.rows import DictionaryEvaluation, TrainedDictionary
 from llm_codes.lenses.saes.training.loop import Training
 from llm_codes.lenses.saes.training.memory import refuse_above, training_bytes
 from llm_codes.lenses.saes.training.places import specifications
@@ -27,6 +28,8 @@ from llm_codes.lenses.saes.training.saving import save_sae
 from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
 from llm_codes.models import Model, load_model
+
+NOT_MEASURED = Score.undefined("not measured: no --report-tokens")
 
 
 def train_sae(
@@ -188,12 +191,24 @@ def read_metrics(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def trained_rows(lines: Sequence[dict[str, Any]], specs: Sequence[SAESpec], places: Sequence[Path]) -> list[Any]:
-    """How each dictionary ended: the last line of its log, and what was saved."""
+def trained_rows(
+    lines: Sequence[dict[str, Any]],
+    specs: Sequence[SAESpec],
+    places: Sequence[Path],
+    held_out: Sequence[DictionaryEvaluation] = (),
+) -> list[TrainedDictionary]:
+    """How each dictionary ended: the last line of its log, what was saved, and what that does on held-out documents.
+
+    held_out: one evaluation a dictionary, or none.
+    """
     newest = {line["sae"]: line for line in lines}
     out = []
-    for spec, place in zip(specs, places, strict=True):
+    for number, (spec, place) in enumerate(zip(specs, places, strict=True)):
         saved = json.loads((place / CONFIG).read_text("utf-8"))["metadata"]["saved"]
-        rounded = {f"saved_{key}": round(value, 6) for key, value in saved.items()}
-        out.append(TrainedDictionary.from_json({**newest[spec.name], **rounded}))
+        fields: dict[str, Any] = {f"saved_{key}": round(value, 6) for key, value in saved.items()}
+        fields |= dict.fromkeys(("held_out_fvu", "ce_delta", "kl"), NOT_MEASURED)
+        if held_out:
+            found = held_out[number]
+            fields |= {"held_out_fvu": found.fvu, "ce_delta": found.ce_delta, "kl": found.kl}
+        out.append(TrainedDictionary(**newest[spec.name], asked_l0=spec.asked_l0, **fields))
     return out

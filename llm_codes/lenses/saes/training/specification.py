@@ -81,6 +81,13 @@ class SAESpec:
         return bool(self.hook_out)
 
     @property
+    def asked_l0(self) -> float | None:
+        """Features per token that were asked for; none where a coefficient was given instead."""
+        if self.architecture in TOP_K:
+            return float(self.k)
+        return self.target_l0 or None
+
+    @property
     def name(self) -> str:
         """Folder name where several are trained at once: `blocks.2.mlp.hook_out-topk-1536`."""
         kind = self.architecture + ("-tied" if self.tied else "")

@@ -331,6 +331,13 @@ def test_the_page_in_a_browser_search_slider_click_prompt(page_file):
         page.locator(f"[data-feature='OF_{output}']").click()
         panel = page.locator(".circuit-panel").inner_text()
         assert f"OF_{output}" in panel and "promotes" in panel and "density" in panel and "relu(" in panel
+        links = page.locator(".circuit-panel .circuit-edge")
+        assert links.count() == sum(edge[1] == output for edge in data.edges)  # all of them
+        source = max((edge for edge in data.edges if edge[1] == output), key=lambda edge: edge[3])[0]
+        links.first.click()
+        assert page.locator(".circuit-panel h3").inner_text() == f"IF_{source}"
+        page.locator("#circuit-search").fill("OF_99999")
+        assert "; not on this page: OF_99999" in page.locator(".circuit-count").inner_text()
         page.locator("#circuit-search").fill("")
         page.locator("[data-view='prompt']").click()
         assert page.locator(".circuit-prompt span").count() == len(data.prompt.tokens)

@@ -67,6 +67,26 @@ def test_training_writes_its_curves_as_page_table_and_figure(trained):
     assert "blocks.1.mlp.hook_out-topk-128" in page and "<svg" in page and not outside_loads(page)
 
 
+def test_one_report_says_what_was_asked_saved_and_lost_on_held_out_documents(inputs, tmp_path):
+    """Every architecture, one pass: L0 asked and saved, FVU, silent share, and CE and KL of what was saved."""
+    options = ["--sites", "mlp_out", "--layers", "1", "--width", "2x", "--k", "6", "--architecture", "batchtopk"]
+    sizes = ["--tokens", "2048", "--train-batch-size", "128", "--block-windows", "16", "--report-tokens", "600"]
+    assert main(["sae", "train", *inputs, *options, *sizes, "--out", str(tmp_path / "run")]) == 0
+    (row,) = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))["last_metrics"]
+    assert row["asked_l0"] == 6 and abs(row["saved_l0"] - 6) < 1 and 0 <= row["saved_silent_share"] < 1
+    assert 0 < row["held_out_fvu"] and row["kl"] > 0 and row["ce_delta"] is not None
+    found = tmp_path / "eval"
+    words = ["--split", "held-out", "--tokens", "600", "--dashboards", "0", "--sae", str(tmp_path / "run")]
+    assert main(["sae", "eval", *inputs, *words, "--out", str(found)]) == 0
+    again = json.loads((found / "results.json").read_text("utf-8"))
+    assert (again["fvu"], again["kl"]) == (row["held_out_fvu"], row["kl"])
+
+
+def test_without_held_out_tokens_the_report_says_so(trained):
+    rows = json.loads((trained / "results.json").read_text("utf-8"))["last_metrics"]
+    assert all(row["kl"] is None and "not measured: no --report-tokens" in json.dumps(row) for row in rows)
+
+
 def test_evaluation_writes_scores_density_and_dashboards_on_one_page(evaluated):
     results = json.loads((evaluated / "results.json").read_text("utf-8"))
     rows = {row["score"]: row for row in table(evaluated / "tables" / "scores.csv")}

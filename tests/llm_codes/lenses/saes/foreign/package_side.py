@@ -1,4 +1,4 @@
-"""The other side of `test_packages`: makes dictionaries with the packages of others, and says what they compute.
+"""The other side of `test_formats_packages`: makes dictionaries with packages of others, says what they compute.
 
     python package_side.py FOLDER
 
