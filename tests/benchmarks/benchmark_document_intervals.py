@@ -12,6 +12,7 @@ WikiText-2 is cut into sections, so that it has more than 200 documents.
     python tests/benchmarks/benchmark_document_intervals.py 200                    # 16 cells, an hour or two
     python tests/benchmarks/benchmark_document_intervals.py 20 embedded sotu 8000  # one model and text, less of it
     python tests/benchmarks/benchmark_document_intervals.py 40 runs/third/model    # a folder: the third model
+    python tests/benchmarks/benchmark_document_intervals.py drift                  # embedded model: fewer documents
 """
 
 from __future__ import annotations
@@ -156,6 +157,23 @@ def differences(documents: Documents, n_splits: int) -> np.ndarray:
     return np.array(out)
 
 
+def drift(documents: Documents, n_draws: int = 5) -> list[dict[str, float | bool | None]]:
+    """Intervals of an eighth, a quarter and a half of the documents: do they hold alpha_corrected of all?"""
+    generator, n = np.random.default_rng(7), len(documents.counts)
+    whole = exponent_over_documents(cast(Any, documents.half(np.arange(n), documents.total)), seed=0).score.value
+    rows: list[dict[str, float | bool | None]] = []
+    for share in (8, 4, 2):
+        for draw in range(n_draws):
+            members = np.sort(generator.choice(n, n // share, replace=False))
+            some = documents.half(members, documents.moments[members].sum(0))
+            score = exponent_over_documents(cast(Any, some), seed=draw).score
+            low, high = score.low, score.high
+            holds = None if whole is None or low is None or high is None else low <= whole <= high
+            row = {"documents": n // share, "value": score.value, "low": low, "high": high, "all": whole}
+            rows.append(row | {"holds": holds})
+    return rows
+
+
 def z_values(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """z over the sds, and over the widths of the intervals, of every split."""
     a, width_a, sd_a, b, width_b, sd_b = found.T
@@ -197,5 +215,10 @@ def test_the_interval_holds_on_split_halves_of_real_text() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["drift"]:
+        for source in TEXTS:
+            for name, documents in gather("embedded", source, TOKENS["embedded"]).items():
+                print(json.dumps({"text": source, "site": name, "draws": drift(documents)}), flush=True)
+        sys.exit()
     splits, asked, text, tokens = [*sys.argv[1:], *["200", "", "", ""][len(sys.argv) - 1 :]]
     measure(int(splits), (asked,) if asked else tuple(LAYERS), (text,) if text else TEXTS, int(tokens or 0) or None)
