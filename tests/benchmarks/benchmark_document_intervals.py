@@ -30,6 +30,7 @@ from eval.measures.spectra.document_groups import N_GROUPS, SUBSPACE, DocumentGr
 from eval.measures.spectra.document_interval import exponent_over_documents
 from eval.measures.spectra.document_moments import N_BINS, DocumentMoments, group_of
 from eval.measures.spectra.document_moments import N_GROUPS as N_MOMENT_GROUPS
+from eval.scores import Score
 from llm_codes.corpus import load_corpus
 from llm_codes.harvest import keep_mask
 from llm_codes.models import load_model
@@ -157,10 +158,15 @@ def differences(documents: Documents, n_splits: int) -> np.ndarray:
     return np.array(out)
 
 
+def over_all(documents: Documents) -> Score:
+    """alpha_corrected of the whole text with its interval."""
+    every = documents.half(np.arange(len(documents.counts)), documents.total)
+    return exponent_over_documents(cast(Any, every), seed=0).score
+
+
 def drift(documents: Documents, n_draws: int = 5) -> list[dict[str, float | bool | None]]:
     """Intervals of an eighth, a quarter and a half of the documents: do they hold alpha_corrected of all?"""
-    generator, n = np.random.default_rng(7), len(documents.counts)
-    whole = exponent_over_documents(cast(Any, documents.half(np.arange(n), documents.total)), seed=0).score.value
+    generator, n, whole = np.random.default_rng(7), len(documents.counts), over_all(documents).value
     rows: list[dict[str, float | bool | None]] = []
     for share in (8, 4, 2):
         for draw in range(n_draws):
@@ -200,6 +206,7 @@ def measure(n_splits: int, names: tuple[str, ...], texts: tuple[str, ...], n_tok
                 found = differences(documents, n_splits)
                 every.append(found)
                 row = {"model": name, "text": text, "site": site, "documents": len(documents.counts)}
+                row |= {"all": str(over_all(documents))}
                 print(json.dumps(row | summary(found)), flush=True)
     return np.concatenate(every)
 
