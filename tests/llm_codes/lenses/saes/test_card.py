@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import pytest
 
+from eval.measures.dictionaries.step_options import BASELINES
 from llm_codes.__main__ import main
 from llm_codes.lenses.saes.card import Card, card_html, drawn_features
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import content_hash
-from llm_codes.lenses.saes.shipped import shipped_transcoders
+from llm_codes.lenses.saes.shipped import SHIPPED, shipped_transcoders
 
 EVAL = ["sae", "eval", "--tokens", "1500", "--context", "32", "--dashboards", "0", "--threads", "1"]
 
@@ -56,6 +57,19 @@ def test_a_shipped_card_is_of_the_weights_beside_it(layer: int) -> None:
     assert found.evaluation.kl.interval is not None and found.evaluation.kl.n == 20
     page = (folder / "card.html").read_text("utf-8")
     assert page == card_html(found), "the page is made from card.json: write it again with write_card(card, folder)"
+
+
+@pytest.mark.parametrize("site", ["mlp_in", "mlp_out"])
+def test_the_cards_of_the_two_saes_stand_beside_random_baselines(site: str) -> None:
+    folder = SHIPPED / site
+    found = Card.from_json(json.loads((folder / "card.json").read_text("utf-8")))
+    sae = load_sae(folder)
+    assert found.sha256 == content_hash(sae.sae.state_dict()) and found.reads == sae.hook
+    kinds = {row.baseline for row in found.evaluation.baselines}
+    assert kinds == {*BASELINES[1:], "untrained model", "another dictionary"}
+    assert found.evaluation.kl.interval is not None and found.evaluation.kl.n == 21
+    page = (folder / "card.html").read_text("utf-8")
+    assert page == card_html(found) and "of the variance that this dictionary explains" in page
 
 
 def test_features_are_drawn_from_all_by_their_seed() -> None:
