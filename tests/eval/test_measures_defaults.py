@@ -161,6 +161,9 @@ METHOD: dict[str, dict[str, Any]] = {
         "pursue": dict(ridge=1e-3, iterations=50),
         "refit": dict(ridge=1e-3),
     },
+    "eval.measures.connectors.readable": {
+        "CARRIED": 0.8,
+    },
     "eval.measures.graphs.agreement": {},
     "eval.measures.graphs.faithfulness": {},
     "eval.measures.graphs.influence": {

@@ -131,7 +131,12 @@ def show_command(config: ConnectorShowConfig, run: Run) -> str:
     into, out_of = (ContextIndex(side, pairs, inputs.model) for side in (pairs.inputs, pairs.outputs))
     found = describe_feature(output, chain.connector, pairs, into, out_of)
     run.finish(ShownFeature(found).to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
-    lines = [found.equation, f"fires on {_quoted(found.fires_on)}; density {found.density:.2%}"]
+    carried = "undefined: it never varies" if found.carried is None else f"{found.carried:.0%}"
+    lines = [
+        found.equation,
+        f"variance that the terms written out carry: {carried}",
+        f"fires on {_quoted(found.fires_on)}; density {found.density:.2%}",
+    ]
     rows = [{**term.to_json(), "fires_on": _quoted(term.fires_on or ())} for term in found.terms[:10]]
     contexts = ["..." + _marked(context) for context in found.contexts]
     return "\n".join([*lines, text_table(rows), *contexts])

@@ -17,7 +17,8 @@ from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.circuits.claims import claims_of
 from llm_codes.lenses.circuits.found import ReadCircuits, read_circuits
-from llm_codes.lenses.circuits.rows import ChainEvaluation
+from llm_codes.lenses.circuits.reading import readable
+from llm_codes.lenses.circuits.rows import ChainEvaluation, Readable
 from llm_codes.lenses.connectors.files import Chain
 from llm_codes.lenses.connectors.interventions import validate_edges
 from llm_codes.lenses.connectors.pairs import FeaturePairs, harvest_pairs
@@ -93,6 +94,7 @@ def evaluate_chain(
     frontier = Frontier.from_json(keep("frontier", lambda: work.frontier(asked)))
     edges = EdgeValidation.from_json(keep("edge-validation", lambda: work.edges(asked)))
     read = ReadCircuits.from_json(keep("circuits", lambda: work.circuits(asked)))
+    few = Readable.from_json(keep("readable", lambda: readable(connector, pairs)))
     return ChainEvaluation(
         scorecard,
         frontier.frontier,
@@ -104,6 +106,7 @@ def evaluate_chain(
         {side: float((rows.values > 0).float().sum(1).mean()) for side, rows in _sides(pairs)},
         {} if chain.transcoder else {"transcoder": "no --transcoder was given"},
         tuple(claims_of(scorecard, read.logic_forms)),
+        few.readable,
     )
 
 

@@ -40,6 +40,12 @@ def add_tests(page: Page, found: ChainEvaluation) -> None:
             f"{found.edge_validation.n_edges} edges drawn by attribution: one input feature taken out or doubled in "
             "the real MLP, held-out tokens; nulls pair edges at random",
         )
+    if found.readable:
+        page.section("Can the equations be read?", "readable").table(
+            [row.to_json() for row in found.readable],
+            ("terms", "outputs", "carried", "share", "share_ci", "median"),
+            "Outputs of which so many terms, the others at their mean, carry 80% of the variance on held-out tokens",
+        )
     if found.circuits and found.logic_forms is not None:
         _add_circuits(page, found.circuits, found.logic_forms)
     if found.claims:

@@ -17,12 +17,18 @@ from torch import Tensor
 from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.logic_forms import LogicForm, logic_forms
+from eval.measures.connectors.readable import CARRIED, variance_carried
 from eval.measures.dictionaries.feature_rows import FeatureRows
-from llm_codes.lenses.circuits.rows import FeatureEquation, Term
+from eval.measures.statistics.binomial import binomial_share
+from eval.scores import Score
+from llm_codes.lenses.circuits.rows import FeatureEquation, Readable, ReadableRow, Term
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
 
 ON_ABOVE = 0.5
+EQUATION_TERMS = 5  # written out; with more nobody reads it
+SAMPLE = 8192  # tokens on which what terms carry is measured
+COUNTS = (3, 5, 10)
 
 
 def feature_number(text: str, n_features: int, prefix: str = "OF") -> int:
@@ -39,7 +45,7 @@ def feature_number(text: str, n_features: int, prefix: str = "OF") -> int:
     return int(plain)
 
 
-def equation(connector: Connector, output: int, scale: Tensor | None = None, most: int = 6) -> str:
+def equation(connector: Connector, output: int, scale: Tensor | None = None, most: int = EQUATION_TERMS) -> str:
     """One output feature as a sum of its strongest edges: by `|w|`, or by attribution `|w| scale` where given.
 
     A large weight on a feature that hardly fires says little, so that readers are shown the second order.
@@ -53,6 +59,12 @@ def equation(connector: Connector, output: int, scale: Tensor | None = None, mos
     more = [f"+ ({len(edges) - most} smaller)"] if len(edges) > most else []
     text = " ".join(shown + more + tail).removeprefix("+ ") or "0"
     return f"OF_{output} = relu({text})" if connector.activation == "relu" else f"OF_{output} = {text}"
+
+
+def equation_and_share(connector: Connector, output: int, scale: Tensor, carried: float | None) -> str:
+    """The equation, and how much of the output's variance the terms written out carry."""
+    share = "undefined: it never varies" if carried is None else f"{carried:.0%} of its variance"
+    return f"{equation(connector, output, scale)}; the terms written out carry {share}"
 
 
 def terms(connector: Connector, output: int, inputs: FeatureRows) -> list[Term]:
@@ -147,7 +159,30 @@ def describe_feature(
         out_of.density(output),
         tuple(replace(term, fires_on=tuple(into.top_tokens(term.input))) for term in found),
         tuple(out_of.contexts(output, n_contexts)),
+        carried_by_equations(connector, pairs, [output])[0],
     )
+
+
+def carried_by_equations(connector: Connector, pairs: FeaturePairs, outputs: Sequence[int]) -> list[float | None]:
+    """Share of each output's variance that the terms of its equation carry; none where it never varies."""
+    sample = slice(0, SAMPLE)
+    dense = pairs.inputs.rows(sample).dense(), pairs.outputs.rows(sample).dense()
+    found = variance_carried(connector, *dense, (EQUATION_TERMS,), outputs)[0].tolist()
+    return [None if share != share else share for share in found]
+
+
+def readable(connector: Connector, pairs: FeaturePairs) -> Readable:
+    """How many outputs are carried to 80% of their variance by at most 3, 5, 10 terms, and by all they have."""
+    inputs, outputs = pairs.inputs.rows(slice(0, SAMPLE)).dense(), pairs.outputs.rows(slice(0, SAMPLE)).dense()
+    live = ((connector.starts.diff() > 0) & (outputs.var(0) > 0)).nonzero().flatten().tolist()
+    shares = variance_carried(connector, inputs, outputs, (*COUNTS, connector.n_inputs), live)
+    rows = []
+    for name, share in zip((*map(str, COUNTS), "all"), shares, strict=True):
+        hits = int((share >= CARRIED).sum())
+        middle = float(share.median()) if live else None
+        of_live = binomial_share(hits, len(live)) if live else Score.undefined("no output fires and has edges", 0)
+        rows.append(ReadableRow(name, len(live), hits, of_live, middle))
+    return Readable(tuple(rows))
 
 
 def interesting_outputs(connector: Connector, pairs: FeaturePairs, count: int, minimum_tokens: int = 30) -> list[int]:

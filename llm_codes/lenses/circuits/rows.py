@@ -5,6 +5,7 @@ from __future__ import annotations
 from eval.claims import Claim
 from eval.result_json import noted
 from eval.results import Result, result
+from eval.scores import Score
 from llm_codes.lenses.connectors.rows import EdgeValidation, FrontierRow, Intervention, Scorecard
 from llm_codes.lenses.saes.rows import Context
 
@@ -20,8 +21,29 @@ class Term(Result):
 
 
 @result
+class ReadableRow(Result):
+    """How many outputs few terms carry. outputs: those that fire and have edges; carried: of these, to 80% of their
+    variance by at most so many terms (`terms`; "all": by all they have); share: of outputs, 95% binomial; median: of
+    the variance carried, over outputs."""
+
+    terms: str
+    outputs: int
+    carried: int
+    share: Score
+    median: float | None
+
+
+@result
+class Readable(Result):
+    """One row for each number of terms."""
+
+    readable: tuple[ReadableRow, ...]
+
+
+@result
 class FeatureEquation(Result):
-    """One output feature as its connector says it: equation, edges, the tokens it fires on, contexts."""
+    """One output feature as its connector says it: equation, edges, the tokens it fires on, contexts. carried: share of
+    its variance that the terms written in the equation carry, on the text read; none where it never varies."""
 
     feature: str
     equation: str
@@ -29,6 +51,7 @@ class FeatureEquation(Result):
     density: float
     terms: tuple[Term, ...]
     contexts: tuple[Context, ...]
+    carried: float | None = noted(default=None, when_set=True)
 
 
 @result
@@ -103,6 +126,7 @@ class ChainEvaluation(Result):
     l0: dict[str, float] | None = None
     missing_rows: dict[str, str] | None = None
     claims: tuple[Claim, ...] = ()
+    readable: tuple[ReadableRow, ...] | None = noted(default=None, when_set=True)
 
 
 @result

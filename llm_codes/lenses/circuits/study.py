@@ -11,7 +11,14 @@ from eval.errors import UserError
 from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.logic_forms import LogicForm
 from eval.measures.dictionaries.feature_rows import FeatureRows
-from llm_codes.lenses.circuits.reading import equation, interesting_outputs, named_form, read_logic, terms
+from llm_codes.lenses.circuits.reading import (
+    carried_by_equations,
+    equation_and_share,
+    interesting_outputs,
+    named_form,
+    read_logic,
+    terms,
+)
 from llm_codes.lenses.circuits.rows import (
     CircuitErrors,
     CircuitPage,
@@ -84,16 +91,16 @@ def _outputs(
     into, out_of = indices
     forms = {output: named_form(found) for output, found in read_logic(connector, pairs, best).items()}
     effects = logits_effect(model, second, order)
-    scale = pairs.inputs.root_mean_square()
+    scale, carried = pairs.inputs.root_mean_square(), carried_by_equations(connector, pairs, order)
     return {
         output: PageOutput(
             *_entry(out_of, output, n_contexts),
-            equation(connector, output, scale),
+            equation_and_share(connector, output, scale, share),
             _words(forms.get(output), into),
             tuple(effect["promotes"]),
             tuple(effect["demotes"]),
         )
-        for output, effect in zip(order, effects, strict=True)
+        for output, effect, share in zip(order, effects, carried, strict=True)
     }
 
 

@@ -77,5 +77,5 @@ def test_one_feature_is_shown(chain, tmp_path, capsys):
     assert main(["connector", "show", "OF_3", *chain, "--out", str(tmp_path / "run")]) == 0
     assert "OF_3 = relu(1.00 IF_3)" in capsys.readouterr().out
     assert set(results(tmp_path / "run")["feature"]) == {
-        *("feature", "equation", "fires_on", "density", "terms", "contexts")
+        *("feature", "equation", "fires_on", "density", "terms", "contexts", "carried")
     }

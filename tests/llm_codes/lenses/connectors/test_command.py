@@ -157,12 +157,13 @@ def test_evaluation_has_nine_rows_controls_frontier_interventions(model, corpus,
     assert set(found.to_json()["edge_validation"]["ablate"]) >= {"sign_agreement", "r2", "sign_agreement_null"}
     assert len(found.claims) == 3 and ChainEvaluation.from_json(found.to_json()) == found
     kept = {}
-    pieces = {"scorecard": found.to_json(), "frontier": found.to_json(), "circuits": found.to_json()}
+    assert [row.terms for row in found.readable] == ["3", "5", "10", "all"]
+    pieces = {name: found.to_json() for name in ("scorecard", "frontier", "circuits", "readable")}
     pieces["edge-validation"] = found.edge_validation.to_json()
     again = evaluate_chain(
         model, whole, corpus, corpus, **options, keep=lambda name, compute: kept.setdefault(name, pieces[name])
     )
-    assert set(kept) == {"scorecard", "frontier", "edge-validation", "circuits"} and again == found
+    assert set(kept) == {"scorecard", "frontier", "edge-validation", "circuits", "readable"} and again == found
 
 
 def test_an_intervention_on_an_exact_linear_connector_is_predicted(model, corpus, folder, chain):
