@@ -16,12 +16,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from eval.errors import UserError
+from eval.explanation.duplication.copies import formulas_of, linked_documents, near_duplicates
 
 SPLITS = ("explain", "calibrate", "score")
-SHINGLE = 5  # tokens
-NEAR_DUPLICATE = 0.5  # shared shingles / shingles of the smaller window
-LINKED = 0.2  # shared shingles / shingles of the smaller document: both stay on one side
-_PRIME = np.uint64(1_000_003)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +28,8 @@ class Windows:
     tokens: [window, position] token ids. keep: [window, position], false where an activation is not to be read (BOS,
     padding). document: [window]. split: [window], an index into ``SPLITS``. strings: each token id as text.
     vocabulary: size of the model's vocabulary (0: the tokens of ``strings``). linked: the near-duplicate documents that
-    were kept on one side (``None``: not looked for yet). memory: what was derived from them.
+    were kept on one side, formulas: runs that many documents hold (`formulas_of`; of both, ``None``: not looked for
+    yet). memory: what was derived from them.
     """
 
     tokens: Int[np.ndarray, "window position"]
@@ -41,6 +39,7 @@ class Windows:
     strings: Mapping[int, str]
     vocabulary: int = 0
     linked: Sequence[tuple[int, int]] | None = None
+    formulas: Int[np.ndarray, " shingle"] | None = None
     memory: dict[Any, Any] = field(default_factory=dict, repr=False)
     _words: dict[int, tuple[tuple[int, ...], tuple[str, ...]]] = field(default_factory=dict, repr=False)
 
@@ -110,82 +109,13 @@ def _first_of_linked(
     document: Int[np.ndarray, " window"], linked: Sequence[tuple[int, int]]
 ) -> Int[np.ndarray, " window"]:
     """The document of each window, that of the first one for documents that are linked, directly or through others."""
-    names, place = np.unique(document, return_inverse=True)
-    pairs = np.searchsorted(names, np.array(linked, dtype=names.dtype).reshape(-1, 2))
+    named = np.array(linked, dtype=document.dtype).reshape(-1, 2)  # of these, some may have lost all their windows
+    names = np.unique(np.concatenate([document, named.ravel()]))
+    place, pairs = np.searchsorted(names, document), np.searchsorted(names, named)
     graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(names), len(names)))
     _, component = connected_components(graph, directed=False)
     first = np.array([names[component == c].min() for c in component])
     return first[place]
-
-
-def linked_documents(
-    tokens: Int[np.ndarray, "window position"],
-    keep: Bool[np.ndarray, "window position"],
-    document: Int[np.ndarray, " window"],
-) -> list[tuple[int, int]]:
-    """Pairs of documents (first < second) of which the smaller shares at least a fifth of its five-token runs.
-
-    A copy with every eighth word changed keeps about half of them, wherever its windows begin; two speeches of one
-    genre share a few in a hundred. Counted over the windows that are read.
-    """
-    names, place = np.unique(document, return_inverse=True)
-    of_window = [shingles(row[kept]) for row, kept in zip(tokens, keep, strict=True)]
-    owner = np.repeat(place, [len(found) for found in of_window])
-    _, run = np.unique(np.concatenate(of_window) if of_window else [], return_inverse=True)
-    holds = csr_array((np.ones(len(owner)), (owner, run)), shape=(len(names), int(run.max(initial=-1)) + 1))
-    holds.sum_duplicates()
-    holds.data[:] = 1
-    shared = (holds @ holds.T).tocoo()
-    size = np.asarray(holds.sum(axis=1)).ravel()
-    smaller = np.minimum(size[shared.row], size[shared.col])
-    found = (shared.row < shared.col) & (shared.data >= LINKED * smaller)
-    return sorted(zip(names[shared.row[found]].tolist(), names[shared.col[found]].tolist(), strict=True))
-
-
-def shingles(tokens: Int[np.ndarray, " position"]) -> Int[np.ndarray, " shingle"]:
-    """The distinct runs of five tokens of a window, hashed to 64 bits; a shorter window is one shingle."""
-    tokens = np.asarray(tokens).astype(np.uint64) + np.uint64(1)
-    size = min(SHINGLE, len(tokens))
-    out = np.zeros(len(tokens) - size + 1, dtype=np.uint64)
-    for offset in range(size):
-        out = out * _PRIME + tokens[offset : len(tokens) - size + 1 + offset]
-    return np.unique(out)
-
-
-def near_duplicates(
-    tokens: Int[np.ndarray, "window position"], keep: Bool[np.ndarray, "window position"]
-) -> list[tuple[int, int]]:
-    """Pairs of windows (first < second) that share at least half of the smaller one's five-token runs.
-
-    Exact: an inverted index over shingles counts every shared run; one that more than 1,000 windows share is a
-    formula, not a copy, and is not counted.
-    """
-    sets = [shingles(row[kept]) for row, kept in zip(tokens, keep, strict=True)]
-    sizes = np.array([len(one) for one in sets])
-    owner = np.repeat(np.arange(len(sets)), sizes)
-    runs = np.concatenate(sets) if len(sets) else np.zeros(0, dtype=np.uint64)
-    order = np.lexsort((owner, runs))
-    runs, owner = runs[order], owner[order]
-    starts = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]]) if len(runs) else np.zeros(0, dtype=int)
-    shared: dict[tuple[int, int], int] = {}
-    for first, last in zip(starts, np.r_[starts[1:], len(runs)], strict=True):
-        if 2 <= last - first <= 1000:
-            members = owner[first:last].tolist()
-            for place, a in enumerate(members):
-                for b in members[place + 1 :]:
-                    shared[a, b] = shared.get((a, b), 0) + 1
-    return sorted(pair for pair, count in shared.items() if count >= NEAR_DUPLICATE * sizes[list(pair)].min())
-
-
-def remove_near_duplicates(
-    tokens: Int[np.ndarray, "window position"], keep: Bool[np.ndarray, "window position"]
-) -> Int[np.ndarray, " window"]:
-    """The windows that stay, by number: of every near-duplicate pair the later one goes."""
-    gone: set[int] = set()
-    for first, second in near_duplicates(tokens, keep):
-        if first not in gone:
-            gone.add(second)
-    return np.array([window for window in range(len(tokens)) if window not in gone], dtype=np.int64)
 
 
 def leakage(windows: Windows, used: Mapping[str, Sequence[int]]) -> dict[str, int]:
@@ -200,7 +130,11 @@ def leakage(windows: Windows, used: Mapping[str, Sequence[int]]) -> dict[str, in
     shared = sum(len(documents[a] & documents[b]) for a in range(3) for b in range(a + 1, 3))
     everything = np.concatenate(list(numbers.values()))
     side = np.repeat(np.arange(3), [len(numbers[split]) for split in SPLITS])
-    pairs = near_duplicates(windows.tokens[everything], windows.keep[everything])
+    formulas = windows.formulas
+    if formulas is None:
+        formulas = formulas_of(windows.tokens, windows.keep, windows.document)
+    chosen = (windows.tokens[everything], windows.keep[everything], windows.document[everything])
+    pairs = near_duplicates(*chosen, formulas)
     across = sum(1 for a, b in pairs if side[a] != side[b])
     links = windows.linked
     if links is None:

@@ -10,7 +10,7 @@ from llm_codes.configs.inputs import InputsOptions
 
 RULES = ("token-lookup", "back-off", "decision-list", "token-graph", "lag-weights")
 """Explainers that need no language model: they print a rule."""
-LANGUAGE_MODELS = ("local", "openai")
+LANGUAGE_MODELS = ("local", "openai", "vllm")
 """What stands before the colon where a language model explains or simulates."""
 SCORERS = ("detection", "fuzzing", "hard-detection", "intruder", "embedding", "surprisal", "intervention")
 """Scorers beside simulation."""
@@ -106,7 +106,7 @@ class ExplainOptions(Options):
     explainer: str = option(
         "decision-list",
         "decision-list, token-lookup, back-off, token-graph, lag-weights; logit-effect, steering-effect (what the unit "
-        "does); local:<model>, openai:<model>, file.py:name",
+        "does); local:<model>, openai:<model>, vllm:<model>, file.py:name",
     )
     shown: str = option(
         "top",
@@ -115,8 +115,10 @@ class ExplainOptions(Options):
         "window: what it does, from logits and steering)",
         choices=("top", "quantiles", "contrastive", "best", "logit-effect", "output"),
     )
-    simulator: str = option(READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, file.py:name")
-    judge: str = option("", "who judges: local:<model>, openai:<model> (default: the simulator)")
+    simulator: str = option(
+        READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, vllm:<model>, file.py:name"
+    )
+    judge: str = option("", "who judges: local:<model>, openai:<model>, vllm:<model> (default: the simulator)")
     bits: float = option(0.0, "longest printed rule in bits (0: as long as 12 words with a level)", at_least=0)
     against: tuple[str, ...] = option(
         ("token-lookup",), "other printed rules on the same units at the same budget, paired", empty=True

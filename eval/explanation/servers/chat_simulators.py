@@ -107,9 +107,7 @@ class ServerSimulator:
         words = [visible(token) for token in task.strings]
         head = f"Explanation: {task.explanation.text}\n"
         if mode == "all-at-once":
-            prompt = "\n\n".join(message["content"] for message in load_prompt("simulate"))
-            slots = "".join(f"{word}\t{PLACEHOLDER}\n" for word in words)
-            prompt = f"{prompt}\n\n{head}Text: {''.join(words)}\n\n{slots}"
+            prompt = all_at_once_prompt(task)
             request = {"model": self.model, "prompt": prompt, "max_tokens": 1, "echo": True, "logprobs": 20}
             return COMPLETIONS, request | {"temperature": 0}
         tokens = "\n".join(f"{number}: {word}" for number, word in enumerate(words, start=1))
@@ -143,3 +141,11 @@ class ServerSimulator:
             notes = (*simulation.notes, "log-probabilities refused: asked for JSON")
             return Simulation(simulation.values, simulation.outside, simulation.reason, notes)
         return simulation
+
+
+def all_at_once_prompt(task: Task) -> str:
+    """One text that asks for every token of a window: the same word stands in every slot [B23]."""
+    words = [visible(token) for token in task.strings]
+    told = "\n\n".join(message["content"] for message in load_prompt("simulate"))
+    slots = "".join(f"{word}\t{PLACEHOLDER}\n" for word in words)
+    return f"{told}\n\nExplanation: {task.explanation.text}\nText: {''.join(words)}\n\n{slots}"

@@ -11,16 +11,11 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from eval.errors import StoppedError, UserError
-from eval.explanation.explainers import Chat, Reply
-from eval.explanation.prompts import Message, load_prompt
-from eval.explanation.simulators import Simulation, Simulator, Task
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -165,76 +160,3 @@ class Journal:
         charged = "COALESCE(json_extract(reply, '$.usd'), (prompt_tokens * ? + completion_tokens * ?) / 1e6, 0)"
         query = f"SELECT COALESCE(SUM({charged}), 0) FROM entries WHERE reply IS NOT NULL"
         return float(self._execute(query, (price_input, price_output)).fetchone()[0])
-
-
-class JournaledSimulator:
-    """A (slow, local) simulator whose simulations are kept: each window is simulated once per explanation.
-
-    identity: what else decides the numbers (model, weights, dtype).
-    """
-
-    def __init__(self, simulator: Simulator, journal: Journal, identity: Mapping[str, Any]) -> None:
-        self.simulator, self.journal, self.identity = simulator, journal, dict(identity)
-        self.name = simulator.name
-
-    def simulate(self, tasks: Sequence[Task]) -> list[Simulation]:
-        return [self._simulate(task) for task in tasks]
-
-    def _simulate(self, task: Task) -> Simulation:
-        if not task.explanation.is_defined:
-            return self.simulator.simulate([task])[0]
-        request = {
-            "simulate": self.identity,
-            "prompt": load_prompt("simulate"),
-            "explanation": task.explanation.text,
-            "tokens": list(task.strings),
-        }
-        key = content_hash(request)
-        kept = self.journal.find(key)
-        if kept is None:
-            self.journal.asked(key, request)
-            simulation = self.simulator.simulate([task])[0]
-            kept = {
-                "values": _listed(simulation.values),
-                "outside": None if simulation.outside is None else _listed(simulation.outside),
-                "reason": simulation.reason,
-                "notes": list(simulation.notes),
-            }
-            self.journal.answered(key, kept)
-        outside = kept["outside"]
-        return Simulation(
-            _array(kept["values"]), None if outside is None else _array(outside), kept["reason"], tuple(kept["notes"])
-        )
-
-
-def _listed(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _array(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
-
-
-class JournaledChat:
-    """A (slow, local) chat whose replies are kept."""
-
-    def __init__(self, chat: Chat, journal: Journal, identity: Mapping[str, Any]) -> None:
-        self.chat, self.journal, self.identity = chat, journal, dict(identity)
-        self.name = chat.name
-
-    def ask(self, conversations: Sequence[list[Message]], *, maximum_tokens: int) -> list[Reply]:
-        return [self._ask(conversation, maximum_tokens) for conversation in conversations]
-
-    def _ask(self, conversation: list[Message], maximum_tokens: int) -> Reply:
-        request = {"chat": self.identity, "messages": conversation, "maximum_tokens": maximum_tokens}
-        key = content_hash(request)
-        kept = self.journal.find(key)
-        if kept is None:
-            self.journal.asked(key, request)
-            reply = self.chat.ask([conversation], maximum_tokens=maximum_tokens)[0]
-            kept = {"text": reply.text, "reason": reply.reason, "top_logprobs": reply.top_logprobs}
-            self.journal.answered(key, kept)
-        top = kept["top_logprobs"]
-        return Reply(
-            kept["text"], kept["reason"], None if top is None else tuple((token, dict(found)) for token, found in top)
-        )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
+from eval.explanation.engines.vllm_engine import AT_ONCE, VLLMEngine
 from eval.explanation.explainers import Chat, Explainer
 from eval.explanation.explaining.best_of import BestOf
 from eval.explanation.explaining.styles import INPUT_STYLES, StyledExplainer
@@ -25,7 +26,8 @@ from eval.explanation.scoring.classification import ChatJudge, Judge, RuleJudge
 from eval.explanation.servers.batch_client import BatchClient
 from eval.explanation.servers.chat_simulators import ServerChat, ServerSimulator
 from eval.explanation.servers.client import Client, ClientSettings
-from eval.explanation.servers.journal import Journal, JournaledChat, JournaledSimulator
+from eval.explanation.servers.journal import Journal
+from eval.explanation.servers.journaled import JournaledChat, JournaledSimulator
 from eval.explanation.servers.purse import Purse
 from eval.explanation.simulators import RuleSimulator, Simulator
 from llm_codes.configs.explain import LANGUAGE_MODELS, READS_RULES, RULES
@@ -74,7 +76,7 @@ class Parts:
 
 
 def parse_backend(text: str, flag: str) -> tuple[str, str]:
-    """A printed rule (``rules`` for the simulator), ``local:<model>`` or ``openai:<model>`` as (backend, model).
+    """A printed rule (``rules`` for the simulator), or ``local:``, ``openai:``, ``vllm:<model>``, as (backend, model).
 
     Raises `UserError` for anything else, with the nearest name.
     """
@@ -87,7 +89,7 @@ def parse_backend(text: str, flag: str) -> tuple[str, str]:
     if backend not in (*plain, *LANGUAGE_MODELS):
         raise UserError(
             f"unknown {flag} {text!r}: {nearest(backend, (*plain, *LANGUAGE_MODELS))}; "
-            f"expected {', '.join((*plain, 'local:<model>'))} or openai:<model>"
+            f"expected {', '.join((*plain, 'local:<model>', 'openai:<model>'))} or vllm:<model>"
         )
     if backend in LANGUAGE_MODELS and not model:
         raise UserError(f"expected a model after {backend}:, got {text!r}; write {flag} {backend}:<model>")
@@ -108,7 +110,7 @@ def open_parts(
     if simulates[0] == READS_RULES and explains[0] in LANGUAGE_MODELS:
         raise UserError(
             f"the simulator {READS_RULES} cannot read the words of {options.explainer}; "
-            "use --simulator local:<model> or openai:<model>, or --explainer decision-list"
+            "use --simulator local:<model>, openai:<model> or vllm:<model>, or --explainer decision-list"
         )
     with ExitStack() as stack:
         builder = _Builder(options, run, subject, stack, dry_run=dry_run)
@@ -128,6 +130,7 @@ class _Builder:
         self.clients: list[Client] = []
         self._purse: Purse | None = None
         self.models: dict[str, LocalLanguageModel] = {}
+        self._engines: dict[str, VLLMEngine] = {}
         self._journal: Journal | None = None
 
     def explainer(self, backend: str, model: str, simulator: Simulator) -> Explainer:
@@ -144,6 +147,8 @@ class _Builder:
     def _chat(self, backend: str, model: str) -> Chat:
         if backend == "openai":
             return ServerChat(self.open_client("explainer"), model)
+        if backend == "vllm":
+            return self._engine_chat(model)
         return JournaledChat(self.local(model), self.open_journal(), self.local(model).identity)
 
     def simulator(self, backend: str, model: str) -> Simulator:
@@ -153,6 +158,9 @@ class _Builder:
             return RuleSimulator()
         if backend == "openai":
             return ServerSimulator(self.open_client("simulator"), model, self.server.mode)
+        if backend == "vllm":
+            engine = self.engine(model)
+            return JournaledSimulator(engine, self.open_journal(), engine.identity, at_once=AT_ONCE)
         local = self.local(model)
         return JournaledSimulator(LocalSimulator(local), self.open_journal(), local.identity)
 
@@ -163,8 +171,20 @@ class _Builder:
             return RuleJudge()
         if backend == "openai":
             return ChatJudge(ServerChat(self.open_client("judge"), model, logprobs=True))
+        if backend == "vllm":
+            return ChatJudge(self._engine_chat(model))
         local = self.local(model)
         return ChatJudge(JournaledChat(local, self.open_journal(), local.identity), reader=local)
+
+    def engine(self, name: str) -> VLLMEngine:
+        """vLLM's engine of a model; loaded once."""
+        if name not in self._engines:
+            self._engines[name] = VLLMEngine(name)
+        return self._engines[name]
+
+    def _engine_chat(self, name: str) -> Chat:
+        engine = self.engine(name)
+        return JournaledChat(engine, self.open_journal(), engine.identity, at_once=AT_ONCE)
 
     def local(self, name: str) -> LocalLanguageModel:
         if name not in self.models:

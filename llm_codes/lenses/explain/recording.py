@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from eval.errors import UserError, known_name
+from eval.explanation.duplication.copies import formulas_of, linked_documents, remove_near_duplicates
 from eval.explanation.records import Book, Recorder
 from eval.explanation.units import parse_units
-from eval.explanation.windows import SPLITS, Windows, leakage, linked_documents, remove_near_duplicates, split_documents
+from eval.explanation.windows import SPLITS, Windows, leakage, split_documents
 from llm_codes.configs.explain import RULES, ExplainOptions
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.corpus import Corpus
@@ -76,13 +77,14 @@ def choose_windows(
             f"expected at least 20 full windows of {corpus.context} tokens, got {len(corpus)}; "
             "use a longer corpus, more --tokens or a shorter --window"
         )
-    corpus = corpus.select(remove_near_duplicates(corpus.tokens, keep))
+    linked = linked_documents(corpus.tokens, keep, corpus.document)
+    formulas = formulas_of(corpus.tokens, keep, corpus.document)
+    corpus = corpus.select(remove_near_duplicates(corpus.tokens, keep, corpus.document, formulas))
     keep = keep[: len(corpus)]
     strings = {int(t): text for t, text in _strings(model, np.unique(corpus.tokens))}
-    linked = linked_documents(corpus.tokens, keep, corpus.document)
     split = split_documents(corpus.document, calibrate=calibrate, seed=seed, linked=linked)
     tokens, size = corpus.tokens.astype(np.int64), model.vocabulary_size
-    windows = Windows(tokens, keep, corpus.document, split, strings, size, linked)
+    windows = Windows(tokens, keep, corpus.document, split, strings, size, linked, formulas)
     return corpus, windows, {int(number): row for row, number in enumerate(corpus.window)}
 
 

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from eval.errors import UserError
-from eval.explanation.windows import (
-    SPLITS,
-    Windows,
-    leakage,
-    linked_documents,
-    near_duplicates,
-    remove_near_duplicates,
-    split_documents,
-)
+from eval.explanation.duplication.copies import linked_documents, near_duplicates, remove_near_duplicates
+from eval.explanation.windows import SPLITS, Windows, leakage, split_documents
 from tests.eval.explanation.planted import make_windows
 
 
@@ -105,6 +98,13 @@ def test_a_shared_header_links_no_documents_and_links_are_followed() -> None:
     assert len(set(split[:4])) == 1
     with pytest.raises(UserError, match="expected at least 2 documents .* got 1 that are no copies of each other"):
         split_documents(np.arange(3), calibrate=False, linked=[(0, 1), (1, 2)])
+
+
+def test_a_link_through_a_document_without_windows_is_followed() -> None:
+    document = np.array([0, 2, 4, 6, 8, 10])
+    for seed in range(5):
+        split = split_documents(document, calibrate=False, seed=seed, linked=[(0, 3), (3, 8)])
+        assert split[0] == split[4]
 
 
 def test_the_audit_sees_a_leak() -> None:

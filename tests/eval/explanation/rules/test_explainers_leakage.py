@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from eval.explanation.duplication.copies import linked_documents
 from eval.explanation.evaluate import Settings, explain_and_score
 from eval.explanation.rules.explainers import NAMES, RuleExplainer
 from eval.explanation.simulators import RuleSimulator
 from eval.explanation.units import Unit
-from eval.explanation.windows import SPLITS, Windows, leakage, linked_documents, split_documents
+from eval.explanation.windows import SPLITS, Windows, leakage, split_documents
 from tests.eval.explanation.planted import make_book
 
 GROUPS, COPIES, WINDOWS, LENGTH, VOCABULARY = 16, 8, 3, 33, 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,15 @@ def test_words_cannot_be_read_as_a_rule(tiny_model_folder: Path, tmp_path: Path,
     arguments = ["explain", "--model", str(tiny_model_folder), "--explainer", "openai:m", "--out", out]
     assert main([*arguments, "--window", "32"]) == 2
     assert "the simulator rules cannot read the words of openai:m" in capsys.readouterr().err
+
+
+def test_vllm_is_refused_where_it_is_not_installed(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    words = f"explain --model {tiny_model_folder} --explainer vllm:m --simulator vllm:m --window 32 --out {tmp_path}/x"
+    assert main(words.split()) == 2
+    assert "expected the package vllm for vllm:m; it is not installed; pip install" in capsys.readouterr().err
 
 
 def test_a_missing_sae_folder_is_named(recorded) -> None:
