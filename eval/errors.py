@@ -30,6 +30,10 @@ class StoppedError(OneLineError):
     exit_status = 3
 
 
+class BudgetReachedError(StoppedError):
+    """What may be spent is spent. A run that stops on what it shows ends here with what it has."""
+
+
 class LostFolderError(StoppedError):
     """The run folder was removed, renamed or taken by another process: nothing more can be kept."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from eval.errors import StoppedError
+from eval.errors import BudgetReachedError
 from eval.explanation.servers.batches import Batches
 from eval.explanation.servers.client import Client
 from eval.explanation.servers.exchange import Request, Response, estimated_tokens
@@ -48,7 +48,7 @@ class BatchClient(Client):
             price = self.price(*estimated_tokens(most))
             try:
                 self._purse.reserve(price)
-            except StoppedError:
+            except BudgetReachedError:
                 if not sent:
                     raise
                 break

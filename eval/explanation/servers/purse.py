@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eval.errors import StoppedError
+from eval.errors import BudgetReachedError
 from eval.explanation.servers.journal import Journal
 
 
@@ -20,9 +20,9 @@ class Purse:
         self._spent, self._reserved = journal.spent(price_input, price_output), 0.0
 
     def reserve(self, most: float) -> None:
-        """Set the highest price of a request aside. Raises `StoppedError` where that would exceed the budget."""
+        """Set the highest price of a request aside. Raises `BudgetReachedError` where that would exceed the budget."""
         if self.budget is not None and self._spent + self._reserved + most > self.budget:
-            raise StoppedError(
+            raise BudgetReachedError(
                 f"the budget of ${self.budget:g} is reached (spent ${self._spent:.4f} in {self.journal.path.name}); "
                 "every reply so far is kept: run the same command with a higher --budget-usd to continue"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.errors import IncompleteError
+from eval.errors import BudgetReachedError, IncompleteError
 from eval.explanation.rescoring.predictions import FILE
 from eval.explanation.rescoring.rescore import rescore
 from eval.files import content_hash
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def command(config: ExplainConfig, run: Run) -> str:
     """`python -m llm_codes explain`.
 
-    Raises `IncompleteError` (exit status 4) where predictions are missing for want of a reply that could be read.
+    Raises `IncompleteError` (exit status 4) where predictions are missing for want of a reply that could be read, and
+    `BudgetReachedError` (3) where the budget ended a run that stops on what it shows; either way with its results.
     """
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     options = config.explain
@@ -37,6 +38,8 @@ def command(config: ExplainConfig, run: Run) -> str:
         done = study(inputs, options, run, parts, keep_predictions=config.predictions)
     table = write_outputs(run, done, records=config.records, provenance=inputs.provenance())
     require_complete(done, run)
+    if done.stopped:
+        raise BudgetReachedError(f"{done.stopped}; what was decided until then is in {run.path('results.json')}")
     return table
 
 

@@ -12,7 +12,7 @@ from eval.explanation.comparison.claims import depth_claims
 from eval.explanation.comparison.deciding import Decision
 from eval.explanation.comparison.length_rows import length_claims, length_differences, length_rows
 from eval.explanation.comparison.task_rows import task_differences
-from eval.explanation.results import PRIMARY, Explained, UnitResult, UnitSource
+from eval.explanation.results import PRIMARY, Explained, ExplainedUnit, UnitResult, UnitSource
 from eval.explanation.units import compared_kinds
 
 LENGTH_DRAWS = 1000
@@ -64,4 +64,21 @@ def summarise(
         readouts=tuple(readouts),
         decisions=tuple(decisions),
         paired_by_task=tuple(task_differences(results, compared, seed=seed)),
+    )
+
+
+def lines(units: Sequence[UnitResult]) -> tuple[ExplainedUnit, ...]:
+    """A row for each unit, its controls beside it."""
+    of = {(one.condition, one.unit.name): one.primary.value for one in units}
+    return tuple(
+        ExplainedUnit(
+            unit=one.unit.name,
+            score=one.primary,
+            shuffled=of.get(("shuffled", one.unit.name)),
+            untrained=of.get(("untrained", one.unit.name)),
+            explanation=one.explanation.text,
+            explanation_reason=one.explanation.reason,
+        )
+        for one in units
+        if one.condition == "trained"
     )

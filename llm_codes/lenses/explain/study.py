@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from eval.explanation.evaluate import Settings
-from eval.explanation.results import Explained, ExplainedUnit, ExplainedUnits, UnitResult, UnitSource
+from eval.explanation.results import Explained, ExplainedUnits, UnitResult, UnitSource
 from eval.explanation.scoring.classification import INTERVENTION
 from eval.explanation.units import parse_units
 from eval.results import Result, result
@@ -31,7 +31,7 @@ from llm_codes.lenses.explain.backends import Parts, open_parts
 from llm_codes.lenses.explain.chosen import Chosen
 from llm_codes.lenses.explain.groups import ask_ahead, finished_group, score_group
 from llm_codes.lenses.explain.recording import READING, Recorded, record
-from llm_codes.lenses.explain.rows import summarise
+from llm_codes.lenses.explain.rows import lines, summarise
 from llm_codes.lenses.explain.unit_sources.steered_units import SteeredUnits
 from llm_codes.lenses.explain.units import describe_readouts
 from llm_codes.lenses.explain.until_decided import Drawn, draw_until_decided, stopped
@@ -66,12 +66,14 @@ class Plan(Result):
 @dataclass(frozen=True, eq=False)
 class Study:
     """An explanation run: its results, every unit's, the records (walks the text where that was not needed yet), and
-    the predictions of every group where they were kept (`rescoring.predictions`)."""
+    the predictions of every group where they were kept (`rescoring.predictions`). stopped: why a run that stops on what
+    it shows ended before it was decided, where the budget did it."""
 
     found: Explained
     units: list[UnitResult]
     recorded: Callable[[], Recorded]
     predictions: tuple[np.ndarray, ...] = ()
+    stopped: str = ""
 
 
 def explain(
@@ -147,7 +149,7 @@ def explain_units(
         units,
         model.n_layers,
         seed,
-        setting=describe_setting(model, options, plan, text),
+        setting=describe_setting(model, options, plan, text) + (f" Stopped: {drawn.stopped}." if drawn.stopped else ""),
         leakage=plan.leakage,
         cost=parts.cost(),
         skipped_controls=plan.skipped,
@@ -158,7 +160,7 @@ def explain_units(
         found = ExplainedUnits(
             **{field.name: getattr(found, field.name) for field in fields(found)}, units=lines(units)
         )
-    return Study(found, units, recorded, tuple(drawn.predictions))
+    return Study(found, units, recorded, tuple(drawn.predictions), drawn.stopped)
 
 
 def _scored(
@@ -197,23 +199,6 @@ def _asked(units: str | Sequence[str | Chosen] | None) -> tuple[dict[str, tuple[
     return {"units": tuple(one for one in listed if isinstance(one, str))}, [
         one for one in listed if isinstance(one, Chosen)
     ]
-
-
-def lines(units: Sequence[UnitResult]) -> tuple[ExplainedUnit, ...]:
-    """A row for each unit, its controls beside it."""
-    of = {(one.condition, one.unit.name): one.primary.value for one in units}
-    return tuple(
-        ExplainedUnit(
-            unit=one.unit.name,
-            score=one.primary,
-            shuffled=of.get(("shuffled", one.unit.name)),
-            untrained=of.get(("untrained", one.unit.name)),
-            explanation=one.explanation.text,
-            explanation_reason=one.explanation.reason,
-        )
-        for one in units
-        if one.condition == "trained"
-    )
 
 
 def settings_of(options: ExplainOptions, seed: int) -> Settings:

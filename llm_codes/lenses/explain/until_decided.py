@@ -1,5 +1,7 @@
 """`--until-decided`: units come in random order, and the run stops once every comparison of kinds is decided.
 
+A budget that is reached (`--budget-usd`) ends it too: with the comparisons as they stood at the last look.
+
 Units are drawn with replacement from the recorded ones of their kind and layer, a few of every kind between two looks;
 one that is drawn again costs nothing. What is drawn depends on the seed and on what was decided, so a continued run
 draws the same units and reads their results back.
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eval.errors import BudgetReachedError
 from eval.explanation.comparison.deciding import Compared, Decision, Watch
 from eval.explanation.results import UnitResult
 from eval.explanation.units import compared_kinds
@@ -34,11 +37,12 @@ Score = Callable[[str, Kind, Sequence[int]], tuple[list[UnitResult], list[np.nda
 
 @dataclass(eq=False)
 class Drawn:
-    """What was scored until the stop, and where each comparison stood then."""
+    """What was scored until the stop, and where each comparison stood then. stopped: why, where the budget ended it."""
 
     units: list[UnitResult] = field(default_factory=list)
     predictions: list[np.ndarray] = field(default_factory=list)
     decisions: tuple[Decision, ...] = ()
+    stopped: str = ""
 
 
 def stopped(options: ExplainOptions) -> str:
@@ -49,7 +53,8 @@ def stopped(options: ExplainOptions) -> str:
 def draw_until_decided(recorded: Recorded, options: ExplainOptions, score: Score, seed: int) -> Drawn:
     """Draw, explain and score units, in every condition, until all comparisons are decided or `most_units` are drawn.
 
-    A control is scored for the very units that were drawn. Raises `UserError` where no two kinds share a layer.
+    A control is scored for the very units that were drawn. Raises `UserError` where no two kinds share a layer, and
+    `BudgetReachedError` where nothing was scored before.
     """
     members = members_of(recorded)
     turns = {
@@ -64,20 +69,37 @@ def draw_until_decided(recorded: Recorded, options: ExplainOptions, score: Score
             break
         kinds = dict.fromkeys((family, one.layer) for one in asked for family in (one.a, one.b))
         wanted = {kind: turns[kind][first : first + DRAWN_AT_ONCE].tolist() for kind in kinds}
-        for kind, turn in wanted.items():
-            new = [number for number in dict.fromkeys(turn) if number not in known]
-            for condition in recorded.books if new else ():
-                found, kept = score(condition, kind, new)
-                out.units += found
-                out.predictions += kept
-                if condition == "trained":
-                    known |= {number: one.primary.value for number, one in zip(new, found, strict=True)}
+        try:
+            _score_turn(recorded, wanted, score, known, out)
+        except BudgetReachedError as error:
+            if not out.units:
+                raise
+            out.stopped = str(error)
+            break
         for one in asked:
             sides = ([known[number] for number in wanted[family, one.layer]] for family in (one.a, one.b))
             watch.add(one, zip(*sides, strict=True))
         _tell(watch, asked)
     out.decisions = watch.decisions
     return out
+
+
+def _score_turn(
+    recorded: Recorded, wanted: dict[Kind, list[int]], score: Score, known: dict[int, float | None], out: Drawn
+) -> None:
+    """Score the units of one turn that were not drawn before, in every condition; a turn counts as a whole or not."""
+    units, predictions, values = [], [], {}
+    for kind, turn in wanted.items():
+        new = [number for number in dict.fromkeys(turn) if number not in known]
+        for condition in recorded.books if new else ():
+            found, kept = score(condition, kind, new)
+            units += found
+            predictions += kept
+            if condition == "trained":
+                values |= {number: one.primary.value for number, one in zip(new, found, strict=True)}
+    out.units += units
+    out.predictions += predictions
+    known |= values
 
 
 def members_of(recorded: Recorded) -> dict[Kind, list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eval.errors import UserError
+from eval.errors import BudgetReachedError, UserError
 from eval.explanation.evaluate import Settings
 from eval.explanation.rules.explainers import RuleExplainer
 from eval.explanation.simulators import RuleSimulator
@@ -34,10 +34,14 @@ def recorded() -> Recorded:
     return Recorded(books, windows, [])
 
 
-def draw(recorded: Recorded, run: Run | None = None, **options):
+def draw(recorded: Recorded, run: Run | None = None, budget: int = 10**9, **options):
+    """budget: units that are paid for."""
     asked = []
 
     def score(condition, kind, numbers):
+        if sum(len(found) for _, _, found in asked) + len(numbers) > budget:
+            raise BudgetReachedError("the budget of $2 is reached")
+
         def compute(keep=None):
             asked.append((condition, kind, tuple(numbers)))
             parts = Parts(RuleExplainer("token-lookup"), RuleSimulator(), None)
@@ -62,6 +66,17 @@ def test_an_open_comparison_ends_undecided_at_the_most_units(recorded) -> None:
     found, _ = draw(recorded, until_decided=0.1, max_units=8)
     assert found.decisions[0].verdict == "undecided" and found.decisions[0].difference.n == 8
     assert "decided at a margin of 0.1, or 8 of each kind" in stopped(ExplainOptions(until_decided=0.1, max_units=8))
+
+
+def test_a_budget_that_is_reached_ends_it_with_what_was_decided_until_then(recorded) -> None:
+    whole, asked = draw(recorded, until_decided=0.01, max_units=16)
+    first = sum(len(found) for _, _, found in asked[:4])  # one turn: two kinds in two conditions
+    found, paid = draw(recorded, budget=first + 1, until_decided=0.01, max_units=16)
+    assert found.stopped == "the budget of $2 is reached" and len(paid) in (4, 5) and not whole.stopped
+    assert found.units == whole.units[: len(found.units)] and len(found.units) == first  # no half of a turn
+    assert found.decisions[0].verdict == "undecided" and found.decisions[0].difference.n == 8
+    with pytest.raises(BudgetReachedError):
+        draw(recorded, budget=1, until_decided=0.01, max_units=16)
 
 
 def test_a_continued_run_draws_the_same_units_and_computes_none_again(recorded, tmp_path) -> None:
