@@ -19,7 +19,7 @@ from llm_codes.lenses.saes.chapter import add_sanity, score_table
 from llm_codes.lenses.saes.dashboards_page import add_dashboards
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import content_hash
-from llm_codes.lenses.saes.rows import DictionaryEvaluation, FeatureEntry
+from llm_codes.lenses.saes.rows import ANOTHER, UNTRAINED, DictionaryEvaluation, FeatureEntry
 
 CARD_FEATURES = 10
 EXPLANATIONS = "explanation scores of its features, beside neurons and random directions (`explain --units sae:...`)"
@@ -86,7 +86,11 @@ def card_of(
 
 def not_measured(found: DictionaryEvaluation) -> tuple[str, ...]:
     """What a reader might take for granted and nobody looked at."""
-    missing = [] if found.baselines else ["what of its quality random baselines reach (`sae eval --baselines`)"]
+    kinds = {row.baseline for row in found.baselines}
+    missing = (
+        [] if kinds - {ANOTHER, UNTRAINED} else ["what of its quality random baselines reach (`sae eval --baselines`)"]
+    )
+    missing += [] if UNTRAINED in kinds else ["what the untrained model's dictionary reaches (`sae train --untrained`)"]
     missing += [] if found.stability else ["whether another seed finds its features (`sae eval --partner`)"]
     return (*missing, EXPLANATIONS, "other texts, other models")
 

@@ -82,6 +82,9 @@ class FeatureEntry(Result):
 ANOTHER = "another dictionary"
 """The baseline of a row whose dictionary holds nothing at random: another seed, budget or text."""
 
+UNTRAINED = "untrained model"
+"""The baseline of a row whose dictionary is that of the model's untrained copy."""
+
 
 @result
 class BaselineRow(Result):

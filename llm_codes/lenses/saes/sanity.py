@@ -23,10 +23,8 @@ from llm_codes.lenses.saes.evaluation import evaluate_dictionaries
 from llm_codes.lenses.saes.files import open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
-from llm_codes.lenses.saes.rows import ANOTHER, BaselineRow, DictionaryEvaluation, Stability
+from llm_codes.lenses.saes.rows import ANOTHER, UNTRAINED, BaselineRow, DictionaryEvaluation, Stability
 from llm_codes.models import Model, untrained_like
-
-UNTRAINED = "untrained model"
 
 
 def model_of(model: Model, sae: SAEFolder) -> Model:

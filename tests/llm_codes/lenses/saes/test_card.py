@@ -41,7 +41,8 @@ def test_the_card_stands_in_both_folders_and_names_contents(card: tuple[Path, Pa
     assert found["model"]["weights_sha256"] == results["provenance"]["model"]["weights_sha256"]
     assert found["corpus"]["sha256_of_tokens"] == results["provenance"]["corpus"]["sha256_of_tokens"]
     assert [entry["feature"] for entry in found["features"]] == drawn_features(sae, 0)
-    assert len(found["not_measured"]) == 4 and "--baselines" in found["not_measured"][0]
+    assert len(found["not_measured"]) == 5 and "--baselines" in found["not_measured"][0]
+    assert "--untrained" in found["not_measured"][1]
     page = (copy / "card.html").read_text("utf-8")
     assert "10 features at random (seed 0)" in page and found["sha256"] in page
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)[^"']*""", page)
