@@ -98,9 +98,8 @@ def near_duplicates(
     found = set(_sharing(holds, NEAR_DUPLICATE, _without(holds, common)))
     if document is not None:
         known = formulas_of(tokens, keep, document) if formulas is None else formulas
-        of = document
-        own = _without(holds, common | np.append(np.isin(runs, known), np.zeros(holds.shape[1] - len(runs), bool)))
-        found |= {(a, b) for a, b in _sharing(holds, COPIED, own) if of[a] != of[b]}
+        own = _without(holds, common | np.append(np.isin(runs, known), np.zeros(len(common) - len(runs), bool)))
+        found |= {(a, b) for a, b in _sharing(holds, COPIED, own) if document[a] != document[b]}
     return sorted(found)
 
 
