@@ -29,6 +29,13 @@ TOGETHER = 1e-9
 Frozen = Callable[[Tensor], Tensor]
 
 
+class BoundaryError(UserError):
+    """A point on the wall between polytopes: it has no affine map of its own."""
+
+    def __init__(self, site: str) -> None:
+        super().__init__(f"x lies exactly on a boundary of {site!r}; it has no single polytope; move it")
+
+
 @dataclass(frozen=True)
 class AffineMap:
     """``y -> A y + b``: the network with its switches frozen at `point`.
@@ -120,7 +127,7 @@ def _refuse_boundary(affine: AffineMap, suspects: dict[str, Tensor]) -> None:
     with torch.no_grad():
         affine.program.run(torch.cat([affine.point, affine.point + way]), watch)
     if walls:
-        raise UserError(f"x lies exactly on a boundary of {walls[0]!r}; it has no single polytope; move it")
+        raise BoundaryError(walls[0])
 
 
 def _freeze(step: Step, z: Tensor, kind: str) -> Frozen:
@@ -205,7 +212,7 @@ def _flip_times(step: Step, z: Tensor) -> Tensor:
         soonest = torch.full_like(start, never)
         for threshold in step.switch.thresholds:
             if bool(((start == threshold) & (rate != 0)).any()):
-                raise UserError(f"x lies exactly on a boundary of {step.site!r}; it has no single polytope; move it")
+                raise BoundaryError(step.site)
             t = (threshold - start) / rate
             soonest = torch.where((t > 0) & (rate != 0), torch.minimum(soonest, t), soonest)
         return soonest

@@ -117,13 +117,15 @@ class ScalingRow(Result):
 
 @result
 class MapsRow(Result):
-    """Does the Hamming distance of codes track the Frobenius distance of local maps?"""
+    """Does the Hamming distance of codes track the Frobenius distance of local maps? n_images: compared; on_walls: left
+    out beside them, because their point lies on the wall between polytopes and has no map of its own."""
 
     layer: str
     n_images: int
     n_probes: int
     rank_correlation: Score
     network: str = "trained"
+    on_walls: int = 0
 
 
 @result
