@@ -17,8 +17,9 @@ from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.circuits.claims import claims_of
 from llm_codes.lenses.circuits.found import ReadCircuits, read_circuits
+from llm_codes.lenses.circuits.readable_rows import Readable
 from llm_codes.lenses.circuits.reading import readable
-from llm_codes.lenses.circuits.rows import ChainEvaluation, Readable
+from llm_codes.lenses.circuits.rows import ChainEvaluation
 from llm_codes.lenses.connectors.files import Chain
 from llm_codes.lenses.connectors.interventions import validate_edges
 from llm_codes.lenses.connectors.pairs import FeaturePairs, harvest_pairs

@@ -21,7 +21,8 @@ from eval.measures.connectors.readable import CARRIED, variance_carried
 from eval.measures.dictionaries.feature_rows import FeatureRows
 from eval.measures.statistics.binomial import binomial_share
 from eval.scores import Score
-from llm_codes.lenses.circuits.rows import FeatureEquation, Readable, ReadableRow, Term
+from llm_codes.lenses.circuits.readable_rows import Readable, ReadableRow
+from llm_codes.lenses.circuits.rows import FeatureEquation, Term
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.saes.contexts import ContextIndex
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eval.claims import Claim
 from eval.result_json import noted
 from eval.results import Result, result
-from eval.scores import Score
+from llm_codes.lenses.circuits.readable_rows import ReadableRow
 from llm_codes.lenses.connectors.rows import EdgeValidation, FrontierRow, Intervention, Scorecard
 from llm_codes.lenses.saes.rows import Context
 
@@ -18,26 +18,6 @@ class Term(Result):
     weight: float
     share: float
     fires_on: tuple[str, ...] | None = noted(default=None, when_set=True)
-
-
-@result
-class ReadableRow(Result):
-    """How many outputs few terms carry. outputs: those that fire and have edges; carried: of these, to 80% of their
-    variance by at most so many terms (`terms`; "all": by all they have); share: of outputs, 95% binomial; median: of
-    the variance carried, over outputs."""
-
-    terms: str
-    outputs: int
-    carried: int
-    share: Score
-    median: float | None
-
-
-@result
-class Readable(Result):
-    """One row for each number of terms."""
-
-    readable: tuple[ReadableRow, ...]
 
 
 @result

@@ -10,14 +10,14 @@ from eval.results import Result, result
 from eval.runs import Run
 from llm_codes.configs.graphs import GraphOptions
 from llm_codes.corpus import Corpus
+from llm_codes.lenses.graphs.attention.head_loadings import edge_heads
+from llm_codes.lenses.graphs.attention.qk_attributions import qk_attribution
 from llm_codes.lenses.graphs.edge_rows import EdgeTests
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.figures import draw_attribution_graph, draw_edge_tests, drawn_nodes
-from llm_codes.lenses.graphs.head_loadings import edge_heads
 from llm_codes.lenses.graphs.labels import promoted_tokens
 from llm_codes.lenses.graphs.levels import edge_levels, licensed_by_edges
 from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
-from llm_codes.lenses.graphs.qk_attributions import qk_attribution
 from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, EdgeHeads, GraphEdge, GraphSummary, QKAttribution
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from llm_codes.configs.graphs import GraphOptions
+from llm_codes.lenses.graphs.attention.head_loadings import edge_heads, head_loadings
 from llm_codes.lenses.graphs.effects import direct_effects
-from llm_codes.lenses.graphs.head_loadings import edge_heads, head_loadings
 from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
 from llm_codes.lenses.graphs.rows import GraphEdge
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens

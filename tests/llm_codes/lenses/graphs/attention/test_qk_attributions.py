@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from eval.errors import UserError
+from llm_codes.lenses.graphs.attention.qk_attributions import _Maps, prompt_stream, qk_attribution, stream_parts
 from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
-from llm_codes.lenses.graphs.qk_attributions import _Maps, prompt_stream, qk_attribution, stream_parts
 from llm_codes.sites import resolve_site
 
 TOKENS = torch.tensor([1, 5, 9, 2, 7, 3, 11])
