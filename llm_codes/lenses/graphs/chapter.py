@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from eval.errors import UserError
 from eval.report.page import Page, Section
 from eval.result_json import noted
 from eval.results import Result, result
@@ -104,14 +105,23 @@ def add_graph(
     )
     shown = edge_heads(graph, prompt, transcoders, strongest_edges(graph))
     section.table(heads_rows(graph, shown), caption="The strongest edges from features and what carries them")
-    looks = [qk_attribution(model, prompt, transcoders, *place) for place in looks_of(graph, shown)[:LOOKS_SHOWN]]
-    section.table(qk_rows(graph, looks), caption="Why these heads look where they look: the pairs that say most")
+    try:
+        looks = [qk_attribution(model, prompt, transcoders, *place) for place in looks_of(graph, shown)[:LOOKS_SHOWN]]
+    except UserError as error:  # normed queries: the graph stands, why heads look is not taken apart
+        section.warning(str(error))
+        looks = []
+    if looks:
+        section.table(qk_rows(graph, looks), caption="Why these heads look where they look: the pairs that say most")
     return labels
 
 
 def strongest_edges(graph: AttributionGraph, count: int = EDGES_SHOWN) -> list[GraphEdge]:
-    """Kept edges that start at a feature, strongest first."""
-    return [edge for edge in graph.kept_edges() if edge.source < graph.n_features][:count]
+    """Kept edges that start at a feature, strongest first: half within a position, half between two (only heads carry
+    those, and they are weaker)."""
+    edges = [edge for edge in graph.kept_edges() if edge.source < graph.n_features]
+    moved = [edge for edge in edges if graph.node(edge.source).position != graph.node(edge.target).position]
+    stayed = [edge for edge in edges if graph.node(edge.source).position == graph.node(edge.target).position]
+    return [*stayed[: count - len(moved[: count // 2])], *moved[: count // 2]]
 
 
 def looks_of(graph: AttributionGraph, edges: Sequence[EdgeHeads]) -> list[tuple[int, int, int, int]]:
