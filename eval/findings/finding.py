@@ -11,7 +11,7 @@ doubt? The pages (`eval.findings.page`) are written from these files and hold no
      "tables": [{"title": "...", "columns": ["layer", "alpha (95% over documents)", "verdict"],
                  "rows": [[0, {"value": -0.833, "low": -0.847, "high": -0.820, "n": 103}, "holds"]]}],
      "figures": [{"path": "docs/figures/spectra-embedded.png", "caption": "..."}],
-     "notes": ["..."], "doubts": ["..."]}
+     "notes": ["..."], "choices": ["..."], "doubts": ["..."]}
 
 A cell is a text, a number, null (not measured), or a number with its interval, n and p. Units stand in the name of the
 column. Numbers keep the digits they were written with (0.80 stays 0.80), because digits say how well a number is known.
@@ -96,6 +96,8 @@ class Finding:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    """What was chosen after results had been seen: a reader counts these before believing a verdict."""
     doubts: tuple[str, ...] = ()
     """What a reader should doubt about it."""
 

@@ -18,6 +18,7 @@ from eval.options import option
 from eval.report.tables import text_table
 
 GENERATED = "<!-- written from docs/findings/{source} by `make findings`; change the data, not this page -->"
+CHOICES = "choices.md"
 STATUS = {
     True: "current: the code that computed this is unchanged",
     False: "**stale**: the code that computed this has changed since",
@@ -52,7 +53,11 @@ def command(config: FindingsConfig) -> str:
 def pages(topics: Iterable[Topic]) -> dict[str, str]:
     """The text of every page by its file name."""
     listed = list(topics)
-    return {"index.md": index_page(listed), **{f"{topic.name}.md": topic_page(topic) for topic in listed}}
+    return {
+        "index.md": index_page(listed),
+        CHOICES: choices_page(listed),
+        **{f"{topic.name}.md": topic_page(topic) for topic in listed},
+    }
 
 
 def front_pages(folder: Path, topics: Iterable[Topic]) -> dict[str, str]:
@@ -85,13 +90,29 @@ def index_page(topics: Iterable[Topic]) -> str:
     lines += ["What was measured, by which code, on what, and what there is to doubt. The numbers are data:"]
     lines += [
         "one JSON file for each finding; `eval/findings/finding.py` documents its keys. Pages are written from them.",
-        "`make finding NAME=spectra/embedded` runs the commands of one again, as they are printed.",
+        "`make finding NAME=spectra/embedded` runs the commands of one again, as they are printed. What was chosen",
+        f"after results had been seen stands on [a page of its own]({CHOICES}).",
         "",
     ]
     for topic in topics:
         lines += [f"## [{topic.title}]({topic.name}.md)", "", topic.about, ""]
         lines += [f"- [{it.title}]({topic.name}.md#{anchor(it.title)}): {state(it.code)}" for it in topic.findings]
         lines += [""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def choices_page(topics: Iterable[Topic]) -> str:
+    """Everything that was chosen after results had been seen, by finding."""
+    lines = [GENERATED.format(source="*/*.json"), "", "# Choices made after seeing results", ""]
+    lines += [
+        "A setting that was changed once a result was known makes that result likelier than its interval says. Every",
+        "such choice that we know of stands here, with the finding it bears on.",
+        "",
+    ]
+    for topic in topics:
+        for finding in topic.findings:
+            where = f"[{finding.title}]({topic.name}.md#{anchor(finding.title)})"
+            lines += [f"- {where}: {choice}" for choice in finding.choices]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -113,6 +134,7 @@ def finding_lines(finding: Finding) -> list[str]:
     for table in finding.tables:
         lines += table_lines(table)
     lines += _bullets("", finding.notes)
+    lines += _bullets("Chosen after seeing results:", finding.choices)
     lines += _bullets("What to doubt:", finding.doubts)
     lines += _bullets("Measured with:", provenance(finding))
     return lines
