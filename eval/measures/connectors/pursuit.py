@@ -73,9 +73,8 @@ def pursue(
     problem, allowed = _problem(moments, n_kept, usable, ridge, toward)
     weights = torch.zeros_like(problem.cross) if start is None else start.double() * moments.spread * allowed
     chosen = _largest(weights if bool(weights.any()) else problem.cross, allowed, n_kept)
-    if start is not None:
-        weights = _on(problem, chosen, allowed)
-    best, least = chosen, torch.full_like(problem.variance, torch.inf)
+    weights = _on(problem, chosen, allowed)
+    best, least = chosen, _loss(problem, weights)
     for _ in range(iterations):
         proposal = _largest(weights + _step(problem, weights, chosen), allowed, n_kept)
         weights = _on(problem, proposal, allowed)
