@@ -33,4 +33,5 @@ def test_layers_one_by_one_and_all(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_folder_without_transcoders_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sae", "replacement", "--transcoders", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if not line.endswith("so far")]) == 1  # a heartbeat may come first
