@@ -22,5 +22,5 @@ class ReplacementConfig(RunConfig):
     transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
     untrained: str = option("", "the same of the untrained model (default: the results that ship for the embedded one)")
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
-    windows: WindowsOptions = nested(WindowsOptions(tokens=20_000))
+    windows: WindowsOptions = nested(WindowsOptions(tokens=40_000))  # fewer give no interval over documents of `sotu`
     replacement: ReplacementOptions = nested(ReplacementOptions())
