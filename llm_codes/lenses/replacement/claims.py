@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from eval.claims import Claim, needing
 from eval.scores import Score
 from eval.verdicts import Region, above, corrected, judged_claim
+from llm_codes.lenses.faithfulness.claims import UNTRAINED
 from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, SHUFFLED, TRANSCODERS, VARIANTS
 from llm_codes.lenses.replacement.rows import ReplacementResults
 
 SOURCE = "Dunefsky et al. 2024, section 4; Ameisen et al. 2025, replacement model"
 FAMILY = "replacement"
 HALF = 0.5
-UNTRAINED = "untrained network, transcoders of its own"
 
 
 def claims_of(results: ReplacementResults) -> list[Claim]:

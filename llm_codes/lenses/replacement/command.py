@@ -28,10 +28,13 @@ def command(config: ReplacementConfig, run: Run) -> str:
     transcoders = open_transcoders(inputs.model, config.transcoders)
     held_out = inputs.view(config.windows)
     train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.replacement.fit_tokens)
-    texts = {name: str(one.describe()["sha256_of_tokens"]) for name, one in (("corpus", held_out), ("train", train))}
+    read_from = {
+        name: str(one.describe()["sha256_of_tokens"]) for name, one in (("corpus", held_out), ("train", train))
+    }
+    read_from["transcoders"] = transcoders_sha256(transcoders)
     control = open_untrained(inputs.model, config.untrained, config.seed)
     hashes = {} if control is None else {"untrained": control.sha256}
-    run.inputs(transcoders=transcoders_sha256(transcoders), **texts, **hashes)
+    run.inputs(**read_from, **hashes)
     pieces = Pieces(run, (replacement_model.__module__,))
 
     def measure(model: Model, folders: Sequence[SAEFolder], pieces: Pieces) -> ReplacementResults:
@@ -41,10 +44,9 @@ def command(config: ReplacementConfig, run: Run) -> str:
 
     results = measure(inputs.model, [item.folder for item in transcoders], pieces)
     options = json.dumps({**asdict(config.replacement), "seed": config.seed}, sort_keys=True)
-    made_from = {"model": inputs.model.weights_sha256, "transcoders": transcoders_sha256(transcoders), **texts}
     beside = untrained_replacement(
         control,
-        made_from | {"options": options},
+        {"model": inputs.model.weights_sha256, **read_from, "options": options},
         lambda model, folders: measure(model, folders, pieces.below("untrained-")),
     )
     results = replace(results, untrained=beside)

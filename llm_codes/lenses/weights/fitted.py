@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -71,16 +72,17 @@ class Fitted:
         """Every method's edges with its own weights, for pre-activations."""
         return self.edges["own"]
 
-    def edge_columns(self, method: str) -> Tensor:
-        """The column of every edge of a method, [target, edge]."""
-        return self.candidates.gather(1, self.own[method].places)
+    @cached_property
+    def edge_columns(self) -> Mapping[str, Tensor]:
+        """The column of every edge of each method, [target, edge]."""
+        return {name: self.candidates.gather(1, edges.places) for name, edges in self.own.items()}
 
     def share_of_heads(self) -> dict[str, float]:
         """Which share of each method's edges runs through a head."""
         out = {}
         for name in METHODS:
             kept = self.own[name].weights != 0
-            through = self.edge_columns(name) >= self.columns.width
+            through = self.edge_columns[name] >= self.columns.width
             out[name] = float((through & kept).sum() / kept.sum().clamp(min=1))
         return out
 

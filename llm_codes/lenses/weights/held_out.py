@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from llm_codes.lenses.weights.methods import METHODS, Edges
 from llm_codes.lenses.weights.paths import read_corpus
 from llm_codes.models import Model
 
+TRUTHS = {"pre-activation": (OWN, REFITTED), "activation": (ACTIVATION,)}
+"""What is predicted, and the ways in which it is (see `Fitted`)."""
+
 
 @torch.no_grad()
 def errors_by_document(
@@ -31,28 +35,28 @@ def errors_by_document(
     """
     targets, size = fitted.targets, len(corpus.documents)
     shape = (size, len(targets))
-    sums, squares = ({what: torch.zeros(shape, dtype=torch.float64) for what in WHAT} for _ in range(2))
+    sums, squares = ({of: torch.zeros(shape, dtype=torch.float64) for of in TRUTHS} for _ in range(2))
     errors = {(what, name): torch.zeros(shape, dtype=torch.float64) for what in WHAT for name in METHODS}
     counts = torch.zeros(size, dtype=torch.float64)
     for reading in read_corpus(model, corpus, transcoders, fitted.columns, walk, label="held-out"):
         arrives, document = reading.gathered(fitted.candidates), reading.document
         counts.index_add_(0, document, torch.ones(len(document), dtype=torch.float64))
-        before, after = reading.preactivations(transcoders, targets), reading.activations(targets)
-        for what, truth in ((OWN, before), (REFITTED, before), (ACTIVATION, after)):
-            sums[what].index_add_(0, document, truth.double())
-            squares[what].index_add_(0, document, truth.double().square())
-            for name in METHODS:
+        truths = (reading.preactivations(transcoders, targets), reading.activations(targets))
+        for (of, predicted_so), truth in zip(TRUTHS.items(), truths, strict=True):
+            sums[of].index_add_(0, document, truth.double())
+            squares[of].index_add_(0, document, truth.double().square())
+            for what, name in product(predicted_so, METHODS):
                 predicted = _predicted(arrives, fitted.edges[what][name], fitted.constants[what][name])
                 predicted = predicted.relu() if what == ACTIVATION else predicted
                 errors[what, name].index_add_(0, document, (predicted - truth).double().square())
     out: dict[str, np.ndarray] = {}
-    for what in WHAT:
-        mean = sums[what].sum(0) / counts.sum()
-        spread = squares[what] - 2 * mean * sums[what] + counts[:, None] * mean.square()
+    for of, predicted_so in TRUTHS.items():
+        mean = sums[of].sum(0) / counts.sum()
+        spread = squares[of] - 2 * mean * sums[of] + counts[:, None] * mean.square()
         scale = spread.sum(0).clamp(min=1e-30)
-        out[f"{what}.total"] = (spread / scale).sum(1).numpy()
-        for name in METHODS:
-            out[f"{what}.{name}"] = (errors[what, name] / scale).sum(1).numpy()
+        for what in predicted_so:
+            out[f"{what}.total"] = (spread / scale).sum(1).numpy()
+            out |= {f"{what}.{name}": (errors[what, name] / scale).sum(1).numpy() for name in METHODS}
     return {name: values[counts.numpy() > 0] for name, values in out.items()}
 
 

@@ -123,7 +123,7 @@ def _sources(
     """One source of each method: column below, and the position from which most arrives; each source once."""
     out: dict[tuple[int, int], None] = {}
     for name in METHODS:
-        columns, weights = fitted.edge_columns(name), fitted.own[name].weights
+        columns, weights = fitted.edge_columns[name], fitted.own[name].weights
         places = []
         for column in columns[target][weights[target] != 0].tolist():
             arriving = window.arriving(fitted.columns, column, position).abs()
@@ -138,7 +138,7 @@ def _foretold(window: _Window, fitted: Fitted, target: int, position: int, colum
     """By each method, the target's change for one times the source's activation, along all its edges from there."""
     out = {}
     for name in METHODS:
-        columns, weights = fitted.edge_columns(name), fitted.own[name].weights
+        columns, weights = fitted.edge_columns[name], fitted.own[name].weights
         own = (columns[target] % fitted.columns.width == column) & (weights[target] != 0)
         out[name] = sum(
             float(weight) * float(window.arriving(fitted.columns, int(edge), position)[start])

@@ -57,12 +57,11 @@ def edges_by_method(
     out = {name: _with(values, best[name], usable) for name, values in own.items()}
     out[REFITTED] = _fitted(refit(moments, best[REWEIGHTED], usable=usable, ridge=ridge))
     out[RANDOM] = _fitted(refit(moments, best[RANDOM], usable=usable & candidates.chance, ridge=ridge))
-    starts = {CONNECTOR: out[REWEIGHTED], FROM_VIRTUAL: out[VIRTUAL], FROM_RANDOM: out[RANDOM]}
-    for name, start in starts.items():
-        dense = start.dense(candidates.columns.shape[1]).to(moments.cross)
-        out[name] = _fitted(pursue(moments, n_edges, dense, usable=usable, ridge=ridge))
-    start = out[REWEIGHTED].dense(candidates.columns.shape[1]).to(moments.cross)
-    drawn = pursue(moments, n_edges, start, usable=usable, ridge=pull, toward=candidates.virtual)
+    size = candidates.columns.shape[1]
+    starts = {name: out[name].dense(size).to(moments.cross) for name in (REWEIGHTED, VIRTUAL, RANDOM)}
+    for name, start in ((CONNECTOR, REWEIGHTED), (FROM_VIRTUAL, VIRTUAL), (FROM_RANDOM, RANDOM)):
+        out[name] = _fitted(pursue(moments, n_edges, starts[start], usable=usable, ridge=ridge))
+    drawn = pursue(moments, n_edges, starts[REWEIGHTED], usable=usable, ridge=pull, toward=candidates.virtual)
     return out | {DRAWN: _fitted(drawn)}
 
 

@@ -92,20 +92,20 @@ def stream_parts(
     names = [f"token {word!r}", f"position {position}"]
     vectors = [frozen.embeddings[position], frozen.positions[position]]
     constant = torch.zeros_like(vectors[0])
+    stream = frozen.embeddings + frozen.positions
     for below in range(layer):
         own, block, transcoder = active.of_layer(below), frozen.layers[below], transcoders[below]
         here = active.places[own, 1] == position
         for feature, value in zip(active.places[own][here, 2].tolist(), active.values[own][here], strict=True):
             names.append(f"feature {feature} of layer {below}")
             vectors.append(value * transcoder.decoder[feature])
+        attended = block.attend(stream)
         names += [f"attention of layer {below}", f"error of layer {below}"]
-        vectors += [
-            block.attend(prompt_stream(prompt, below))[position] - block.attention_bias,
-            active.errors[below, position],
-        ]
+        vectors += [attended[position] - block.attention_bias, active.errors[below, position]]
         constant = constant + block.attention_bias + transcoder.decoder_bias
         if transcoder.skip is not None:
             constant = constant + block.mlp_in[position] @ transcoder.skip
+        stream = stream + attended + block.mlp_out
     return Parts((*names, "constants"), torch.stack([*vectors, constant]))
 
 
