@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eval.errors import UserError
     from eval.explanation.registry import register_explainer, register_simulator
     from eval.results import load_result
+    from llm_codes.activation_store.store import ActivationStore
     from llm_codes.configs.inputs import HarvestOptions, InputsOptions, WindowsOptions
     from llm_codes.configs.spectra import SpectraOptions
     from llm_codes.configs.trajectories import TrajectoriesOptions
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
+    "ActivationStore": "llm_codes.activation_store.store:ActivationStore",
     "AttributionGraph": "llm_codes.lenses.graphs.rows:AttributionGraph",
     "Corpus": "llm_codes.windows:Corpus",
     "HarvestOptions": "llm_codes.configs.inputs:HarvestOptions",
@@ -83,6 +85,7 @@ _PLACES = {
     "untrained_like": "llm_codes.models:untrained_like",
 }
 __all__ = [
+    "ActivationStore",
     "AttributionGraph",
     "Corpus",
     "HarvestOptions",

@@ -20,6 +20,13 @@ COMMANDS = (
         "sites", "llm_codes.configs.spectra:SitesConfig", "llm_codes.sites_command:command", "list the sites of a model"
     ),
     Command(
+        "harvest",
+        "llm_codes.configs.harvest:HarvestConfig",
+        "llm_codes.activation_store.command:command",
+        "write activations to a store that `--activations` reads",
+        result="llm_codes.activation_store.rows:StoredActivations",
+    ),
+    Command(
         "spectra",
         "llm_codes.configs.spectra:SpectraConfig",
         "llm_codes.lenses.spectra.command:command",

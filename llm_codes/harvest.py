@@ -24,9 +24,9 @@ from eval.options import chosen
 from eval.processes import process_group, rank, world_size
 from eval.progress import progress_bar, say
 from eval.run_identity import code_of
+from llm_codes.activation_source import ActivationSource
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Batch, Corpus
-from llm_codes.models import Model
 from llm_codes.sites import Site
 
 GIGABYTE = 2**30
@@ -66,15 +66,14 @@ class Checkpoint:
         return self.path.with_name(f"{self.path.name}.rank{rank()}of{world_size()}.npz")
 
 
-def predicted_bytes(model: Model, corpus: Corpus, consumers: Sequence[Consumer], batch_size: int) -> int:
+def predicted_bytes(model: ActivationSource, corpus: Corpus, consumers: Sequence[Consumer], batch_size: int) -> int:
     """Peak memory beyond the model, in bytes: one batch of activations (twice: as read and as converted), the block's
     own working set, and what the consumers keep. Consumers fed site by site need the widest site only."""
     positions = batch_size * corpus.context
     element = torch.finfo(model.dtype).bits // 8
     held = sum(site.width for site in _sites([consumer for consumer in consumers if not _per_site(consumer)]))
     widths = max(held, *(site.width for site in _sites(consumers)))
-    attention = batch_size * int(getattr(model.bridge.cfg, "n_heads", 1)) * corpus.context**2
-    working = positions * (6 * model.d_model + 3 * model.d_mlp) + 3 * attention
+    working = model.numbers_alive(batch_size, corpus.context)
     kept = sum(consumer.memory_bytes() for consumer in consumers if hasattr(consumer, "memory_bytes"))  # type: ignore[attr-defined]
     return positions * widths * (element + 4) + working * element + kept
 
@@ -95,7 +94,7 @@ def keep_mask(batch: Batch, exclude_positions: int) -> Bool[Tensor, "batch posit
 
 
 def harvest(
-    model: Model,
+    model: ActivationSource,
     corpus: Corpus,
     consumers: Sequence[Consumer],
     options: HarvestOptions | None = None,
@@ -110,6 +109,7 @@ def harvest(
     park an enormous activation there.
 
     Args:
+        model: a model, or a store of its activations, on the store's own windows.
         options: excluded positions, batch size, memory limit; changes: single ones by name.
         checkpoint: where a killed pass continues. label: what the progress line says.
 
@@ -154,7 +154,7 @@ def check_memory(needed: int, limit_gb: float | None, label: str) -> None:
 
 
 def _walk(
-    model: Model,
+    model: ActivationSource,
     corpus: Corpus,
     consumers: Sequence[Consumer],
     batch_size: int,
@@ -180,7 +180,7 @@ def _walk(
 
 
 def _feed(
-    model: Model,
+    model: ActivationSource,
     consumers: Sequence[Consumer],
     sites: Sequence[Site],
     batch: Batch,
@@ -203,7 +203,7 @@ def _feed(
         if hook in wanted:
             held[hook] = activation
 
-    model.stream(batch.tokens, sites, receive)
+    model.stream_batch(batch, sites, receive)
     for consumer in at_once:
         consumer.update(held, batch, keep)
 
@@ -218,7 +218,7 @@ def check_finite(activations: Mapping[str, Tensor], batch_number: int) -> None:
             )
 
 
-def _fingerprint(model: Model, corpus: Corpus, batch_size: int, consumers: Sequence[Consumer]) -> str:
+def _fingerprint(model: ActivationSource, corpus: Corpus, batch_size: int, consumers: Sequence[Consumer]) -> str:
     """What a half-finished pass must share with the one that continues it: weights, tokens, batches, code of both."""
     code = code_of([__name__, *(type(consumer).__module__ for consumer in consumers)])
     tokens = corpus.describe()["sha256_of_tokens"]
@@ -226,7 +226,12 @@ def _fingerprint(model: Model, corpus: Corpus, batch_size: int, consumers: Seque
 
 
 def _save(
-    checkpoint: Checkpoint, model: Model, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int, done: int
+    checkpoint: Checkpoint,
+    model: ActivationSource,
+    consumers: Sequence[Consumer],
+    corpus: Corpus,
+    batch_size: int,
+    done: int,
 ) -> None:
     arrays: dict[str, Any] = {"done": done, "fingerprint": _fingerprint(model, corpus, batch_size, consumers)}
     for number, consumer in enumerate(consumers):
@@ -238,7 +243,11 @@ def _save(
 
 
 def _restore(
-    checkpoint: Checkpoint | None, model: Model, consumers: Sequence[Consumer], corpus: Corpus, batch_size: int
+    checkpoint: Checkpoint | None,
+    model: ActivationSource,
+    consumers: Sequence[Consumer],
+    corpus: Corpus,
+    batch_size: int,
 ) -> int:
     """Batches already done according to the checkpoint (0 without one, or where it belongs to another pass)."""
     if checkpoint is None or not is_readable(checkpoint.file):

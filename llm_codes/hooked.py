@@ -169,6 +169,15 @@ class HookedModel:
         ]
         self._forward(self.check_tokens(tokens), fwd)
 
+    def stream_batch(self, batch: Any, hooks: Sequence[Any], receive: Callable[[str, Tensor], None]) -> None:
+        """`stream` on the windows of a batch."""
+        self.stream(batch.tokens, hooks, receive)
+
+    def numbers_alive(self, windows: int, context: int) -> int:
+        """Numbers that one block holds at once while it computes `windows` of `context` positions."""
+        heads = int(getattr(self.bridge.cfg, "n_heads", 1))
+        return windows * context * (6 * self.d_model + 3 * self.d_mlp + 3 * heads * context)
+
     def logits(
         self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Hook] = ()
     ) -> Float[Tensor, "batch position vocabulary"]:

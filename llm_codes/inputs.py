@@ -16,6 +16,7 @@ from eval.errors import UserError
 from eval.options import chosen
 from eval.progress import say
 from eval.runs import Run
+from llm_codes.activation_source import ActivationSource
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 from llm_codes.corpus import Corpus, TokenisedDocuments
 from llm_codes.models import Model, load_model
@@ -34,6 +35,11 @@ class Inputs:
     model: Model
     documents: TokenisedDocuments
     seed: int = 0
+
+    @property
+    def source(self) -> ActivationSource:
+        """Where activations are read: the model, or a store of them (`llm_codes.activation_store.inputs`)."""
+        return self.model
 
     @property
     def prepends_bos(self) -> bool:
@@ -134,7 +140,16 @@ def open_inputs(
         UserError: see `load_model` and `llm_codes.documents.open_source`.
     """
     options = chosen(InputsOptions, options, changes)
-    model = load_model(
+    model = open_model(options, device)
+    inputs = Inputs(options, model, _documents(options, model, seed), seed)
+    if run is not None:
+        run.inputs(**inputs.hashes())
+    return inputs
+
+
+def open_model(options: InputsOptions, device: str) -> Model:
+    """The model that the options name."""
+    return load_model(
         options.model,
         device=device,
         dtype=options.dtype,
@@ -143,10 +158,6 @@ def open_inputs(
         revision=options.revision,
         trust_remote_code=options.trust_remote_code,
     )
-    inputs = Inputs(options, model, _documents(options, model, seed), seed)
-    if run is not None:
-        run.inputs(**inputs.hashes())
-    return inputs
 
 
 def _documents(options: InputsOptions, model: Model, seed: int) -> TokenisedDocuments:

@@ -147,10 +147,15 @@ def _hook_of_kind(model: HookedModel, suffixes: Sequence[str], layer: int) -> st
     return next((model.canonical_hooks[name] for name in names if name in model.canonical_hooks), None)
 
 
+def layer_of_hook(hook: str) -> int:
+    """The block that a hook's name tells (`blocks.3.mlp.hook_out`), -1 where it tells none."""
+    parts = hook.split(".")
+    return int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else -1
+
+
 def _site_of_hook(model: HookedModel, hook: str) -> Site:
     """A site for a hook name; one that reaches a short kind's hook point gets it, any other is probed for its width."""
-    parts = hook.split(".")
-    layer = int(parts[1]) if len(parts) > 2 and parts[0] == "blocks" and parts[1].isdigit() else -1
+    layer = layer_of_hook(hook)
     if layer >= 0:
         for kind, (_, _, suffixes) in kinds(model).items():
             same = _hook_of_kind(model, suffixes, layer) == model.canonical_hooks[hook]

@@ -173,7 +173,11 @@ def pack(documents: Sequence[Encoded], names: Sequence[str], length: int, bos: i
 
 def sample(corpus: Corpus, n_tokens: int | None, seed: int) -> Corpus:
     """Shuffle the windows, keep the fewest first ones that hold `n_tokens`, and number what is left from 0."""
-    corpus = corpus.select(np.random.default_rng(seed).permutation(len(corpus)))
+    return first_windows(corpus.select(np.random.default_rng(seed).permutation(len(corpus))), n_tokens)
+
+
+def first_windows(corpus: Corpus, n_tokens: int | None) -> Corpus:
+    """The fewest first windows that hold `n_tokens` tokens (all: `None`), windows and documents numbered from 0."""
     if n_tokens is not None:
         held = np.cumsum(corpus.mask.sum(axis=1) - int(corpus.prepend_bos))
         corpus = corpus.select(np.arange(min(len(corpus), int(np.searchsorted(held, n_tokens)) + 1)))

@@ -39,7 +39,8 @@ class Started:
 
     def __init__(self, wing: str, arguments: list[str], folder: Path) -> None:
         self.folder, self.log = folder, folder.with_suffix(".log")
-        given = (wing, [*arguments, "--out", str(folder)], str(self.log))
+        place = "--store" if arguments[0] == "harvest" else "--out"
+        given = (wing, [*arguments, place, str(folder)], str(self.log))
         self.process = CONTEXT.Process(target=_call, args=given)
         self.process.start()
         self.seconds = 0.0

@@ -46,6 +46,7 @@ TOY = {
 }
 EMBEDDED = "--threads 1 --context 32 --tokens 2000"
 LLM = {
+    "harvest": f"{TEXT} --tokens 6000 --shard-mb 0.2",
     "spectra": f"{TEXT} --tokens 6000",
     "trajectories": f"{TEXT} --tokens 6000 --projections 20",
     "polytopes": f"{TEXT} --split all --tokens 2500 --layers 0: --rays 2 --features 6 --directions 6 "

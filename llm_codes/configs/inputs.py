@@ -14,6 +14,7 @@ from llm_codes.weight_processing import processing_steps
 MODEL_HELP = "embedded, smollm2, a Hub name, a local folder or a .gguf file"
 CORPUS_HELP = "sotu (embedded), wikitext-2, a text file or folder, JSONL, Parquet, or a Hub data set name"
 SITES_HELP = "short names, or hook names; see the verb `sites`"
+ACTIVATIONS_HELP = "folder of a store (`harvest`) to read activations from; its text, and --model or none"
 LAYERS_HELP = "layers, e.g. 4:6, 0,3,5 or : for all"
 SPLITS = ("train", "held-out", "all")
 DTYPE_NAMES = ("float32", "float64", "bfloat16", "float16")

@@ -8,7 +8,7 @@ from pathlib import Path
 from eval.errors import UserError
 from eval.measures.dictionaries.step_options import BASELINES, NONE, check_baseline
 from eval.options import Options, RunConfig, nested, option
-from llm_codes.configs.inputs import InputsOptions, WindowsOptions
+from llm_codes.configs.inputs import ACTIVATIONS_HELP, InputsOptions, WindowsOptions
 
 ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", "transcoder")
 
@@ -86,9 +86,21 @@ class SAETrainConfig(RunConfig):
     """Train SAEs or transcoders on one forward pass; the folders load with sae_lens.SAE.load_from_disk."""
 
     untrained: bool = option(False, "train on the model's untrained copy (weights drawn by --seed): a control")
+    activations: str = option("", ACTIVATIONS_HELP)
     inputs: InputsOptions = nested(InputsOptions(split="train"))
     dictionary: DictionaryOptions = nested(DictionaryOptions())
     training: TrainingOptions = nested(TrainingOptions())
+
+    def validate(self) -> None:
+        if self.activations and self.untrained:
+            raise UserError(
+                "expected --untrained without --activations, which are there already; got both; harvest --untrained"
+            )
+        if self.activations and self.training.report_tokens:
+            raise UserError(
+                "expected no --report-tokens beside --activations, which hold no held-out text; got both; measure "
+                "with `sae eval`"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from eval.errors import UserError
 from eval.options import Options, RunConfig, nested, option
-from llm_codes.configs.inputs import LAYERS_HELP, MODEL_HELP, SITES_HELP, InputsOptions, WindowsOptions
+from llm_codes.configs.inputs import (
+    ACTIVATIONS_HELP,
+    LAYERS_HELP,
+    MODEL_HELP,
+    SITES_HELP,
+    InputsOptions,
+    WindowsOptions,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,4 +53,5 @@ class SpectraConfig(RunConfig):
     inputs: InputsOptions = nested(InputsOptions())
     windows: WindowsOptions = nested(WindowsOptions())
     spectra: SpectraOptions = nested(SpectraOptions())
+    activations: str = option("", ACTIVATIONS_HELP)
     control: bool = option(True, "also measure the same architecture untrained")

@@ -9,6 +9,8 @@ from typing import Any
 
 from eval.report.tables import text_table
 from eval.runs import Run
+from llm_codes.activation_source import ActivationSource
+from llm_codes.activation_store.inputs import open_inputs_or_store
 from llm_codes.configs.saes import DashboardOptions, SAEEvalConfig, SAETrainConfig
 from llm_codes.corpus import Corpus
 from llm_codes.inputs import Inputs, open_inputs
@@ -23,13 +25,14 @@ from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, Featur
 from llm_codes.lenses.saes.sanity import beside, model_of, open_beside, stability
 from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
-from llm_codes.models import Model, untrained_like
+from llm_codes.models import untrained_like
 
 
 def train_command(config: SAETrainConfig, run: Run) -> str:
     """`python -m llm_codes sae train`."""
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
-    model = untrained_like(inputs.model, config.seed) if config.untrained else inputs.model
+    inputs = open_inputs_or_store(config.inputs, config.activations, seed=config.seed, device=config.device, run=run)
+    run.require_inputs(**inputs.hashes())  # a half-trained dictionary cannot change its text or model under way
+    model = untrained_like(inputs.model, config.seed) if config.untrained else inputs.source
     specs = specifications(config.dictionary, model, config.seed)
     corpus = inputs.view(config.training)
     folders = train_saes(
@@ -52,7 +55,7 @@ def train_command(config: SAETrainConfig, run: Run) -> str:
 
 
 def _held_out(
-    config: SAETrainConfig, inputs: Inputs, model: Model, folders: Sequence[Path]
+    config: SAETrainConfig, inputs: Inputs, model: ActivationSource, folders: Sequence[Path]
 ) -> list[DictionaryEvaluation]:
     """What was saved on held-out documents, all dictionaries on one walk; nothing where no tokens are asked for."""
     if not config.training.report_tokens:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from eval.errors import UserError, nearest
 from eval.scores import Score
+from llm_codes.activation_source import ActivationSource, open_source
+from llm_codes.activation_store.store import ActivationStore
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.configs.saes import DictionaryOptions, TrainingOptions
 from llm_codes.corpus import Corpus
@@ -27,7 +29,6 @@ from llm_codes.lenses.saes.training.places import specifications
 from llm_codes.lenses.saes.training.saving import save_sae
 from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
-from llm_codes.models import Model, load_model
 
 NOT_MEASURED = Score.undefined("not measured: no --report-tokens")
 
@@ -48,7 +49,7 @@ def train_sae(
         train_sae("embedded", corpus, sites="mlp_out", layers=3, width="8x", tokens=200_000)
 
     Args:
-        model: a `Model`, or what `load_model` opens. corpus: windows of `load_corpus`.
+        model: a `Model`, what `load_model` opens, or an `ActivationStore`. corpus: windows of `load_corpus`.
         options, training, harvest_options: what is trained, how, and how the text is walked; defaults: the command's.
         folder: where checkpoints and the dictionary go, and where a killed run continues (default: a temporary one).
         changes: single options by name, of any of the three (`k=16`, `train_batch_size=256`, `exclude_positions=0`).
@@ -58,15 +59,15 @@ def train_sae(
     """
     kinds = (options or DictionaryOptions(), training or TrainingOptions(), harvest_options or HarvestOptions())
     asked, how, walk = with_changes(kinds, changes)
-    model = load_model(model)
-    specs = specifications(asked, model, seed)
+    source = open_source(model)
+    specs = specifications(asked, source, seed)
     if len(specs) != 1:
         names = ", ".join(spec.name for spec in specs)
         raise UserError(
             f"expected options for one dictionary; got {len(specs)} ({names}); call train_saes, or name one"
         )
     place = Path(tempfile.mkdtemp(prefix="sae-")) if folder is None else Path(folder)
-    (made,) = train_saes(model, corpus, specs, place, how, harvest_options=walk, seed=seed)
+    (made,) = train_saes(source, corpus, specs, place, how, harvest_options=walk, seed=seed)
     return load_sae(made)
 
 
@@ -87,7 +88,7 @@ def with_changes(kinds: Sequence[Any], changes: dict[str, Any]) -> list[Any]:
 
 
 def train_saes(
-    model: Model,
+    source: ActivationSource,
     corpus: Corpus,
     specs: Sequence[SAESpec],
     folder: str | Path,
@@ -98,15 +99,17 @@ def train_saes(
 ) -> list[Path]:
     """Train (or continue) dictionaries on one pass; returns their sae-lens folders (`folder` itself for one).
 
+    source: a model, or a store of its activations (its own corpus): the same dictionaries from either.
+
     Raises:
         UserError: before any work: too little memory or text, more features than tokens; see `Training`.
     """
     folder, options, walk = Path(folder), options or TrainingOptions(), harvest_options or HarvestOptions()
     _check_tokens(corpus.n_tokens, specs, options)
-    needed = training_bytes(model, corpus, specs, options, walk.batch_size)
+    needed = training_bytes(source, corpus, specs, options, walk.batch_size)
     refuse_above(walk.max_memory_gb, needed, "sae train")
     stream = ActivationStream(
-        model,
+        source,
         corpus,
         [hook for spec in specs for hook in (spec.hook, spec.hook_out) if hook],
         windows=options.block_windows,
@@ -115,7 +118,14 @@ def train_saes(
         seed=seed,
     )
     read = {key: value for key, value in corpus.describe().items() if key in ("source", "split", "sha256_of_tokens")}
-    return _train(stream, specs, folder, options, model.device, provenance_of(model) | {"training_corpus": read})
+    return _train(stream, specs, folder, options, source.device, words_of(source) | {"training_corpus": read})
+
+
+def words_of(source: Any) -> dict[str, Any]:
+    """What the folders say of the model: its name and hashes, or what a store says of whose activations it holds."""
+    if isinstance(source, ActivationStore):
+        return {"model_name": source.name, **source.manifest.dictionary, "activations_sha256": source.sha256}
+    return provenance_of(source)
 
 
 def train_on_activations(

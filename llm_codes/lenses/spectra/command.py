@@ -10,22 +10,26 @@ from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text
 from eval.runs import Run
+from llm_codes.activation_source import ActivationSource
+from llm_codes.activation_store.inputs import open_inputs_or_store
 from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint
-from llm_codes.inputs import Inputs, open_inputs
+from llm_codes.inputs import Inputs
 from llm_codes.lenses.spectra.chapter import add_chapter
 from llm_codes.lenses.spectra.claims import claims
 from llm_codes.lenses.spectra.figures import draw
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra, SpectraResults
 from llm_codes.lenses.spectra.study import spectra
-from llm_codes.models import Model, untrained_like
+from llm_codes.models import untrained_like
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SpectraConfig
 
 
-def measure(options: SpectraOptions, inputs: Inputs, run: Run, model: Model, corpus: Corpus, *, name: str) -> Spectra:
+def measure(
+    options: SpectraOptions, inputs: Inputs, run: Run, source: ActivationSource, corpus: Corpus, *, name: str
+) -> Spectra:
     """Spectra of one model, kept in the run folder: a rerun reads them back."""
     code = (spectra.__module__,)
     stored, halves = (run.read_arrays(f"{kind}-{name}", of=code) for kind in ("eigenvalues", "split-half"))
@@ -34,7 +38,7 @@ def measure(options: SpectraOptions, inputs: Inputs, run: Run, model: Model, cor
         rows = tuple(map(SiteSpectrum.from_json, run.item(f"spectra-{name}", list, of=code)))
         return Spectra(rows, stored, halves, options.index_range)
     checkpoint = Checkpoint(run.path(f"arrays/spectra-pass-{name}"))
-    found = spectra(model, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint)
+    found = spectra(source, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint)
     run.write_arrays(f"eigenvalues-{name}", of=code, **found.eigenvalues)
     run.write_arrays(f"split-half-{name}", of=code, **found.split_half)
     kept = run.item(f"spectra-{name}", found.rows, of=code)
@@ -45,9 +49,9 @@ def chapter(
     options: SpectraOptions, inputs: Inputs, corpus: Corpus, run: Run, *, control: bool
 ) -> tuple[Spectra, Spectra | None]:
     """The trained model's spectra, and the untrained control's; shared by the command and by `report`."""
-    trained = measure(options, inputs, run, inputs.model, corpus, name="model")
+    trained = measure(options, inputs, run, inputs.source, corpus, name="model")
     untrained = None
-    if control and not inputs.model.untrained:
+    if control and not inputs.source.untrained:
         fresh = untrained_like(inputs.model, inputs.seed)
         untrained = measure(options, inputs, run, fresh, corpus, name="untrained")
     rows = [{"model": "trained", **row} for row in trained.rows()]
@@ -64,14 +68,17 @@ def results_of(trained: Spectra, control: Spectra | None) -> SpectraResults:
 
 def command(config: SpectraConfig, run: Run) -> str:
     """`python -m llm_codes spectra`."""
-    inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    computed = "the untrained control (--no-control leaves it out)" if config.control else ""
+    inputs = open_inputs_or_store(
+        config.inputs, config.activations, seed=config.seed, device=config.device, run=run, needs_model=computed
+    )
     corpus = inputs.view(config.windows)
     trained, control = chapter(config.spectra, inputs, corpus, run, control=config.control)
     if run.writes:
-        page = Page(f"Eigenspectra of {inputs.model.name}", corpus.describe_in_words())
+        page = Page(f"Eigenspectra of {inputs.source.name}", corpus.describe_in_words())
         page.section("What was read", "inputs").text(inputs.describe())
         add_chapter(page, trained, control, drawn(draw, run, trained, control), positions=inputs.positions())
         page.write(run)
     results = results_of(trained, control)
-    run.finish(results.to_json(), model=inputs.model.provenance(), corpus=corpus.describe())
+    run.finish(results.to_json(), model=inputs.source.provenance(), corpus=corpus.describe())
     return results.text()

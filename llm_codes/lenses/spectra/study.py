@@ -18,14 +18,14 @@ from eval.measures.spectra.spectrum import Spectrum
 from eval.measures.threads import threads_for
 from eval.progress import progress
 from eval.scores import Score
+from llm_codes.activation_source import open_source, sites_of
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import Checkpoint, harvest
 from llm_codes.lenses.spectra.moments import SiteMomentsConsumer
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra, WithPositionZero
-from llm_codes.models import load_model
-from llm_codes.sites import Site, resolve_sites
+from llm_codes.sites import Site
 
 
 def spectra(
@@ -43,7 +43,8 @@ def spectra(
         spectra(model, corpus, sites="resid_post", layers="2:4")
 
     Args:
-        model: a `Model`, a name, or an existing bridge or HookedTransformer. corpus: windows of `load_corpus`.
+        model: a `Model`, a name, an existing bridge or HookedTransformer, or an `ActivationStore`. corpus: windows of
+            `load_corpus`; of a store its own.
         options, harvest_options: which sites and which fit; how the text is walked. Defaults: those of the command.
         changes: single options by name, of either (`fit_first=5`, `batch_size=4`, `exclude_positions=0`).
         seed: of the correction's simulations. checkpoint: where a killed pass continues.
@@ -56,14 +57,14 @@ def spectra(
         UserError: an unknown option or site, with the nearest; see `harvest`.
     """
     asked, walk = lens_options(SpectraOptions, options, harvest_options, changes)
-    model = load_model(model)
-    places = resolve_sites(model, asked.sites, asked.layers)
+    source = open_source(model)
+    places = sites_of(source, asked.sites, asked.layers)
     consumer = SiteMomentsConsumer(places, left_out=asked.with_position_0)
-    harvest(model, corpus, [consumer], walk, label="spectra", checkpoint=checkpoint)
+    harvest(source, corpus, [consumer], walk, label="spectra", checkpoint=checkpoint)
     found = describe(places, consumer, asked.index_range, seed)
     config = {"fit_first": asked.fit_first, "fit_last": asked.fit_last, "context": corpus.context, "seed": seed}
     config |= {"exclude_positions": walk.exclude_positions}
-    return replace(found, provenance={"model": model.provenance(), "corpus": corpus.describe(), "config": config})
+    return replace(found, provenance={"model": source.provenance(), "corpus": corpus.describe(), "config": config})
 
 
 def describe(places: Sequence[Site], consumer: SiteMomentsConsumer, index_range: tuple[int, int], seed: int) -> Spectra:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eval.errors import UserError
 from eval.progress import say
+from llm_codes.activation_source import ActivationSource
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.saes.folder import SAEFolder
@@ -16,7 +17,7 @@ GIGABYTE = 2**30
 
 
 def training_bytes(
-    model: Model, corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOptions, batch_size: int
+    source: ActivationSource, corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOptions, batch_size: int
 ) -> int:
     """The block of activations (twice while it is shuffled), the text of calibration, each dictionary with gradient and
     two moments, one step's dense features (three times), one forward pass."""
@@ -25,20 +26,14 @@ def training_bytes(
     block = (2 * rows + min(rows, 16_384)) * sum(widths.values())
     parameters = sum(s.n_features * (s.d_in + (s.d_out or s.d_in)) for s in specs)
     step = 3 * options.train_batch_size * max(s.n_features for s in specs)
-    return 4 * (block + 4 * parameters + step + _forward(model, corpus, batch_size))
+    return 4 * (block + 4 * parameters + step + source.numbers_alive(batch_size, corpus.context))
 
 
 def evaluation_bytes(model: Model, corpus: Corpus, sae: SAEFolder, batch_size: int) -> int:
     """Four tables of next-token (log) probabilities, a batch of features (twice), one forward pass."""
     positions = batch_size * corpus.context
-    return 4 * (positions * (4 * model.vocabulary_size + 2 * sae.n_features) + _forward(model, corpus, batch_size))
-
-
-def _forward(model: Model, corpus: Corpus, batch_size: int) -> int:
-    """Numbers alive at once in one block of the model."""
-    heads = int(getattr(model.bridge.cfg, "n_heads", 1))
-    per_position = 6 * model.d_model + 3 * model.d_mlp + 3 * heads * corpus.context
-    return batch_size * corpus.context * per_position
+    forward = model.numbers_alive(batch_size, corpus.context)
+    return 4 * (positions * (4 * model.vocabulary_size + 2 * sae.n_features) + forward)
 
 
 def refuse_above(max_memory_gb: float | None, needed: int, label: str) -> None:

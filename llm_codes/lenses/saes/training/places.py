@@ -6,29 +6,27 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from eval.errors import UserError
+from llm_codes.activation_source import ActivationSource, order_of, sites_of
 from llm_codes.configs.saes import DictionaryOptions
 from llm_codes.lenses.saes.training.specification import SAESpec, parse_width
-from llm_codes.models import Model
-from llm_codes.sites import Site, resolve_sites
+from llm_codes.sites import Site
 
 
-def specifications(options: DictionaryOptions, model: Model, seed: int = 0) -> list[SAESpec]:
+def specifications(options: DictionaryOptions, source: ActivationSource, seed: int = 0) -> list[SAESpec]:
     """One specification per site, width and baseline.
 
     Raises:
         UserError: a site twice, two widths that are one, no output in an input's layer or several, an output that is
             computed before its input.
     """
-    layers = str(model.n_layers // 2) if options.layers == "middle" else options.layers
-    sites = resolve_sites(model, options.sites, layers)
+    layers = str(source.n_layers // 2) if options.layers == "middle" else options.layers
+    sites = sites_of(source, options.sites, layers)
     _once([site.name for site in sites], options.sites, "--sites")
     pairs: Sequence[tuple[Site, Site | None]] = [(site, None) for site in sites]
     if options.sites_out:
-        pairs = [(site, _target(model, site, options.sites_out)) for site in sites]
-        _check_order(model, pairs)
+        pairs = [(site, _target(source, site, options.sites_out)) for site in sites]
+        _check_order(source, pairs)
     made = [
         replace(_specification(options, site, target, width, seed), baseline=baseline)
         for site, target in pairs
@@ -72,10 +70,10 @@ def _once(found: Sequence[str], asked: Sequence[str], flag: str) -> None:
             raise UserError(f"expected each site of {flag} once; got {name} twice; leave one out")
 
 
-def _target(model: Model, site: Site, names: Sequence[str]) -> Site:
+def _target(source: ActivationSource, site: Site, names: Sequence[str]) -> Site:
     """The one output site in the layer of an input site."""
     layer = str(site.layer)
-    found = [target for target in resolve_sites(model, names, layer) if target.layer == site.layer]
+    found = [target for target in sites_of(source, names, layer) if target.layer == site.layer]
     if len(found) != 1:
         got = f"{', '.join(target.name for target in found)}" if found else f"{', '.join(names)}"
         raise UserError(
@@ -85,11 +83,10 @@ def _target(model: Model, site: Site, names: Sequence[str]) -> Site:
     return found[0]
 
 
-def _check_order(model: Model, pairs: Sequence[tuple[Site, Site | None]]) -> None:
-    """Inputs are computed before their outputs, in this very model."""
+def _check_order(source: ActivationSource, pairs: Sequence[tuple[Site, Site | None]]) -> None:
+    """Inputs are computed before their outputs, in this very model, or as stored."""
     hooks = [site.hook for pair in pairs for site in pair if site is not None]
-    order: list[str] = []
-    model.stream(torch.zeros(1, 2, dtype=torch.long), hooks, lambda hook, activation: order.append(hook))
+    order = order_of(source, hooks)
     for site, target in pairs:
         if target is not None and order.index(site.hook) >= order.index(target.hook):
             raise UserError(

@@ -1,6 +1,7 @@
 """Activations for training, block by block: one forward pass feeds every dictionary, token-aligned.
 
-Two sources: a model and a text (`ActivationStream`), or arrays that somebody has, in memory or on disk (`ArrayStream`).
+Two sources: a model and a text, or a store of its activations (`ActivationStream`: the same blocks either way), or
+arrays that somebody has, in memory or on disk (`ArrayStream`).
 
 A block is a fixed set of windows, so that block `n` is the same in every process and after every restart; tokens are
 shuffled within it, and windows (of all documents) are shuffled anew every epoch. Axes: token, width.
@@ -17,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eval.errors import UserError
+from llm_codes.activation_source import ActivationSource
 from llm_codes.corpus import Corpus
 from llm_codes.harvest import keep_mask
-from llm_codes.models import Model
 
 
 class Stream(Protocol):
@@ -29,14 +30,14 @@ class Stream(Protocol):
 
 
 class ActivationStream:
-    """Blocks of a model's activations on a corpus.
+    """Blocks of a model's activations on a corpus, computed or read from a store; one block is held.
 
     hooks: hook names read in the same pass. windows: windows per block. Position 0 is left out (see `harvest`).
     """
 
     def __init__(
         self,
-        model: Model,
+        model: ActivationSource,
         corpus: Corpus,
         hooks: Sequence[str],
         *,
@@ -82,7 +83,8 @@ class ActivationStream:
         part = self.corpus.select(order[place * self.windows : (place + 1) * self.windows])
         kept: dict[str, list[Tensor]] = {hook: [] for hook in self.hooks}
         for batch in part.batches(self.batch_size):
-            activations = self.model.activations(batch.tokens, self.hooks)
+            activations: dict[str, Tensor] = {}
+            self.model.stream_batch(batch, self.hooks, activations.__setitem__)
             keep = keep_mask(batch, self.exclude_positions).to(self.model.device)
             for hook in self.hooks:
                 kept[hook].append(activations[hook][keep].float())
