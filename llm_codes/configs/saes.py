@@ -27,6 +27,9 @@ class DictionaryOptions(Options):
         "middle", "layers of the sites that name none: 4:6, 0,3, : or middle", kind="layers", formerly=("layer",)
     )
     architecture: str = option("topk", "kind of dictionary", choices=ARCHITECTURES)
+    cross_layer: bool = option(
+        False, "one transcoder for all layers, each feature of which writes to its layer and all above (--layers :)"
+    )
     width: tuple[str, ...] = option(
         ("8x",), "features: a multiple of the site's width (8x) or a count; several allowed"
     )
@@ -50,6 +53,11 @@ class DictionaryOptions(Options):
     def validate(self) -> None:
         for baseline in self.baseline:
             check_baseline(baseline, self.tied)
+        if self.cross_layer and self.architecture != "transcoder":
+            raise UserError(
+                f"expected --cross-layer with --architecture transcoder; got {self.architecture}; name that, with "
+                "--sites mlp_in --sites-out mlp_out --layers :"
+            )
         if (self.architecture == "transcoder") != bool(self.sites_out):
             raise UserError(
                 f"expected --sites-out exactly for a transcoder; got --architecture {self.architecture} with "

@@ -17,15 +17,28 @@ Axis glossary: ``row`` tokens of a batch, ``active`` chosen features, ``feature`
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.measures.dictionaries.baselines import Constraint
 from eval.measures.dictionaries.dictionary import TopKDictionary
 from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a batch makes of a dictionary: its centred rows, decoder norms, all scores, and the chosen features."""
+
+    centred: Float[Tensor, "row d_in"]
+    size: Float[Tensor, " feature"]
+    scores: Float[Tensor, "row feature"]
+    indices: Int[Tensor, "row active"]
+    values: Float[Tensor, "row active"]
 
 
 class TopKTrainer:
@@ -64,11 +77,13 @@ class TopKTrainer:
         self.optimizer = torch.optim.Adam(self.parameters().values(), lr=self.options.learning_rate, fused=True)
 
     def parameters(self) -> dict[str, Tensor]:
-        """The tensors Adam moves, by name (no encoder where tied; not what a baseline freezes)."""
+        """The tensors Adam moves, by name (no encoder where tied, no bias without one; not what a baseline freezes)."""
         named = {"encoder": self.encoder, "encoder_bias": self.encoder_bias}
         named |= {"decoder": self.decoder, "decoder_bias": self.decoder_bias}
         if self.options.tied:
             del named["encoder"]
+        if not self.options.bias:
+            del named["decoder_bias"]
         return self.constraint.moved(named, "encoder", "decoder")
 
     @property
@@ -83,30 +98,47 @@ class TopKTrainer:
         A step whose loss or gradient is not finite changes nothing and returns ``loss = nan``.
         """
         target = x if target is None else target
+        read = self.read(x)
+        error = decode_active(read.indices, read.values, self.decoder) + self.decoder_bias - target
+        auxiliary, gradients = self.gradients(read, error)
+        gradients["decoder_bias"] += error.sum(0) * (2 / len(x))
+        loss = float(error.square().sum()) / len(x) + auxiliary
+        norm = self.gradient_norm(gradients)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            return {"loss": math.nan}
+        self.apply(gradients, norm)
+        return {"loss": loss, **self.measured(read, error, target), "gradient_norm": norm}
+
+    def read(self, x: Float[Tensor, "row d_in"]) -> Read:
+        """The features that a batch makes active, and what their gradients need."""
         centred = x - self.input_bias
         size = self.decoder.norm(dim=1).clamp_min(1e-12)
         scores = torch.addmm(self.encoder_bias, centred, self.encoder.T).mul_(size)
         indices, values = self._choose(scores, size)
-        out = decode_active(indices, values, self.decoder) + self.decoder_bias
-        error = out - target
-        loss = float(error.square().sum()) / len(x)
-        gradients = self._gradients(indices, values, centred, error * (2 / len(x)), active=values > 0)
-        gradients["decoder_bias"] += error.sum(0) * (2 / len(x))
+        return Read(centred, size, scores, indices, values)
+
+    def gradients(self, read: Read, error: Float[Tensor, "row d_out"]) -> tuple[float, dict[str, Tensor]]:
+        """The loss of dead features, and the gradients of all but the decoder's bias, from what was written wrongly."""
+        found = self._gradients(
+            read.indices, read.values, read.centred, error * (2 / len(error)), active=read.values > 0
+        )
         dead = self.since_fired > self.options.dead_after
-        if self.options.auxiliary and bool(dead.any()):
-            loss += self._auxiliary(scores, size, dead, centred, error, gradients)
-        norm = math.sqrt(sum(float(gradients[name].square().sum()) for name in self.parameters()))
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            return {"loss": math.nan}
-        self._apply(gradients, norm)
-        self._count(indices, values, size)
+        if not self.options.auxiliary or not bool(dead.any()):
+            return 0.0, found
+        return self._auxiliary(read.scores, read.size, dead, read.centred, error, found), found
+
+    def gradient_norm(self, gradients: Mapping[str, Tensor]) -> float:
+        """Of the parameters that Adam moves."""
+        return math.sqrt(sum(float(gradients[name].square().sum()) for name in self.parameters()))
+
+    def measured(self, read: Read, error: Tensor, target: Tensor) -> dict[str, float]:
+        """Count what fired; ``l0``, ``fvu`` and ``dead_share`` of the batch."""
+        self._count(read.indices, read.values)
         spread = float((target - target.mean(0)).square().sum())
         return {
-            "loss": loss,
-            "l0": float((values > 0).sum()) / len(x),
+            "l0": float((read.values > 0).sum()) / len(target),
             "fvu": float(error.square().sum()) / spread if spread else math.nan,
             "dead_share": float((self.since_fired > self.options.dead_after).float().mean()),
-            "gradient_norm": norm,
         }
 
     def _choose(self, scores: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,7 +180,7 @@ class TopKTrainer:
     ) -> float:
         """The dead features' own reconstruction of the residual; adds its gradients, returns its loss."""
         n_dead = int(dead.sum())
-        half = max(1, error.shape[1] // 2)
+        half = self.options.auxiliary_features or max(1, error.shape[1] // 2)
         scale = self.options.auxiliary * min(n_dead / half, 1.0)
         only_dead = torch.where(dead, scores, -torch.inf)
         values, indices = only_dead.topk(min(half, n_dead), dim=1, sorted=False)
@@ -160,7 +192,8 @@ class TopKTrainer:
             gradients[name] += gradient
         return scale * float(missed.square().sum()) / len(error)
 
-    def _apply(self, gradients: dict[str, Tensor], norm: float) -> None:
+    def apply(self, gradients: Mapping[str, Tensor], norm: float) -> None:
+        """Adam's step, with gradients clipped as those of this norm."""
         factor = min(1.0, self.options.clip / (norm + 1e-6))
         for name, parameter in self.parameters().items():
             parameter.grad = gradients[name] if factor == 1.0 else gradients[name].mul_(factor)
@@ -170,7 +203,7 @@ class TopKTrainer:
         self.optimizer.zero_grad()
         self.step_count += 1
 
-    def _count(self, indices: Tensor, values: Tensor, size: Tensor) -> None:
+    def _count(self, indices: Tensor, values: Tensor) -> None:
         counts = torch.bincount(indices[values > 0], minlength=self.options.n_features)
         self.fired += counts
         self.since_fired += 1

@@ -19,7 +19,9 @@ class StepOptions:
     n_features: dictionary size; k: active features per token.
     tied: the decoder is the encoder's transpose. batch_topk: k on average over the batch instead of in every row.
     learning_rate, warmup_steps, decay_steps, total_steps: linear warm-up, constant, linear decay to zero at the end.
-    auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead.
+    auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead;
+    auxiliary_features: dead features that reconstruct together (0: half the width written).
+    bias: whether the decoder has one of its own.
     baseline: what is held at random instead of being trained (`baselines`).
     clip: largest gradient norm. seed: of the initial weights.
     """
@@ -35,7 +37,9 @@ class StepOptions:
     decay_steps: int = 0
     total_steps: int = 0
     auxiliary: float = 1.0
+    auxiliary_features: int = 0
     dead_after: int = 1000
+    bias: bool = True
     clip: float = 1.0
     threshold_rate: float = 0.01
     decoder_norm: float = 0.1

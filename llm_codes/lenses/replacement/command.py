@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from eval.pieces import Pieces
 from eval.report.page import Page
@@ -12,42 +12,41 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.replacement import ReplacementConfig
 from llm_codes.inputs import open_inputs
-from llm_codes.lenses.graphs.transcoders import open_transcoders, open_untrained, transcoders_sha256
 from llm_codes.lenses.replacement.chapter import COLUMNS, add_replacement, table_rows
 from llm_codes.lenses.replacement.claims import claims_of
 from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults
+from llm_codes.lenses.replacement.stand_ins import open_stand_ins, open_untrained_stand_ins, references
 from llm_codes.lenses.replacement.study import replacement_model
 from llm_codes.lenses.replacement.untrained import untrained_replacement
-from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.models import Model
 
 
 def command(config: ReplacementConfig, run: Run) -> str:
     """The replacement model on held-out documents; resumes by layer."""
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
-    transcoders = open_transcoders(inputs.model, config.transcoders)
+    opened = open_stand_ins(inputs.model, config.transcoders)
     held_out = inputs.view(config.windows)
     train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.replacement.fit_tokens)
     read_from = {
         name: str(one.describe()["sha256_of_tokens"]) for name, one in (("corpus", held_out), ("train", train))
     }
-    read_from["transcoders"] = transcoders_sha256(transcoders)
-    control = open_untrained(inputs.model, config.untrained, config.seed)
-    hashes = {} if control is None else {"untrained": control.sha256}
+    read_from["transcoders"] = opened.sha256
+    control = open_untrained_stand_ins(inputs.model, config.untrained, config.seed, opened)
+    hashes = {} if control is None else {"untrained": control.stand_ins.sha256}
     run.inputs(**read_from, **hashes)
     pieces = Pieces(run, (replacement_model.__module__,))
 
-    def measure(model: Model, folders: Sequence[SAEFolder], pieces: Pieces) -> ReplacementResults:
+    def measure(model: Model, transcoders: Any, pieces: Pieces) -> ReplacementResults:
         return replacement_model(
-            model, train, held_out, folders, config.replacement, config.inputs, seed=config.seed, pieces=pieces
+            model, train, held_out, transcoders, config.replacement, config.inputs, seed=config.seed, pieces=pieces
         )
 
-    results = measure(inputs.model, [item.folder for item in transcoders], pieces)
+    results = measure(inputs.model, references(opened), pieces)
     options = json.dumps({**asdict(config.replacement), "seed": config.seed}, sort_keys=True)
     beside = untrained_replacement(
         control,
         {"model": inputs.model.weights_sha256, **read_from, "options": options},
-        lambda model, folders: measure(model, folders, pieces.below("untrained-")),
+        lambda model, transcoders: measure(model, transcoders, pieces.below("untrained-")),
     )
     results = replace(results, untrained=beside)
     results = replace(results, claims=tuple(claims_of(results)))

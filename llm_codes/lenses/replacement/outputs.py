@@ -6,7 +6,8 @@ Axes: batch, position, width; layers count from 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -15,14 +16,41 @@ from torch import Tensor
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import HarvestOptions, harvest
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
+from llm_codes.lenses.saes.cross_layer import CrossLayerTranscoder
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
 
 TRANSCODERS, LINEAR, SHUFFLED, MEANS = "transcoders", "linear maps", "shuffled transcoders", "mean outputs"
 VARIANTS = (TRANSCODERS, LINEAR, SHUFFLED, MEANS)
 RIDGE = 1e-6
-Write = Callable[[Tensor], Tensor]
-"""From what an MLP reads to what stands in for what it writes, [... width]."""
+
+
+@dataclass(frozen=True)
+class CrossLayerWrite:
+    """What a cross-layer transcoder writes to one layer, from what this layer and all below read.
+
+    on: [row, feature] by layer, the features that are on whatever is read (linear, so that rounding cannot let another
+    in); none: those above their thresholds.
+    """
+
+    transcoder: CrossLayerTranscoder
+    layer: int
+    on: tuple[Tensor, ...] | None = None
+
+    def features(self, layer: int, x: Tensor) -> Float[Tensor, "row feature"]:
+        """Of one layer, from what it reads, [... width]."""
+        flat, own = x.reshape(-1, x.shape[-1]), self.transcoder
+        if self.on is None:
+            return own.features(layer, flat)
+        return torch.addmm(own.encoder_bias[layer], flat.to(own.encoder), own.encoder[layer].T) * self.on[layer]
+
+    def written(self, features: Sequence[Float[Tensor, "row feature"]], shape: Sequence[int]) -> Tensor:
+        """In the shape of what is replaced, [... width]."""
+        return self.transcoder.written(self.layer, features).reshape(*shape[:-1], -1)
+
+
+Write = Callable[[Tensor], Tensor] | CrossLayerWrite
+"""From what an MLP reads to what stands in for what it writes, [... width]; or a layer of a cross-layer transcoder."""
 
 
 class LinearFit:
@@ -31,8 +59,7 @@ class LinearFit:
     Sums about the first batch's mean in float64; a ridge of 1e-6 of the mean variance keeps dead directions harmless.
     """
 
-    def __init__(self, model: Model, transcoders: Sequence[LayerTranscoder]) -> None:
-        hooks = [(item.folder.hook, item.folder.hook_out) for item in transcoders]
+    def __init__(self, model: Model, hooks: Sequence[tuple[str, str]]) -> None:
         self.places = [(resolve_site(model, first), resolve_site(model, second)) for first, second in hooks]
         self.sites: list[Site] = [site for pair in self.places for site in pair]
         self.count = 0
@@ -66,22 +93,29 @@ class LinearFit:
         return out
 
 
-def writers(
-    model: Model, transcoders: Sequence[LayerTranscoder], train: Corpus, walk: HarvestOptions, seed: int = 0
-) -> dict[str, list[Write]]:
+class Opened(Protocol):
+    """Transcoders that stand in for MLPs (`stand_ins`)."""
+
+    @property
+    def hooks(self) -> list[tuple[str, str]]: ...
+    def writes(self) -> list[Write]: ...
+    def shuffled(self, seed: int) -> list[Write]: ...
+
+
+def writers(model: Model, opened: Opened, train: Corpus, walk: HarvestOptions, seed: int = 0) -> dict[str, list[Write]]:
     """For each variant what stands in at each layer; the maps and means are fitted on training documents."""
-    fit = LinearFit(model, transcoders)
+    fit = LinearFit(model, opened.hooks)
     harvest(model, train, [fit], walk, label="linear maps")
     fitted = fit.maps()
     return {
-        TRANSCODERS: [item.folder.reconstruct for item in transcoders],
+        TRANSCODERS: opened.writes(),
         LINEAR: [_linear(weight, offset) for weight, offset, _ in fitted],
-        SHUFFLED: [shuffled(item, seed + layer) for layer, item in enumerate(transcoders)],
+        SHUFFLED: opened.shuffled(seed),
         MEANS: [_constant(mean) for _, _, mean in fitted],
     }
 
 
-def shuffled(item: LayerTranscoder, seed: int) -> Write:
+def shuffled(item: LayerTranscoder, seed: int) -> Callable[[Tensor], Tensor]:
     """The same transcoder whose features write one another's vectors: as active, as long, without the pairing."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(item.n_features, generator=generator)
@@ -94,7 +128,7 @@ def shuffled(item: LayerTranscoder, seed: int) -> Write:
     return write
 
 
-def with_features_on(item: LayerTranscoder, x: Tensor) -> Write:
+def with_features_on(item: LayerTranscoder, x: Tensor) -> Callable[[Tensor], Tensor]:
     """The transcoder with the features that are on at these inputs, whatever it reads: linear, so that rounding cannot
     let another feature into the largest k."""
     on = item.active(x.reshape(-1, x.shape[-1]).to(item.decoder)) != 0

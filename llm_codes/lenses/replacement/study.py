@@ -8,6 +8,7 @@ Axes: batch, position, vocabulary, document.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ from eval.scores import Score
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.configs.replacement import ReplacementOptions
 from llm_codes.corpus import Batch, Corpus
-from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders
-from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, VARIANTS, Write, with_features_on, writers
+from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, VARIANTS, CrossLayerWrite, Write, writers
 from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, ReplacementRow
+from llm_codes.lenses.replacement.stand_ins import StandIns, open_stand_ins
 from llm_codes.lenses.saes.predictions import (
     add_by_document,
     counted,
@@ -56,7 +57,8 @@ def replacement_model(
     """What does the model lose where transcoders stand in for its MLPs, beside linear maps, shuffles and means?
 
     Args:
-        model: what `load_model` opens. transcoders: what `open_transcoders` takes; none: the embedded model's own.
+        model: what `load_model` opens. transcoders: what `open_transcoders` takes, or a cross-layer
+            transcoder; none: the embedded model's own.
         train: documents on which linear maps and mean outputs are fitted. held_out: documents that are scored.
         options, harvest_options, changes: the command's, or single ones by name. seed: shuffles and intervals.
         pieces: where finished layers are kept.
@@ -66,7 +68,7 @@ def replacement_model(
     """
     model = load_model(model)
     _, walk = with_changes((options or ReplacementOptions(), harvest_options or HarvestOptions()), changes)
-    opened = open_transcoders(model, transcoders)
+    opened = open_stand_ins(model, transcoders)
     if not held_out.n_tokens:
         raise UserError("expected tokens to score on; got none; raise --tokens")
     kept = pieces or Pieces()
@@ -93,13 +95,12 @@ class _Passes:
         self,
         model: Model,
         corpus: Corpus,
-        transcoders: Sequence[LayerTranscoder],
+        opened: StandIns,
         walk: HarvestOptions,
         write: Callable[[], Mapping[str, Sequence[Write]]],
     ) -> None:
         self.model, self.corpus, self.walk, self.write = model, corpus, walk, write
-        self.transcoders = transcoders
-        self.hooks = [(item.folder.hook, item.folder.hook_out) for item in transcoders]
+        self.opened, self.hooks = opened, opened.hooks
 
     @torch.no_grad()
     def sums(self, place: str) -> Arrays:
@@ -124,29 +125,35 @@ class _Passes:
         on, and every transcoder's own error is added back."""
         batch = next(iter(self.corpus.batches(self.walk.batch_size)))
         seen = self.model.activations(batch.tokens, [hook for pair in self.hooks for hook in pair])
-        local: list[Write] = []
-        for (first, second), item in zip(self.hooks, self.transcoders, strict=True):
-            write = with_features_on(item, seen[first])
-            error = seen[second] - write(seen[first])
-            local.append(lambda x, write=write, error=error: write(x) + error)
-        replaced = self.model.logits(batch.tokens, self._replacing(local, range(len(self.hooks))))
+        local = self.opened.with_features_on(seen)
+        read = {layer: seen[first].float() for layer, (first, _) in enumerate(self.hooks)}
+        written = [_written(write, layer, read) for layer, write in enumerate(local)]
+        errors = [seen[second] - made for (_, second), made in zip(self.hooks, written, strict=True)]
+        replaced = self.model.logits(batch.tokens, self._replacing(local, range(len(self.hooks)), errors))
         change = (replaced - self.model.logits(batch.tokens)).abs().float().cpu() * batch.mask[..., None]
         return float(change.max())
 
-    def _replacing(self, writes: Sequence[Write], layers: Sequence[int]) -> list[Any]:
-        """Hooks that put what stands in for an MLP in its place, from what it reads in this very pass."""
+    def _replacing(
+        self, writes: Sequence[Write], layers: Sequence[int], errors: Sequence[Tensor] | None = None
+    ) -> list[Any]:
+        """Hooks that put what stands in for an MLP in its place, from what is read in this very pass.
+
+        errors: added to it, by layer.
+        """
         hooks: list[Any] = []
         read: dict[int, Tensor] = {}
-        for layer in layers:
-            first, second = self.hooks[layer]
 
-            def keep(activation: Tensor, hook: Any, layer: int = layer) -> None:
-                read[layer] = activation
+        def keep(activation: Tensor, hook: Any, layer: int) -> None:
+            read[layer] = activation.float()
 
-            def put(activation: Tensor, hook: Any, layer: int = layer) -> Tensor:
-                return keep_first(activation, writes[layer](read.pop(layer).float()), self.walk.exclude_positions)
+        def put(activation: Tensor, hook: Any, layer: int) -> Tensor:
+            made = _written(writes[layer], layer, read)
+            made = made if errors is None else made + errors[layer]
+            return keep_first(activation, made, self.walk.exclude_positions)
 
-            hooks += [(first, keep), (second, put)]
+        for layer in sorted({read for number in layers for read in _reads(writes[number], number)}):
+            hooks.append((self.hooks[layer][0], partial(keep, layer=layer)))
+            hooks += [(self.hooks[layer][1], partial(put, layer=layer))] if layer in layers else []
         return hooks
 
     @staticmethod
@@ -161,6 +168,18 @@ class _Passes:
         }
         for kind, value in values.items():
             add_by_document(out[f"{name}.{kind}"], batch, value, predicted)
+
+
+def _reads(write: Write, layer: int) -> range:
+    """The layers whose MLP inputs it takes."""
+    return range(layer + 1) if isinstance(write, CrossLayerWrite) else range(layer, layer + 1)
+
+
+def _written(write: Write, layer: int, read: Mapping[int, Tensor]) -> Tensor:
+    """What stands in at a layer, from what the layers read."""
+    if not isinstance(write, CrossLayerWrite):
+        return write(read[layer])
+    return write.written([write.features(number, read[number]) for number in range(layer + 1)], read[layer].shape)
 
 
 def _scored(tokens: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:

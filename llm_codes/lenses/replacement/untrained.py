@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from llm_codes.lenses.graphs.transcoders import UntrainedModel
 from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, UntrainedReplacement
-from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.replacement.stand_ins import UntrainedStandIns, references
 from llm_codes.lenses.saes.shipped import shipped_control
 from llm_codes.models import Model
 
-Measure = Callable[[Model, Sequence[SAEFolder]], ReplacementResults]
-"""The study of a model with the transcoders of these folders."""
+Measure = Callable[[Model, Any], ReplacementResults]
+"""The study of a model with these transcoders in place of its MLPs."""
 
 
 def untrained_replacement(
-    opened: UntrainedModel | None, made_from: Mapping[str, str], measure: Measure
+    opened: UntrainedStandIns | None, made_from: Mapping[str, str], measure: Measure
 ) -> UntrainedReplacement | None:
     """All layers of the untrained network replaced at once: measured, or the results that ship.
 
@@ -24,6 +24,6 @@ def untrained_replacement(
     if opened is None:
         found = shipped_control("replacement", made_from)
         return None if found is None else UntrainedReplacement.from_json(found)
-    rows = measure(opened.model, [item.folder for item in opened.transcoders]).replacements
+    rows = measure(opened.model, references(opened.stand_ins)).replacements
     whole = tuple(row for row in rows if row.layer == ALL_LAYERS)
-    return UntrainedReplacement(dict(made_from), opened.sha256, whole)
+    return UntrainedReplacement(dict(made_from), opened.stand_ins.sha256, whole)

@@ -23,7 +23,7 @@ from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
 from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, FeatureEntry, TrainedDictionaries
 from llm_codes.lenses.saes.sanity import beside, model_of, open_beside, stability
-from llm_codes.lenses.saes.study import read_metrics, train_saes, trained_rows
+from llm_codes.lenses.saes.study import places_of, read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
 from llm_codes.models import untrained_like
 
@@ -62,7 +62,8 @@ def _held_out(
         return []
     length = min(config.training.context, model.context)
     corpus = inputs.of_split("held-out").windows(length, n_tokens=config.training.report_tokens)
-    return evaluate_dictionaries(model, corpus, folders, **_walk(inputs))
+    places = [place for folder in folders for place in places_of(folder)]
+    return evaluate_dictionaries(model, corpus, places, **_walk(inputs))
 
 
 def eval_command(config: SAEEvalConfig, run: Run) -> str:

@@ -25,6 +25,7 @@ from eval.progress import progress
 from eval.scores import Score
 from llm_codes.corpus import Batch, Corpus
 from llm_codes.harvest import Consumer, keep_mask
+from llm_codes.lenses.saes.cross_layer import CrossLayerPlace
 from llm_codes.lenses.saes.files import open_dictionary
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits
@@ -55,7 +56,7 @@ class _Sums:
 class _OfOne:
     """Per document, of one dictionary: summed CE with its reconstruction, summed KL; its reconstruction's quality."""
 
-    sae: SAEFolder
+    sae: SAEFolder | CrossLayerPlace
     quality: DictionaryQuality
     ce: np.ndarray
     kl: np.ndarray
@@ -112,13 +113,14 @@ def evaluate_dictionaries(
 ) -> list[DictionaryEvaluation]:
     """Quality of several dictionaries of one model, on one walk of a corpus; in their order.
 
-    Args: as `evaluate_dictionary`; consumers get what each of the places reads, by hook name.
+    Args: as `evaluate_dictionary`; saes: also layers of a cross-layer transcoder (`places()`). Consumers get what each
+        of the places reads, by hook name.
 
     Raises:
         UserError: a dictionary that does not fit the model; no tokens.
     """
     model = load_model(model)
-    opened = [check_fits(open_dictionary(sae), model) for sae in saes]
+    opened = [check_fits(sae if isinstance(sae, CrossLayerPlace) else open_dictionary(sae), model) for sae in saes]
     if not corpus.n_tokens:
         raise UserError("expected tokens to evaluate on; got none; raise --tokens")
     widest = max(opened, key=lambda sae: sae.n_features)
@@ -143,7 +145,12 @@ class _Walk:
     """Several dictionaries on one model, batch by batch; two variants' next-token distributions are held at once."""
 
     def __init__(
-        self, model: Model, saes: Sequence[SAEFolder], corpus: Corpus, batch_size: int, exclude_positions: int
+        self,
+        model: Model,
+        saes: Sequence[SAEFolder | CrossLayerPlace],
+        corpus: Corpus,
+        batch_size: int,
+        exclude_positions: int,
     ) -> None:
         self.model, self.exclude_positions = model, exclude_positions
         self.means = {
@@ -174,7 +181,7 @@ class _Walk:
 
             return fn
 
-        hooks = dict.fromkeys(hook for one in self.dictionaries for hook in (one.sae.hook, one.sae.hook_out))
+        hooks = dict.fromkeys(hook for one in self.dictionaries for hook in (*one.sae.hooks_read, one.sae.hook_out))
         predicted = counted(batch, self.exclude_positions)
         original = log_probabilities(self.model, batch, [(hook, keep_as(hook)) for hook in hooks])
         add_by_document(self.sums.ce[ORIGINAL, ""], batch, losses(original, batch), predicted)
@@ -186,7 +193,7 @@ class _Walk:
                 add_by_document(self.sums.ce[name, hook], batch, losses(log, batch), predicted)
         for one in self.dictionaries:
             x, y = seen[one.sae.hook], seen[one.sae.hook_out]
-            written = one.sae.reconstruct(x)
+            written = one.sae.written_from(seen)
             log = self._replaced(batch, one.sae.hook_out, written)
             add_by_document(one.ce, batch, losses(log, batch), predicted)
             add_by_document(one.kl, batch, divergences(original, log), predicted)

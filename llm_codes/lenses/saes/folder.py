@@ -56,6 +56,15 @@ class SAEFolder:
         return kind if kind in ("layer_norm", "constant_norm_rescale") else ""
 
     @property
+    def hooks_read(self) -> tuple[str, ...]:
+        """Everything that what it writes depends on."""
+        return (self.hook,)
+
+    def written_from(self, seen: Mapping[str, Tensor]) -> Float[Tensor, "... d_out"]:
+        """What it makes of activations [... width] by hook name."""
+        return self.reconstruct(seen[self.hook])
+
+    @property
     def vectors(self) -> Float[Tensor, "feature d_out"]:
         return self.sae.W_dec.detach()
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Container, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,25 @@ from llm_codes.sites import resolve_site
 from llm_codes.weight_processing import steps_of_metadata
 
 
-def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
+class Placed(Protocol):
+    """A dictionary with what is known about it: an `SAEFolder`, or one layer of a cross-layer transcoder."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def hook(self) -> str: ...
+    @property
+    def hook_out(self) -> str: ...
+    @property
+    def d_in(self) -> int: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+
+Own = TypeVar("Own", bound=Placed)
+
+
+def check_fits(sae: Own, model: Any) -> Own:
     """The dictionary, if it belongs to this model: hook, width, weight processing, tokenizer, weights.
 
     What is returned names its hooks as the model does (`blocks.3.hook_mlp_out` becomes `blocks.3.mlp.hook_out`).
@@ -40,10 +58,10 @@ def check_fits(sae: SAEFolder, model: Any) -> SAEFolder:
     _check_model(sae, model)
     check_width(sae, sae.hook, site_width(model, sae.hook))
     own = {"hook": resolve_site(model, sae.hook).hook, "hook_out": resolve_site(model, sae.hook_out).hook}
-    return sae if (sae.hook, sae.hook_out) == tuple(own.values()) else replace(sae, **own)
+    return sae if (sae.hook, sae.hook_out) == tuple(own.values()) else replace(sae, **own)  # type: ignore[type-var]
 
 
-def _check_model(sae: SAEFolder, model: Any) -> None:
+def _check_model(sae: Placed, model: Any) -> None:
     """Tokenizer and weights are those it was trained with; a published one that names another model is warned of."""
     trained_on = str(sae.metadata.get("model_name") or "")
     mine = tokenizer_hash(model.tokenizer)
@@ -71,7 +89,7 @@ def _plain(name: str) -> str:
     return name.rstrip("/").rsplit("/", 1)[-1].lower()
 
 
-def check_width(sae: SAEFolder, hook: str, width: int) -> None:
+def check_width(sae: Placed, hook: str, width: int) -> None:
     """The site is as wide as the dictionary reads."""
     if sae.d_in != width:
         raise UserError(

@@ -21,14 +21,17 @@ from llm_codes.configs.saes import DictionaryOptions, TrainingOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.saes.files import CONFIG, load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.foreign.cross_layer import SAID, is_cross_layer, read_cross_layer
 from llm_codes.lenses.saes.matching import provenance_of
 from llm_codes.lenses.saes.rows import DictionaryEvaluation, TrainedDictionary
+from llm_codes.lenses.saes.training.cross_layer_saving import save_cross_layer
 from llm_codes.lenses.saes.training.loop import Training
 from llm_codes.lenses.saes.training.memory import refuse_above, training_bytes
 from llm_codes.lenses.saes.training.places import specifications
 from llm_codes.lenses.saes.training.saving import save_sae
-from llm_codes.lenses.saes.training.specification import SAESpec
+from llm_codes.lenses.saes.training.specification import Spec
 from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
+from llm_codes.lenses.saes.training.trainers import TrainedCrossLayer
 
 NOT_MEASURED = Score.undefined("not measured: no --report-tokens")
 
@@ -61,6 +64,10 @@ def train_sae(
     asked, how, walk = with_changes(kinds, changes)
     source = open_source(model)
     specs = specifications(asked, source, seed)
+    if asked.cross_layer:
+        raise UserError(
+            "expected options for a dictionary of one place; got cross_layer=True; call train_saes, read_cross_layer"
+        )
     if len(specs) != 1:
         names = ", ".join(spec.name for spec in specs)
         raise UserError(
@@ -90,7 +97,7 @@ def with_changes(kinds: Sequence[Any], changes: dict[str, Any]) -> list[Any]:
 def train_saes(
     source: ActivationSource,
     corpus: Corpus,
-    specs: Sequence[SAESpec],
+    specs: Sequence[Spec],
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
@@ -100,6 +107,7 @@ def train_saes(
     """Train (or continue) dictionaries on one pass; returns their sae-lens folders (`folder` itself for one).
 
     source: a model, or a store of its activations (its own corpus): the same dictionaries from either.
+    The folder of a cross-layer transcoder has circuit-tracer's files (`foreign.cross_layer`).
 
     Raises:
         UserError: before any work: too little memory or text, more features than tokens; see `Training`.
@@ -111,7 +119,7 @@ def train_saes(
     stream = ActivationStream(
         source,
         corpus,
-        [hook for spec in specs for hook in (spec.hook, spec.hook_out) if hook],
+        [hook for spec in specs for hook, _ in spec.places],
         windows=options.block_windows,
         batch_size=walk.batch_size,
         exclude_positions=walk.exclude_positions,
@@ -130,7 +138,7 @@ def words_of(source: Any) -> dict[str, Any]:
 
 def train_on_activations(
     activations: Mapping[str, Any],
-    specs: Sequence[SAESpec],
+    specs: Sequence[Spec],
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
@@ -157,7 +165,7 @@ def train_on_activations(
 
 def _train(
     stream: ActivationStream | ArrayStream,
-    specs: Sequence[SAESpec],
+    specs: Sequence[Spec],
     folder: Path,
     options: TrainingOptions,
     device: str,
@@ -168,12 +176,15 @@ def _train(
     trained = Training(stream, specs, folder, options, device).run()
     places = [folder if len(trained) == 1 else folder / sae.spec.name for sae in trained]
     said, text = {**words, "training_tokens": trained[0].tokens}, training_text(stream)
-    return [
-        save_sae(sae, place, said, half=options.half, text=text) for sae, place in zip(trained, places, strict=True)
-    ]
+    return [_saved(sae, place, said, options.half, text) for sae, place in zip(trained, places, strict=True)]
 
 
-def _check_tokens(n_tokens: int, specs: Sequence[SAESpec], options: TrainingOptions) -> None:
+def _saved(trained: Any, place: Path, said: Mapping[str, Any], half: bool, text: Mapping[str, Tensor]) -> Path:
+    save = save_cross_layer if isinstance(trained, TrainedCrossLayer) else save_sae
+    return save(trained, place, said, half=half, text=text)
+
+
+def _check_tokens(n_tokens: int, specs: Sequence[Spec], options: TrainingOptions) -> None:
     """A dictionary with more features than tokens it ever sees learns them by heart."""
     most = max(spec.n_features for spec in specs)
     for count, what, advice in (
@@ -203,22 +214,39 @@ def read_metrics(folder: Path) -> list[dict[str, object]]:
 
 def trained_rows(
     lines: Sequence[dict[str, Any]],
-    specs: Sequence[SAESpec],
+    specs: Sequence[Spec],
     places: Sequence[Path],
     held_out: Sequence[DictionaryEvaluation] = (),
 ) -> list[TrainedDictionary]:
-    """How each dictionary ended: the last line of its log, what was saved, and what that does on held-out documents.
+    """How each dictionary (each layer of a cross-layer transcoder) ended: the last line of its log, what was saved, and
+    what that does on held-out documents.
 
-    held_out: one evaluation a dictionary, or none.
+    held_out: one evaluation a row, or none.
     """
     newest = {line["sae"]: line for line in lines}
+    rows = [
+        (name, spec.asked_l0, saved)
+        for spec, place in zip(specs, places, strict=True)
+        for name, saved in zip(spec.rows, _quality_saved(place), strict=True)
+    ]
     out = []
-    for number, (spec, place) in enumerate(zip(specs, places, strict=True)):
-        saved = json.loads((place / CONFIG).read_text("utf-8"))["metadata"]["saved"]
+    for number, (name, asked, saved) in enumerate(rows):
         fields: dict[str, Any] = {f"saved_{key}": round(value, 6) for key, value in saved.items()}
         fields |= dict.fromkeys(("held_out_fvu", "ce_delta", "kl"), NOT_MEASURED)
         if held_out:
             found = held_out[number]
             fields |= {"held_out_fvu": found.fvu, "ce_delta": found.ce_delta, "kl": found.kl}
-        out.append(TrainedDictionary(**newest[spec.name], asked_l0=spec.asked_l0, **fields))
+        out.append(TrainedDictionary(**newest[name], asked_l0=asked, **fields))
     return out
+
+
+def _quality_saved(place: Path) -> list[dict[str, float]]:
+    """What the folder says of what was saved, by row."""
+    if is_cross_layer(place):
+        return json.loads((place / SAID).read_text("utf-8"))["saved"]
+    return [json.loads((place / CONFIG).read_text("utf-8"))["metadata"]["saved"]]
+
+
+def places_of(folder: Path) -> list[Any]:
+    """What of a trained folder is measured: the dictionary, or the layers of a cross-layer transcoder."""
+    return list(read_cross_layer(folder).places()) if is_cross_layer(folder) else [folder]

@@ -4,8 +4,8 @@
                           `activation_function.threshold` [feature]; of a skip transcoder W_skip [d_model d_model]
     config.yaml           feature_input_hook, feature_output_hook, model_name
 
-A cross-layer transcoder (`W_enc_N.safetensors`, `W_dec_N.safetensors`) writes to every layer above it, which no
-dictionary of one place does: it is named, not read. Source: circuit-tracer 0.5, `single_layer_transcoder.py`.
+Cross-layer transcoders have files of their own: `cross_layer`. Source: circuit-tracer 0.5,
+`single_layer_transcoder.py`.
 """
 
 from __future__ import annotations

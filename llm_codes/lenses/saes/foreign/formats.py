@@ -7,7 +7,7 @@
 | Gemma Scope | `params.npz` | JumpReLU |
 | circuit-tracer, per layer | `layer_N.safetensors`, `config.yaml` | ReLU, JumpReLU transcoders; with a skip map too |
 | sae-lens before version 4 | `NAME.pt` | where its configuration is plain values; a pickled object is named |
-| circuit-tracer, cross-layer | `W_enc_N.safetensors` | named, not read |
+| circuit-tracer, cross-layer | `W_enc_N.safetensors` | no dictionary of one place: `cross_layer.read_cross_layer` |
 | Neuronpedia export | `*.jsonl.gz` | named, not read; one feature's JSON: `neuronpedia.read_feature` |
 
 What a format does not say (a hook, a model) is left empty and named by whoever needs it. Axes: row, feature.
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from eval.errors import UserError
 from llm_codes.lenses.saes.foreign.circuit_tracer import LAYER, layer_files, one_layer
+from llm_codes.lenses.saes.foreign.cross_layer import is_cross_layer
 from llm_codes.lenses.saes.foreign.dictionary_learning import dictionary_learning_parts
 from llm_codes.lenses.saes.foreign.gemma_scope import gemma_scope_parts
 from llm_codes.lenses.saes.foreign.old_sae_lens import old_parts
@@ -82,8 +83,12 @@ def _reading(file: Path, read: Callable[[], Parts]) -> Parts:
 
 def _refuse_known(path: Path) -> None:
     names = sorted(item.name for item in path.iterdir())
+    if is_cross_layer(path):
+        raise UserError(
+            f"expected dictionaries that write to one layer each; {path} is a cross-layer transcoder, whose features "
+            "write to several; only `sae replacement` reads it; train one transcoder a layer (without --cross-layer)"
+        )
     known = {
-        "circuit-tracer's cross-layer transcoder, which writes to several layers": r"W_(enc|dec)_\d+\.safetensors",
         "an sae-lens file of before version 3": r".*\.pkl\.gz",
         "a Neuronpedia export": r".*(\.jsonl\.gz|-features\.json)",
     }

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from eval.errors import UserError
 from eval.files import is_readable, remove, sealed_path, write_text
 from llm_codes.configs.saes import TrainingOptions
-from llm_codes.lenses.saes.training.specification import SAESpec
-from llm_codes.lenses.saes.training.trainers import TrainedSAE
+from llm_codes.lenses.saes.training.specification import Spec
+from llm_codes.lenses.saes.training.trainers import Trained
 
 
 @dataclass
@@ -32,7 +30,7 @@ class Checkpoints:
     """The checkpoints in a run folder, of these dictionaries under these options."""
 
     folder: Path
-    specs: Sequence[SAESpec]
+    specs: Sequence[Spec]
     options: TrainingOptions
     device: str
 
@@ -40,14 +38,13 @@ class Checkpoints:
         size = self.options.train_batch_size
         return json.dumps([[spec.as_json() for spec in self.specs], self.options.tokens, size])
 
-    def save(self, saes: Sequence[TrainedSAE], place: Place) -> None:
+    def save(self, saes: Sequence[Trained], place: Place) -> None:
         """One file with everything; the oldest beyond `keep` go."""
         from safetensors.torch import save_file
 
         tensors = {}
         for number, sae in enumerate(saes):
-            tensors |= {f"{number}/{name}": v.contiguous().clone() for name, v in sae.trainer.state().items()}
-            tensors[f"{number}/scales"] = torch.tensor([sae.scale_in, sae.scale_out], dtype=torch.float64)
+            tensors |= {f"{number}/{name}": v.contiguous().clone() for name, v in sae.state().items()}
         words = {"place": json.dumps(vars(place)), "fingerprint": self._fingerprint()}
         with sealed_path(self.folder / "checkpoints" / f"step-{place.step:08d}.safetensors") as temporary:
             save_file(tensors, temporary, metadata=words)
@@ -58,7 +55,7 @@ class Checkpoints:
         """Files of this run, oldest first."""
         return sorted((self.folder / "checkpoints").glob("step-*.safetensors"))
 
-    def restore(self, saes: Sequence[TrainedSAE], place: Place) -> bool:
+    def restore(self, saes: Sequence[Trained], place: Place) -> bool:
         """Continue from the newest checkpoint that is whole (whether there is one); cut the log back to it.
 
         Raises:
@@ -77,9 +74,7 @@ class Checkpoints:
                 )
             for number, sae in enumerate(saes):
                 prefix = f"{number}/"
-                state = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-                sae.scale_in, sae.scale_out = state.pop("scales").tolist()
-                sae.trainer.load_state(state)
+                sae.load_state({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
             vars(place).update(json.loads(words["place"]))
         self._cut_log(place.step)
         return newest is not None

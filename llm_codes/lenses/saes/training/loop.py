@@ -29,8 +29,8 @@ from eval.progress import progress_bar, say
 from eval.wandb_logging import wandb_log
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.lenses.saes.training.checkpoints import Checkpoints, Place
-from llm_codes.lenses.saes.training.specification import SAESpec
-from llm_codes.lenses.saes.training.trainers import TrainedSAE, make_trainer
+from llm_codes.lenses.saes.training.specification import Spec
+from llm_codes.lenses.saes.training.trainers import Trained, under_training
 
 MAXIMUM_SKIPPED_IN_A_ROW = 20
 
@@ -40,13 +40,13 @@ class Training:
     """A run under way in `folder`; `run()` trains or continues it to the end and returns the dictionaries."""
 
     stream: Any
-    specs: Sequence[SAESpec]
+    specs: Sequence[Spec]
     folder: Path
     options: TrainingOptions = field(default_factory=TrainingOptions)
     device: str = "cpu"
     every_step: Callable[[int], None] | None = None
 
-    def run(self) -> list[TrainedSAE]:
+    def run(self) -> list[Trained]:
         """Train to the last step.
 
         Raises:
@@ -54,7 +54,7 @@ class Training:
                 configuration. StoppedError: a non-finite batch under `on_nan="stop"`, too many of them in a row.
         """
         total = self.options.total_steps
-        self.saes = [TrainedSAE(spec, make_trainer(spec, self.options, self.device)) for spec in self.specs]
+        self.saes = [under_training(spec, self.options, self.device) for spec in self.specs]
         self.place = Place()
         self._terminated = False
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,8 @@ class Training:
                 block = dict(self.stream.block(self.place.block))
                 if not continued and self.place.block == 0:
                     self._check(block)
-                    self._set_scales(block)
+                    for sae in self.saes:
+                        sae.start(block)
                 self._train_block(block, bar)
         for sae in self.saes:
             sae.tokens = self.place.step * self.options.train_batch_size
@@ -81,12 +82,12 @@ class Training:
     def _check(self, block: dict[str, Tensor]) -> None:
         """Hooks, widths and the number of tokens, before the first step."""
         for spec in self.specs:
-            for hook, width in ((spec.hook, spec.d_in), (spec.hook_out, spec.d_out)):
-                if hook and hook not in block:
+            for hook, width in spec.places:
+                if hook not in block:
                     raise UserError(
                         f"expected activations at {hook}; the stream gives {', '.join(block)}; add that site"
                     )
-                if hook and block[hook].shape[1] != width:
+                if block[hook].shape[1] != width:
                     raise UserError(
                         f"expected activations {width} wide at {hook}; got {block[hook].shape[1]}; "
                         "take the width of the site"
@@ -97,16 +98,6 @@ class Training:
                 f"expected at least one batch of {self.options.train_batch_size} tokens per block; got {n_tokens}; "
                 f"lower --train-batch-size to {n_tokens} or give larger blocks"
             )
-
-    def _set_scales(self, block: dict[str, Tensor]) -> None:
-        """Mean norm sqrt(width) at every site; the decoder starts from the mean activation."""
-        for sae in self.saes:
-            sae.scale_in = _scale(block[sae.spec.hook])
-            target = block[sae.spec.hook_out or sae.spec.hook]
-            sae.scale_out = _scale(target)
-            sae.trainer.decoder_bias.copy_(_mean(target) * sae.scale_out)
-            if sae.spec.is_transcoder:
-                sae.trainer.center.copy_(_mean(block[sae.spec.hook]) * sae.scale_in)
 
     def _train_block(self, block: dict[str, Tensor], bar: Any) -> None:
         size = self.options.train_batch_size
@@ -120,9 +111,10 @@ class Training:
 
     def _step(self, batch: dict[str, Tensor]) -> None:
         finite = all(bool(torch.isfinite(activations).all()) for activations in batch.values())
-        measured = [self._step_one(sae, batch) for sae in self.saes] if finite else []
+        measured = [sae.step(batch) for sae in self.saes] if finite else []
         self.place.batch += 1
-        diverged = [sae.spec.name for sae, m in zip(self.saes, measured, strict=False) if m["loss"] != m["loss"]]
+        lost = [any(row["loss"] != row["loss"] for row in rows) for rows in measured]
+        diverged = [sae.spec.name for sae, nan in zip(self.saes, lost, strict=False) if nan]
         if not finite or diverged:
             self._skip(diverged)
             return
@@ -138,10 +130,6 @@ class Training:
             raise SystemExit(143)
         if self.every_step is not None:
             self.every_step(self.place.step)
-
-    def _step_one(self, sae: TrainedSAE, batch: dict[str, Tensor]) -> dict[str, float]:
-        x = batch[sae.spec.hook] * sae.scale_in
-        return sae.trainer.step(x, batch[sae.spec.hook_out] * sae.scale_out if sae.spec.hook_out else None)
 
     def _skip(self, diverged: list[str]) -> None:
         """A batch, or the step of the dictionaries named, is not finite: count it or stop.
@@ -167,12 +155,13 @@ class Training:
             "check the model, or use --dtype float32"
         )
 
-    def _log(self, measured: list[dict[str, float]]) -> None:
+    def _log(self, measured: list[list[dict[str, float]]]) -> None:
         seconds = time.perf_counter() - self._started
         rate = (self.place.step - self._first) * self.options.train_batch_size / max(seconds, 1e-9)
         lines = []
-        for sae, values in zip(self.saes, measured, strict=True):
-            line = {"step": self.place.step, "sae": sae.spec.name, **{k: round(v, 6) for k, v in values.items()}}
+        names = [name for sae in self.saes for name in sae.spec.rows]
+        for name, values in zip(names, [row for rows in measured for row in rows], strict=True):
+            line = {"step": self.place.step, "sae": name, **{k: round(v, 6) for k, v in values.items()}}
             lines.append({**line, "skipped_batches": self.place.skipped, "tokens_per_second": round(rate)})
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
             log.writelines(json.dumps(line) + "\n" for line in lines)
@@ -195,17 +184,3 @@ class Training:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
-
-
-def _mean(activations: Tensor) -> Tensor:
-    """The mean of the finite rows."""
-    return activations[torch.isfinite(activations).all(1)].mean(0)
-
-
-def _scale(activations: Tensor) -> float:
-    """sqrt(width) / mean norm, over finite rows."""
-    norms = activations[torch.isfinite(activations).all(1)].norm(dim=1)
-    mean = float(norms.mean()) if len(norms) else 0.0
-    if not mean > 0:
-        raise UserError("expected activations that are not all zero; got a mean norm of 0; choose another site")
-    return activations.shape[1] ** 0.5 / mean

@@ -9,27 +9,28 @@ from eval.progress import say
 from llm_codes.activation_source import ActivationSource
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import Corpus
+from llm_codes.lenses.saes.cross_layer import CrossLayerPlace
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.training.specification import SAESpec
+from llm_codes.lenses.saes.training.specification import Spec
 from llm_codes.models import Model
 
 GIGABYTE = 2**30
 
 
 def training_bytes(
-    source: ActivationSource, corpus: Corpus, specs: Sequence[SAESpec], options: TrainingOptions, batch_size: int
+    source: ActivationSource, corpus: Corpus, specs: Sequence[Spec], options: TrainingOptions, batch_size: int
 ) -> int:
     """The block of activations (twice while it is shuffled), the text of calibration, each dictionary with gradient and
     two moments, one step's dense features (three times), one forward pass."""
-    widths = {hook: width for s in specs for hook, width in ((s.hook, s.d_in), (s.hook_out, s.d_out)) if hook}
+    widths = {hook: width for spec in specs for hook, width in spec.places}
     rows = min(options.block_windows, len(corpus)) * corpus.context
     block = (2 * rows + min(rows, 16_384)) * sum(widths.values())
-    parameters = sum(s.n_features * (s.d_in + (s.d_out or s.d_in)) for s in specs)
-    step = 3 * options.train_batch_size * max(s.n_features for s in specs)
+    parameters = sum(spec.n_weights for spec in specs)
+    step = 3 * options.train_batch_size * max(len(spec.rows) * spec.n_features for spec in specs)
     return 4 * (block + 4 * parameters + step + source.numbers_alive(batch_size, corpus.context))
 
 
-def evaluation_bytes(model: Model, corpus: Corpus, sae: SAEFolder, batch_size: int) -> int:
+def evaluation_bytes(model: Model, corpus: Corpus, sae: SAEFolder | CrossLayerPlace, batch_size: int) -> int:
     """Four tables of next-token (log) probabilities, a batch of features (twice), one forward pass."""
     positions = batch_size * corpus.context
     forward = model.numbers_alive(batch_size, corpus.context)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from eval.errors import UserError
 from llm_codes.activation_source import ActivationSource, order_of, sites_of
 from llm_codes.configs.saes import DictionaryOptions
-from llm_codes.lenses.saes.training.specification import SAESpec, parse_width
+from llm_codes.lenses.saes.training.specification import CrossLayerSpec, SAESpec, Spec, parse_width
 from llm_codes.sites import Site
 
 
-def specifications(options: DictionaryOptions, source: ActivationSource, seed: int = 0) -> list[SAESpec]:
-    """One specification per site, width and baseline.
+def specifications(options: DictionaryOptions, source: ActivationSource, seed: int = 0) -> list[Spec]:
+    """One specification per site, width and baseline; of cross-layer transcoders one per width and baseline.
 
     Raises:
         UserError: a site twice, two widths that are one, no output in an input's layer or several, an output that is
-            computed before its input.
+            computed before its input; for a cross-layer transcoder a layer that is left out.
     """
     layers = str(source.n_layers // 2) if options.layers == "middle" else options.layers
     sites = sites_of(source, options.sites, layers)
@@ -27,12 +28,15 @@ def specifications(options: DictionaryOptions, source: ActivationSource, seed: i
     if options.sites_out:
         pairs = [(site, _target(source, site, options.sites_out)) for site in sites]
         _check_order(source, pairs)
-    made = [
-        replace(_specification(options, site, target, width, seed), baseline=baseline)
-        for site, target in pairs
-        for width in options.width
-        for baseline in options.baseline
-    ]
+    made: list[Spec] = []
+    if options.cross_layer:
+        _every_layer(source, sites, options)
+        for width, baseline in product(options.width, options.baseline):
+            alike = [replace(_specification(options, *pair, width, seed), baseline=baseline) for pair in pairs]
+            made.append(CrossLayerSpec(tuple(alike)))
+    else:
+        for pair, width, baseline in product(pairs, options.width, options.baseline):
+            made.append(replace(_specification(options, *pair, width, seed), baseline=baseline))
     twice = [name for name, count in Counter(spec.name for spec in made).items() if count > 1]
     if twice:
         raise UserError(
@@ -40,6 +44,16 @@ def specifications(options: DictionaryOptions, source: ActivationSource, seed: i
             f"{twice[0]} twice; leave one out"
         )
     return made
+
+
+def _every_layer(source: ActivationSource, sites: Sequence[Site], options: DictionaryOptions) -> None:
+    """A cross-layer transcoder reads one place of every layer: what it writes to a layer is otherwise no whole."""
+    layers = [site.layer for site in sites]
+    if layers != list(range(source.n_layers)):
+        raise UserError(
+            f"expected one site in each of the {source.n_layers} layers of {source.name} for --cross-layer; got "
+            f"{', '.join(site.name for site in sites)}; give --sites mlp_in --layers :"
+        )
 
 
 def _specification(options: DictionaryOptions, site: Site, target: Site | None, width: str, seed: int) -> SAESpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from eval.errors import UserError, known_name
 from eval.measures.dictionaries.step_options import NONE, check_baseline
@@ -81,6 +81,21 @@ class SAESpec:
         return bool(self.hook_out)
 
     @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Hooks that are read and written, with their widths."""
+        return tuple(pair for pair in ((self.hook, self.d_in), (self.hook_out, self.d_out)) if pair[0])
+
+    @property
+    def n_weights(self) -> int:
+        """Numbers in its encoder and decoder."""
+        return self.n_features * (self.d_in + (self.d_out or self.d_in))
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names under which the log and the report say how it does."""
+        return (self.name,)
+
+    @property
     def asked_l0(self) -> float | None:
         """Features per token that were asked for; none where a coefficient was given instead."""
         if self.architecture in TOP_K:
@@ -97,6 +112,72 @@ class SAESpec:
     def as_json(self) -> dict[str, object]:
         """Plain JSON, as the metadata of a folder and the results of a run hold it."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class CrossLayerSpec:
+    """One cross-layer transcoder to train: features of layer i write to the outputs of layers i and above.
+
+    layers: what a transcoder of each layer would be, lowest first; they differ in their hooks alone.
+    """
+
+    layers: tuple[SAESpec, ...]
+
+    def __post_init__(self) -> None:
+        alike = {replace(one, hook="", hook_out="", d_out=0, architecture="topk") for one in self.layers}
+        hooks = [hook for one in self.layers for hook, _ in one.places]
+        whole = all(one.is_transcoder for one in self.layers) and len({one.d_out for one in self.layers}) == 1
+        if len(alike) != 1 or len(set(hooks)) != len(hooks) or not whole:
+            got = ", ".join(f"{one.hook} to {one.hook_out or 'nothing'}" for one in self.layers) or "none"
+            raise UserError(
+                f"expected transcoders of one width at different layers; got {got}; give one a layer, lowest first"
+            )
+
+    @property
+    def first(self) -> SAESpec:
+        return self.layers[0]
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Hooks that are read and written, with their widths."""
+        return tuple(place for one in self.layers for place in one.places)
+
+    @property
+    def n_features(self) -> int:
+        """Features of one layer."""
+        return self.first.n_features
+
+    @property
+    def n_weights(self) -> int:
+        """Numbers in its encoders and decoders."""
+        count = len(self.layers)
+        return self.n_features * (count * self.first.d_in + count * (count + 1) // 2 * self.first.d_out)
+
+    @property
+    def asked_l0(self) -> float:
+        """Features per token and layer that were asked for."""
+        return float(self.first.k)
+
+    @property
+    def name(self) -> str:
+        """Folder name where several are trained at once: `cross-layer-transcoder-1536`."""
+        held = "" if self.first.baseline == NONE else f"-{self.first.baseline}"
+        return f"cross-layer-transcoder-{self.n_features}{held}"
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names under which the log and the report say how each layer does."""
+        return tuple(f"{self.name}-layer-{number}" for number in range(len(self.layers)))
+
+    def as_json(self) -> dict[str, object]:
+        """Plain JSON, as the metadata of a folder and the results of a run hold it."""
+        shared = {key: value for key, value in asdict(self.first).items() if key not in ("hook", "hook_out")}
+        hooks = {"hooks": [one.hook for one in self.layers], "hooks_out": [one.hook_out for one in self.layers]}
+        return {**shared, "architecture": "cross-layer-transcoder", **hooks}
+
+
+Spec = SAESpec | CrossLayerSpec
+"""Anything that `sae train` trains."""
 
 
 def parse_width(text: str, d_in: int) -> int:

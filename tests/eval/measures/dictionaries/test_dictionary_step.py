@@ -88,7 +88,7 @@ def test_tied_gradient_is_autograds():
     loss = (features @ d + b - x).square().sum(1).mean()
     loss.backward()
     seen = {}
-    trainer._apply = lambda gradients, norm: seen.update(gradients)
+    trainer.apply = lambda gradients, norm: seen.update(gradients)
     assert trainer.step(x)["loss"] == pytest.approx(float(loss), rel=1e-5)
     for name, tensor in (("decoder", d), ("decoder_bias", b), ("encoder_bias", e)):
         assert torch.allclose(seen[name], tensor.grad, atol=1e-4), name
@@ -183,7 +183,7 @@ def test_a_gradient_is_scaled_down_to_the_clip_and_never_up():
     for norm, factor in ((0.5, 1.0), (4.0, 0.5)):
         trainer = TopKTrainer(StepOptions(4, 8, 2, clip=2.0))
         gradients = {name: torch.ones_like(value) for name, value in trainer.parameters().items()}
-        trainer._apply(gradients, norm)
+        trainer.apply(gradients, norm)
         moment = trainer.optimizer.state[trainer.decoder]["exp_avg"]  # a tenth of the first gradient
         assert torch.allclose(moment, torch.full_like(moment, 0.1 * factor), rtol=1e-4)
 

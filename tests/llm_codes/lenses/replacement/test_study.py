@@ -15,6 +15,7 @@ from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.lenses.graphs.transcoders import open_transcoders
 from llm_codes.lenses.replacement.outputs import LINEAR, MEANS, SHUFFLED, TRANSCODERS, LinearFit, shuffled
 from llm_codes.lenses.replacement.rows import ALL_LAYERS
+from llm_codes.lenses.replacement.stand_ins import PerLayer
 from llm_codes.lenses.replacement.study import _Passes, replacement_model
 
 
@@ -50,7 +51,7 @@ def test_mlps_replaced_by_themselves_lose_nothing(opened) -> None:
     own = [lambda x, mlp=mlp: mlp(x) for mlp in blocks]
     walk = HarvestOptions(batch_size=4)
     every = {name: own for name in (TRANSCODERS, LINEAR, SHUFFLED, MEANS)}
-    sums = _Passes(model, opened.held_out, transcoders, walk, lambda: every).sums(ALL_LAYERS)
+    sums = _Passes(model, opened.held_out, PerLayer(transcoders), walk, lambda: every).sums(ALL_LAYERS)
     tokens = sums["tokens"].sum()
     assert sums[f"{TRANSCODERS}.kl"].sum() / tokens == pytest.approx(0, abs=1e-5)
     assert sums[f"{TRANSCODERS}.top1"].sum() / tokens > 0.999

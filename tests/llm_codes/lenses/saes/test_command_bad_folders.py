@@ -115,7 +115,7 @@ def _said(good: Path, **words: str) -> Path:
         (other_tokenizer, "SAE good was trained with another tokenizer (model 'embedded'), got"),
         (other_hook, "blocks.9.mlp.hook_out"),
         (other_width, "sae.d_in=384 but activations at blocks.3.mlp.hook_out are 192 wide; was this SAE trained on"),
-        (cross_layer, "W_enc_0.safetensors is circuit-tracer's cross-layer transcoder, which writes to several layers"),
+        (cross_layer, "is a cross-layer transcoder, whose features write to several; only `sae replacement` reads it"),
     ],
 )
 def test_a_folder_that_cannot_be_evaluated(

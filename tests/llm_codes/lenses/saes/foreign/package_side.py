@@ -116,8 +116,15 @@ def circuit_tracer(folder: Path, x: torch.Tensor) -> None:
         hooks = "feature_input_hook: mlp.hook_in\nfeature_output_hook: mlp.hook_out\n"
         (place / "config.yaml").write_text(hooks)
         keep(folder, place.name, x, one.encode(x), one(x))
-    whole = CrossLayerTranscoder(2, N, D, lazy_decoder=False, device=torch.device("cpu"), dtype=x.dtype)
-    shaken(whole).to_safetensors(str(folder / "cross-layer"))
+    for name, active in (("cross-layer", "relu"), ("cross-layer-jumprelu", "jump_relu")):
+        whole = CrossLayerTranscoder(3, N, D, active, lazy_decoder=False, device=torch.device("cpu"), dtype=x.dtype)
+        shaken(whole)
+        if active == "jump_relu":
+            whole.activation_function.threshold.data.abs_()
+        whole.to_safetensors(str(folder / name))
+        (folder / name / "config.yaml").write_text(hooks)
+        rows = torch.stack([x, x.flip(0), x.roll(3, 0)])
+        keep(folder, name, rows, whole.encode(rows), whole(rows))
 
 
 def read_ours(folder: Path) -> None:
@@ -133,6 +140,19 @@ def read_ours(folder: Path) -> None:
     np.savez(folder / "ours-read.npz", features=found.encode(x).detach().numpy(), made=made.detach().numpy())
 
 
+def read_our_cross_layer(folder: Path) -> None:
+    """Our cross-layer transcoder, read by circuit-tracer with its decoders on disk and in memory."""
+    from circuit_tracer.transcoder.cross_layer_transcoder import load_clt
+
+    x = torch.from_numpy(np.load(folder / "ours-cross-layer.npz")["x"])
+    for lazy in (True, False):
+        found = load_clt(
+            str(folder / "ours-cross-layer"), device=torch.device("cpu"), dtype=torch.float32, lazy_decoder=lazy
+        )
+        made = {"features": found.encode(x).detach().numpy(), "made": found(x).detach().numpy()}
+        np.savez(folder / f"ours-cross-layer-{'lazy' if lazy else 'whole'}.npz", **made)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     declare_operators()
@@ -143,3 +163,4 @@ if __name__ == "__main__":
     circuit_tracer(into, rows)
     if (into / "ours").is_dir():
         read_ours(into)
+        read_our_cross_layer(into)

@@ -146,7 +146,6 @@ def test_gemma_scope_is_opened(tmp_path):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("W_enc_0.safetensors", "circuit-tracer's cross-layer transcoder, which writes to several layers"),
         ("sae.pkl.gz", "an sae-lens file of before version 3"),
         ("batch-0.jsonl.gz", "a Neuronpedia export"),
     ],

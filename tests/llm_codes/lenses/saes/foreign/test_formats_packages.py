@@ -19,7 +19,9 @@ import torch
 from eval.errors import UserError
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.foreign.circuit_tracer import write_set
+from llm_codes.lenses.saes.foreign.cross_layer import read_cross_layer, write_cross_layer
 from llm_codes.lenses.saes.shipped import shipped_transcoders
+from tests.llm_codes.lenses.saes.foreign.test_cross_layer import random_cross_layer
 
 ENVIRONMENT = Path(__file__).parents[5] / ".venv-dictionaries"
 PACKAGES = ("dictionary-learning==0.1.0", "eai-sparsify==1.3.3", "circuit-tracer==0.5.0")
@@ -55,6 +57,8 @@ def made(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_set(saes, folder / "ours")
     x = torch.randn(len(saes), 20, 192, generator=torch.Generator().manual_seed(0))
     np.savez(folder / "ours.npz", x=x.numpy())
+    write_cross_layer(random_cross_layer(3, 40, 12, threshold=0.2), folder / "ours-cross-layer")
+    np.savez(folder / "ours-cross-layer.npz", x=x[:3, :, :12].numpy())
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     script = Path(__file__).with_name("package_side.py")
@@ -76,9 +80,32 @@ def test_what_a_package_writes_is_read_as_its_class_computes_it(made: Path, name
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_cross_layer_transcoder_is_named(made: Path) -> None:
-    with pytest.raises(UserError, match="is circuit-tracer's cross-layer transcoder, which writes to several layers"):
-        load_sae(made / "cross-layer")
+@pytest.mark.parametrize("name", ["cross-layer", "cross-layer-jumprelu"])
+def test_a_cross_layer_transcoder_is_read_as_its_class_computes_it(made: Path, name: str) -> None:
+    theirs = np.load(made / f"{name}.npz")
+    x, features, out = (torch.from_numpy(theirs[key]) for key in ("x", "features", "made"))
+    found = read_cross_layer(made / name)
+    own = [found.features(layer, rows) for layer, rows in enumerate(x)]
+    torch.testing.assert_close(torch.stack(own), features, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.stack([found.written(layer, own) for layer in range(3)]), out, atol=1e-5, rtol=1e-4
+    )
+    with pytest.raises(UserError, match="is a cross-layer transcoder, whose features write to several"):
+        load_sae(made / name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_circuit_tracer_reads_our_cross_layer_transcoder(made: Path) -> None:
+    x = torch.from_numpy(np.load(made / "ours-cross-layer.npz")["x"])
+    ours = random_cross_layer(3, 40, 12, threshold=0.2)
+    own = [ours.features(layer, rows) for layer, rows in enumerate(x)]
+    out = torch.stack([ours.written(layer, own) for layer in range(3)])
+    assert 0 < float((torch.stack(own) > 0).float().mean()) < 0.5
+    for kind in ("lazy", "whole"):
+        found = np.load(made / f"ours-cross-layer-{kind}.npz")
+        torch.testing.assert_close(torch.from_numpy(found["features"]), torch.stack(own), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(torch.from_numpy(found["made"]), out, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.slow
