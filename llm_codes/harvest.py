@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -61,6 +61,10 @@ class Checkpoint:
     path: Path
     every_seconds: float = 60.0
 
+    def of_part(self, name: str) -> Checkpoint:
+        """The checkpoint of one of several passes."""
+        return replace(self, path=self.path.with_name(f"{self.path.name}-{name}"))
+
     @property
     def file(self) -> Path:
         return self.path.with_name(f"{self.path.name}.rank{rank()}of{world_size()}.npz")
@@ -69,13 +73,17 @@ class Checkpoint:
 def predicted_bytes(model: ActivationSource, corpus: Corpus, consumers: Sequence[Consumer], batch_size: int) -> int:
     """Peak memory beyond the model, in bytes: one batch of activations (twice: as read and as converted), the block's
     own working set, and what the consumers keep. Consumers fed site by site need the widest site only."""
-    positions = batch_size * corpus.context
-    element = torch.finfo(model.dtype).bits // 8
     held = sum(site.width for site in _sites([consumer for consumer in consumers if not _per_site(consumer)]))
     widths = max(held, *(site.width for site in _sites(consumers)))
-    working = model.numbers_alive(batch_size, corpus.context)
     kept = sum(consumer.memory_bytes() for consumer in consumers if hasattr(consumer, "memory_bytes"))  # type: ignore[attr-defined]
-    return positions * widths * (element + 4) + working * element + kept
+    return pass_bytes(model, corpus.context, widths, kept, batch_size)
+
+
+def pass_bytes(model: ActivationSource, context: int, widths: int, kept: int, batch_size: int) -> int:
+    """The same from the numbers themselves: `widths` of activation held at once, `kept` bytes of the consumers."""
+    element = torch.finfo(model.dtype).bits // 8
+    activations = batch_size * context * widths * (element + 4)
+    return activations + model.numbers_alive(batch_size, context) * element + kept
 
 
 def _per_site(consumer: Consumer) -> bool:

@@ -176,7 +176,7 @@ class HookedModel:
     def numbers_alive(self, windows: int, context: int) -> int:
         """Numbers that one block holds at once while it computes `windows` of `context` positions."""
         heads = int(getattr(self.bridge.cfg, "n_heads", 1))
-        return windows * context * (6 * self.d_model + 3 * self.d_mlp + 3 * heads * context)
+        return numbers_of_block(windows, context, self.d_model, self.d_mlp, heads)
 
     def logits(
         self, tokens: Int[Tensor, "batch position"], hooks: Sequence[Hook] = ()
@@ -238,6 +238,11 @@ class HookedModel:
             "weights_sha256": self.weights_sha256,
             "tokenizer_sha256": self.tokenizer_sha256,
         }
+
+
+def numbers_of_block(windows: int, context: int, d_model: int, d_mlp: int, n_heads: int) -> int:
+    """Numbers that one block of a model of this shape holds at once."""
+    return windows * context * (6 * d_model + 3 * d_mlp + 3 * n_heads * context)
 
 
 @contextmanager

@@ -30,7 +30,10 @@ class HarvestOptions(Options):
     )
     batch_size: int = option(8, "windows per forward pass", at_least=1, identity=False)
     max_memory_gb: float | None = option(
-        8.0, "refuse to start where more would be needed beyond the model (none: no limit)", above=0, identity=False
+        8.0,
+        "most memory beyond the model: more is refused, or (spectra) read in several passes (none: no limit)",
+        above=0,
+        identity=False,
     )
 
 

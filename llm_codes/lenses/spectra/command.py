@@ -10,7 +10,7 @@ from eval.report.figures import drawn
 from eval.report.page import Page
 from eval.report.tables import csv_text
 from eval.runs import Run
-from llm_codes.activation_source import ActivationSource
+from llm_codes.activation_source import ActivationSource, sites_of
 from llm_codes.activation_store.inputs import open_inputs_or_store
 from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import Corpus
@@ -20,8 +20,9 @@ from llm_codes.lenses.spectra.chapter import add_chapter
 from llm_codes.lenses.spectra.claims import claims
 from llm_codes.lenses.spectra.figures import draw
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra, SpectraResults
-from llm_codes.lenses.spectra.study import spectra
+from llm_codes.lenses.spectra.study import joined, planned_passes, spectra
 from llm_codes.models import untrained_like
+from llm_codes.planned_passes import PlannedPass, say_passes
 
 if TYPE_CHECKING:
     from llm_codes.configs.spectra import SpectraConfig
@@ -37,12 +38,33 @@ def measure(
     if agreed(there) and stored is not None and halves is not None:
         rows = tuple(map(SiteSpectrum.from_json, run.item(f"spectra-{name}", list, of=code)))
         return Spectra(rows, stored, halves, options.index_range)
-    checkpoint = Checkpoint(run.path(f"arrays/spectra-pass-{name}"))
-    found = spectra(source, corpus, options, harvest_options=inputs.options, seed=inputs.seed, checkpoint=checkpoint)
+    places = sites_of(source, options.sites, options.layers)
+    planned = planned_passes(source, places, options, corpus.context, inputs.options)
+    if len(planned) > 1:
+        say_passes(planned, inputs.options.max_memory_gb, "spectra")
+        found = joined([_one_pass(options, inputs, run, source, corpus, one, name) for one in planned], places)
+    else:
+        checkpoint = Checkpoint(run.path(f"arrays/spectra-pass-{name}"))
+        walk, seed = inputs.options, inputs.seed
+        found = spectra(source, corpus, options, harvest_options=walk, seed=seed, checkpoint=checkpoint)
     run.write_arrays(f"eigenvalues-{name}", of=code, **found.eigenvalues)
     run.write_arrays(f"split-half-{name}", of=code, **found.split_half)
     kept = run.item(f"spectra-{name}", found.rows, of=code)
     return replace(found, sites=tuple(map(SiteSpectrum.from_json, kept)))  # as a rerun reads it back
+
+
+def _one_pass(
+    options: SpectraOptions,
+    inputs: Inputs,
+    run: Run,
+    source: ActivationSource,
+    corpus: Corpus,
+    planned: PlannedPass,
+    name: str,
+) -> Spectra:
+    """The sites of one pass, kept by themselves: a killed run does not read the text again for them."""
+    mine = replace(options, sites=tuple(site.name for site in planned.sites), layers=":")
+    return measure(mine, inputs, run, source, corpus, name=f"pass-{planned.name}-{name}")
 
 
 def chapter(

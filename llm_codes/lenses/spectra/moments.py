@@ -32,10 +32,15 @@ class SiteMomentsConsumer:
         self._updates = 0
 
     def memory_bytes(self) -> int:
-        per_site = [Moments.memory_bytes(site.width) for site in self.sites]
-        working = max(Moments.working_bytes(site.width, 2048) for site in self.sites)
-        waiting = sum(4 * LEAST_ROWS * site.width for site in self.sites) if self.left_out else 0
-        return sum(per_site) * (2 if self.left_out else 1) + waiting + working
+        return self.bytes_of(self.sites, left_out=bool(self.left_out))
+
+    @staticmethod
+    def bytes_of(sites: Sequence[Site], *, left_out: bool = False) -> int:
+        """What a consumer of these sites will keep and need beside it, whatever the number of tokens."""
+        per_site = [Moments.memory_bytes(site.width) for site in sites]
+        working = max(Moments.working_bytes(site.width, 2048) for site in sites)
+        waiting = sum(4 * LEAST_ROWS * site.width for site in sites) if left_out else 0
+        return sum(per_site) * (2 if left_out else 1) + waiting + working
 
     def update(
         self,

@@ -18,13 +18,14 @@ from eval.measures.spectra.spectrum import Spectrum
 from eval.measures.threads import threads_for
 from eval.progress import progress
 from eval.scores import Score
-from llm_codes.activation_source import open_source, sites_of
+from llm_codes.activation_source import ActivationSource, open_source, sites_of
 from llm_codes.configs.inputs import HarvestOptions, lens_options
 from llm_codes.configs.spectra import SpectraOptions
 from llm_codes.corpus import Corpus
-from llm_codes.harvest import Checkpoint, harvest
+from llm_codes.harvest import Checkpoint, harvest, pass_bytes
 from llm_codes.lenses.spectra.moments import SiteMomentsConsumer
 from llm_codes.lenses.spectra.rows import SiteSpectrum, Spectra, WithPositionZero
+from llm_codes.planned_passes import PlannedPass, plan_passes, say_passes
 from llm_codes.sites import Site
 
 
@@ -38,7 +39,8 @@ def spectra(
     checkpoint: Checkpoint | None = None,
     **changes: Any,
 ) -> Spectra:
-    """Eigenspectra of the activation covariance at every site, from one pass over the corpus.
+    """Eigenspectra of the activation covariance at every site, from one pass over the corpus (several, by layers, where
+    one needs more than `max_memory_gb`: the same numbers).
 
         spectra(model, corpus, sites="resid_post", layers="2:4")
 
@@ -59,12 +61,46 @@ def spectra(
     asked, walk = lens_options(SpectraOptions, options, harvest_options, changes)
     source = open_source(model)
     places = sites_of(source, asked.sites, asked.layers)
-    consumer = SiteMomentsConsumer(places, left_out=asked.with_position_0)
-    harvest(source, corpus, [consumer], walk, label="spectra", checkpoint=checkpoint)
-    found = describe(places, consumer, asked.index_range, seed)
+    planned = planned_passes(source, places, asked, corpus.context, walk)
+    say_passes(planned, walk.max_memory_gb, "spectra")
+    parts = []
+    for group in planned:
+        consumer = SiteMomentsConsumer(group.sites, left_out=asked.with_position_0)
+        where = checkpoint and (checkpoint if len(planned) == 1 else checkpoint.of_part(group.name))
+        harvest(source, corpus, [consumer], walk, label="spectra", checkpoint=where)
+        parts.append(describe(group.sites, consumer, asked.index_range, seed))
+        del consumer  # before the next pass takes its own
+    found = joined(parts, places)
     config = {"fit_first": asked.fit_first, "fit_last": asked.fit_last, "context": corpus.context, "seed": seed}
     config |= {"exclude_positions": walk.exclude_positions}
     return replace(found, provenance={"model": source.provenance(), "corpus": corpus.describe(), "config": config})
+
+
+def planned_passes(
+    source: ActivationSource, places: Sequence[Site], asked: SpectraOptions, context: int, walk: HarvestOptions
+) -> list[PlannedPass]:
+    """The passes over the text that keep the moments of these sites within `max_memory_gb` (one, where they fit)."""
+
+    def size_of(sites: Sequence[Site]) -> int:
+        kept = SiteMomentsConsumer.bytes_of(sites, left_out=asked.with_position_0)
+        return pass_bytes(source, context, max(site.width for site in sites), kept, walk.batch_size)
+
+    return plan_passes(places, size_of, walk.max_memory_gb)
+
+
+def joined(parts: Sequence[Spectra], places: Sequence[Site]) -> Spectra:
+    """The spectra of several passes as one, in the order of the sites."""
+    order = {place.name: number for number, place in enumerate(places)}
+    rows = sorted((row for part in parts for row in part.sites), key=lambda row: order[row.site])
+    names = [row.site for row in rows]
+    eigenvalues = {name: value for part in parts for name, value in part.eigenvalues.items()}
+    halves = {name: value for part in parts for name, value in part.split_half.items()}
+    return Spectra(
+        tuple(rows),
+        {name: eigenvalues[name] for name in names},
+        {name: halves[name] for name in names if name in halves},
+        parts[0].index_range,
+    )
 
 
 def describe(places: Sequence[Site], consumer: SiteMomentsConsumer, index_range: tuple[int, int], seed: int) -> Spectra:
