@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llm_codes.lenses.graphs.edge_tests import edge_tests
     from llm_codes.lenses.graphs.rows import AttributionGraph
     from llm_codes.lenses.graphs.study import attribution_graph
+    from llm_codes.lenses.patching.study import activation_patching
     from llm_codes.lenses.polytopes.study import polytopes
     from llm_codes.lenses.replacement.study import replacement_model
     from llm_codes.lenses.saes.evaluation import evaluate_dictionary
@@ -58,6 +59,7 @@ _PLACES = {
     "TrajectoriesOptions": "llm_codes.configs.trajectories:TrajectoriesOptions",
     "UserError": "eval.errors:UserError",
     "WindowsOptions": "llm_codes.configs.inputs:WindowsOptions",
+    "activation_patching": "llm_codes.lenses.patching.study:activation_patching",
     "attribution_graph": "llm_codes.lenses.graphs.study:attribution_graph",
     "compare": "llm_codes.lenses.spectra.compare:compare",
     "edge_tests": "llm_codes.lenses.graphs.edge_tests:edge_tests",
@@ -100,6 +102,7 @@ __all__ = [
     "UserError",
     "WindowsOptions",
     "__version__",
+    "activation_patching",
     "attribution_graph",
     "compare",
     "edge_tests",

@@ -160,6 +160,13 @@ COMMANDS = (
         "how few features or neurons do what the model does",
         result="llm_codes.lenses.faithfulness.rows:CurveResults",
     ),
+    Command(
+        "circuit patch",
+        "llm_codes.configs.patching:CircuitPatchConfig",
+        "llm_codes.lenses.patching.command:command",
+        "pairs of prompts: activations and paths patched, by site, head and feature",
+        result="llm_codes.lenses.patching.rows:PatchingResults",
+    ),
 )
 
 

@@ -66,6 +66,7 @@ LLM = {
     "circuit graph": "--threads 1 --max-features 200 --sources 2",
     "circuit test": f"{EMBEDDED} --prompt-count 4 --max-features 200 --sources 2",
     "circuit curve": f"{EMBEDDED} --per-kind 2 --steps 3 --graph-features 200",
+    "circuit patch": f"{EMBEDDED} --per-kind 1 --paths none --features 2",
     "explain rescore": "{explained} --threads 1",
     "compare": "{measured} {measured} --threads 1",
     "train-embedded": "--corpus {text} --n-layers 2 --width 16 --n-heads 2 --vocabulary 300 --context 16 --steps 40 "
