@@ -1,10 +1,11 @@
 """Every architecture that sae-lens trains, ours against sae-lens' own trainer: FVU at equal L0, tokens and width.
 
 One process, the same activations in the same order, the same learning rate, warm-up and decay; three seeds. Measured on
-held-out activations, with the dictionaries as they are saved. Where one threshold is saved (BatchTopK, Matryoshka)
-theirs is recalibrated on training text as ours is, so that L0 is equal. Where a coefficient decides (standard, gated,
-JumpReLU) theirs is trained with the coefficient that ours found for 32 features, and ours again for the L0 that theirs
-then has, which a run of this length does not always reach: both L0 are kept, and no bound is set.
+held-out activations, with the dictionaries as they are saved. Where one threshold is saved (BatchTopK, Matryoshka) or
+gates decide (gated, JumpReLU) theirs is recalibrated on training text as ours is, so that L0 is equal; gated and
+JumpReLU have the same coefficient on both sides. A standard dictionary of theirs is trained with the coefficient that
+ours found for 32 features, and ours again for the L0 that theirs then has: both L0 are kept. No bound is set for
+those with a coefficient.
 
     SAE_LENS_FOUND=found.json python -m pytest tests/benchmarks/benchmark_sae_lens.py -m benchmark -n 0 -s
 """
@@ -24,7 +25,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eval.measures.dictionaries.thresholds import threshold_for_mean_active
+from eval.measures.dictionaries.thresholds import shift_for_mean_active, threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
@@ -32,7 +33,7 @@ from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.study import train_on_activations, training_text
 from llm_codes.lenses.saes.training.lens_step import training_sae
-from llm_codes.lenses.saes.training.specification import MEAN_K, PENALISED, SAESpec
+from llm_codes.lenses.saes.training.specification import GATES, MEAN_K, PENALISED, SAESpec
 from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
@@ -114,13 +115,20 @@ def theirs(rows: Tensor, spec: SAESpec, coefficient: float, folder: Path) -> tup
     return load_sae(folder), time.process_time() - started
 
 
-def recalibrated(sae: SAEFolder, rows: Tensor) -> SAEFolder:
-    """With the threshold that gives K on training text, as ours is saved; in place."""
-    text = training_text(stream_of(rows))["h"]
-    offset = sae.offset if sae.sae.cfg.apply_b_dec_to_input else torch.zeros(192)
+def recalibrated(sae: SAEFolder, rows: Tensor, architecture: str) -> SAEFolder:
+    """With the threshold, or the gates shifted by the number, that gives K on training text, as ours is saved; in
+    place."""
+    text, own = training_text(stream_of(rows))["h"], sae.sae
+    offset = sae.offset if own.cfg.apply_b_dec_to_input else torch.zeros(192)
+    bias = own.b_gate if architecture == "gated" else own.b_enc
     with torch.no_grad():
-        scores = ((part - offset) @ sae.sae.W_enc + sae.sae.b_enc for part in text.split(4096))
-        sae.sae.threshold.fill_(threshold_for_mean_active(scores, K, len(text)))
+        scores = ((part - offset) @ own.W_enc + bias for part in text.split(4096))
+        if architecture == "gated":
+            own.b_gate -= shift_for_mean_active(scores, K, len(text))
+        elif architecture == "jumprelu":
+            own.threshold += shift_for_mean_active((part - own.threshold for part in scores), K, len(text))
+        else:
+            own.threshold.fill_(threshold_for_mean_active(scores, K, len(text)))
     return sae
 
 
@@ -149,12 +157,12 @@ def compared(architecture: str, seed: int, held: Mapping[str, Tensor], place: Pa
     """Both sides of one architecture and seed."""
     spec = specification(architecture, seed)
     mine, seconds = ours(held["train"], spec, place / "ours")
-    start = coefficient_found(place / "ours") if architecture in PENALISED else 1.0
+    start = coefficient_found(place / "ours") if architecture == "standard" else 1.0
     other, their_seconds = theirs(held["train"], spec, start, place / "theirs")
     as_saved = quality(other, held["held-out"])
-    if architecture in MEAN_K:
-        other = recalibrated(other, held["train"])
-    if architecture in PENALISED:
+    if architecture in (*MEAN_K, *GATES):
+        other = recalibrated(other, held["train"], architecture)
+    if architecture == "standard":
         asked = max(1.0, min(quality(other, held["held-out"])["l0"], WIDTH - 1.0))
         mine, seconds = ours(held["train"], replace(spec, target_l0=asked), place / "again")
     rows = {"ours": quality(mine, held["held-out"]), "theirs": quality(other, held["held-out"])}

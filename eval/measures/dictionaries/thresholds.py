@@ -33,17 +33,41 @@ def threshold_for_mean_active(batches: Iterable[Float[Tensor, "_ feature"]], k: 
     Raises:
         UserError: no rows, or k not above 0.
     """
+    kept, count = _largest(batches, k, n_rows, least=0.0)
+    return max(0.0, _below(kept)) if len(kept) == count else 0.0
+
+
+def shift_for_mean_active(batches: Iterable[Float[Tensor, "_ feature"]], k: int | float, n_rows: int) -> float:
+    """The shift s for which ``score > s`` holds k times per row on average, of scores that may be on at any sign.
+
+    What a gate has to be raised by (below 0: lowered) so that k features are active.
+
+    Args: as `threshold_for_mean_active`; k below the number of features.
+
+    Raises:
+        UserError: no rows, k not above 0, fewer scores than asked for.
+    """
+    kept, count = _largest(batches, k, n_rows, least=-math.inf)
+    if len(kept) < count:
+        raise UserError(f"expected at least {count} scores for k={k}; got {len(kept)}; lower k")
+    return _below(kept)
+
+
+def _largest(batches: Iterable[Tensor], k: int | float, n_rows: int, least: float) -> tuple[Tensor, int]:
+    """The k n_rows largest scores above `least`, or all where they are fewer, and how many were asked for."""
     count = round(k * n_rows)
     if n_rows < 1 or count < 1:
         raise UserError(f"expected rows and k above 0; got {n_rows} rows and k={k}; give activations to calibrate on")
     kept = torch.zeros(0)
     for scores in batches:
         flat = scores.flatten().float().cpu()
-        flat = flat[flat > (kept.min() if len(kept) == count else 0)]
+        flat = flat[flat > (kept.min() if len(kept) == count else least)]
         kept = torch.cat([kept, flat])
         if len(kept) > count:
             kept = kept.topk(count, sorted=False).values
-    if len(kept) < count:
-        return 0.0
-    smallest = kept.min()
-    return max(0.0, float(torch.nextafter(smallest, torch.tensor(-math.inf))))
+    return kept, count
+
+
+def _below(kept: Tensor) -> float:
+    """Just below the smallest."""
+    return float(torch.nextafter(kept.min(), torch.tensor(-math.inf)))

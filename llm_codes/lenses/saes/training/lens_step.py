@@ -3,8 +3,12 @@
 The forward pass and the losses are sae-lens'; Adam, the gradient clip, the warm-up of coefficients and the count of
 dead features are those of `sae_lens.SAETrainer`, kept as plain tensors so that a continuation is bitwise.
 
-With a target L0 the coefficient of the sparsity loss is moved every step by the ratio of the L0 of the batch and the
-target, so that a user asks for a sparsity and not for a number in the units of a loss.
+With a target L0 a user asks for a sparsity and not for a number in the units of a loss. A standard dictionary has no
+other means than its coefficient, which is moved every step by the ratio of the L0 of the batch and the target. Gated
+and JumpReLU ones have a gate: all gate biases, or thresholds, are shifted by one number every step, half of the way to
+the one that leaves the target active on the batch, and the loss decides which features are on. Through the coefficient
+alone they are late: Adam moves a bias or a threshold by its rate a step, so that after 100 steps L0 is still that of
+the start, or the coefficient has shrunk the dictionary.
 
 Tied dictionaries: sae-lens has none. The decoder is the only matrix that Adam moves; before each step the encoder is
 set to its transpose, and the encoder's gradient is added to the decoder's: the exact gradient of the tied loss.
@@ -21,12 +25,12 @@ from torch import Tensor
 
 from eval.measures.dictionaries.baselines import Constraint
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
-from eval.measures.dictionaries.thresholds import threshold_for_mean_active
+from eval.measures.dictionaries.thresholds import shift_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
-from llm_codes.lenses.saes.training.specification import PENALISED, SAESpec
+from llm_codes.lenses.saes.training.specification import GATES, SAESpec
 
 INTEGRAL, PROPORTIONAL = 0.03, 2.0  # of the coefficient's logarithm, per step and unit of log(L0 / target)
-THRESHOLDS = 0.05  # the same, of all thresholds of JumpReLU
+SHIFTED = 0.5  # share of the way to the target by which a step shifts the gates
 LENS_NAMES = {"matryoshka": "matryoshka_batchtopk"}
 
 
@@ -105,28 +109,37 @@ class LensTrainer:
         A proportional-integral rule on log(L0 / target): the integral finds the coefficient, the proportional part
         keeps it from overshooting.
         """
-        if self.spec.architecture not in PENALISED or not self.spec.target_l0:
+        if self.spec.architecture != "standard" or not self.spec.target_l0:
             return
         ratio = max(-1.0, min(1.0, math.log(max(l0, 0.1) / self.spec.target_l0)))
         self.steering += INTEGRAL * ratio
         self.sparsity_factor = math.exp(self.steering + PROPORTIONAL * ratio)
-        if self.spec.architecture == "jumprelu":  # Adam alone would move thresholds a few steps of its rate only
-            self.sae.threshold.data *= math.exp(THRESHOLDS * ratio)
 
     @torch.no_grad()
-    def _start_threshold(self, x: Float[Tensor, "row d_in"]) -> None:
-        """JumpReLU starts at the threshold that gives the target on the first batch: from 0 a short run never gets up
-        to it."""
-        if self.spec.architecture == "jumprelu" and self.spec.target_l0 and bool(torch.isfinite(x).all()):
-            scores = self.sae.encode_with_hidden_pre(x)[1]
-            self.sae.threshold.data.fill_(threshold_for_mean_active([scores], self.spec.target_l0, len(x)))
+    def _shift_gates(self, scores: Float[Tensor, "row feature"], share: float) -> None:
+        """Shift every gate by one number, this share of the way to the one that leaves the target active.
+
+        scores: what `encode_with_hidden_pre` gives beside the features.
+        """
+        if self.spec.architecture not in GATES or not self.spec.target_l0 or not bool(torch.isfinite(scores).all()):
+            return
+        if self.spec.architecture == "jumprelu":
+            gates = scores - self.sae.threshold
+        else:  # of a gated dictionary they are those of the magnitudes
+            gates = (scores - self.sae.b_mag) / self.sae.r_mag.exp() + self.sae.b_gate
+        shift = share * shift_for_mean_active([gates], self.spec.target_l0, len(gates))
+        if self.spec.architecture == "jumprelu":
+            self.sae.threshold.data.add_(shift).clamp_(min=0.0)
+        else:
+            self.sae.b_gate.data.sub_(shift)
 
     def step(self, x: Float[Tensor, "row d_in"], target: Tensor | None = None) -> dict[str, float]:
         """One gradient step; a step whose loss or gradient is not finite changes nothing and returns `loss = nan`."""
         from sae_lens.saes.sae import TrainStepInput
 
         if self.step_count == 0:
-            self._start_threshold(x)
+            with torch.no_grad():
+                self._shift_gates(self.sae.encode_with_hidden_pre(x)[1], 1.0)
         dead = self.since_fired > self.dead_after
         threshold = self.sae.topk_threshold.clone() if hasattr(self.sae, "topk_threshold") else None
         output = self.sae.training_forward_pass(TrainStepInput(x, self._coefficients(), dead, self.step_count, False))
@@ -158,6 +171,7 @@ class LensTrainer:
         self.since_fired += 1
         self.since_fired[counts > 0] = 0
         self._steer(float(active.sum()) / len(x))
+        self._shift_gates(output.hidden_pre, SHIFTED)
         error = float((output.sae_out - x).square().sum())
         spread = float((x - x.mean(0)).square().sum())
         return {

@@ -3,7 +3,8 @@
 The scale of the activations is folded into the weights and decoder vectors have unit norm (to the precision written),
 so that a feature's value is how much it writes. A dictionary trained with k features on average is saved with one
 threshold, chosen on training text and on the very weights that are written: what is saved has the L0 that was asked
-for. L0, FVU and the silent share of what is saved stand in its metadata (`saved`). Axes: row, feature.
+for; so are, with a target, the thresholds of a JumpReLU and the gates of a gated one, shifted by one number. L0, FVU
+and the silent share of what is saved stand in its metadata (`saved`). Axes: row, feature.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from torch import Tensor
 
 from eval.files import atomic_path, json_text, write_text
 from eval.measures.dictionaries.dictionary_step import TopKTrainer
-from eval.measures.dictionaries.thresholds import threshold_for_mean_active
+from eval.measures.dictionaries.thresholds import shift_for_mean_active, threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.files import CONFIG, SPARSITY, WEIGHTS
-from llm_codes.lenses.saes.training.specification import MEAN_K
+from llm_codes.lenses.saes.training.specification import GATES, MEAN_K
 
 ROWS = 4096
 PER_FEATURE = ("b_enc", "b_gate", "b_mag", "threshold")  # what scales with a feature's value, where a kind has it
@@ -74,12 +75,22 @@ def save_sae(
 
 
 def _calibrate(spec: Any, config: Mapping[str, Any], weights: dict[str, Tensor], text: Mapping[str, Tensor]) -> None:
-    """Replace the threshold of a dictionary with k features on average by the one that gives k on this text."""
-    if spec.architecture not in MEAN_K:
+    """Replace the threshold of a dictionary with k features on average by the one that gives k on this text; shift
+    the gates of one with a target."""
+    if spec.architecture not in (*MEAN_K, *GATES) or not spec.asked_l0:
         return
     x, encoder = text[spec.hook].cpu(), weights["W_enc"].float()
     offset = weights["b_dec"].float() if config.get("apply_b_dec_to_input") else torch.zeros(spec.d_in)
-    scores = ((rows - offset) @ encoder + weights["b_enc"].float() for rows in x.split(ROWS))
+    bias = weights["b_gate" if spec.architecture == "gated" else "b_enc"].float()
+    scores = ((rows - offset) @ encoder + bias for rows in x.split(ROWS))
+    if spec.architecture == "gated":
+        weights["b_gate"] -= shift_for_mean_active(scores, spec.target_l0, len(x))
+        return
+    if spec.architecture == "jumprelu":
+        gates = (part - weights["threshold"].float() for part in scores)
+        weights["threshold"] += shift_for_mean_active(gates, spec.target_l0, len(x))
+        weights["threshold"].clamp_(min=0.0)
+        return
     found = torch.tensor(threshold_for_mean_active(scores, spec.k, len(x)))
     weights["threshold"] = torch.full_like(weights["threshold"], found.item())
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eval.errors import UserError
-from eval.measures.dictionaries.thresholds import threshold_for_mean_active
+from eval.measures.dictionaries.thresholds import shift_for_mean_active, threshold_for_mean_active
 
 
 @pytest.mark.parametrize("parts", [1, 7, 300])
@@ -20,6 +20,16 @@ def test_where_too_few_scores_are_positive_all_of_them_stay():
     scores = torch.full((10, 4), -1.0)
     scores[:, 0] = 2.0
     assert threshold_for_mean_active([scores], 3, 10) == 0.0
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+@pytest.mark.parametrize("k", [1, 5.5, 60])
+def test_k_scores_per_row_lie_above_the_shift_at_any_sign(parts, k):
+    scores = torch.randn(300, 64, generator=torch.Generator().manual_seed(0)) - 0.5
+    found = shift_for_mean_active(scores.chunk(parts), k, 300)
+    assert int((scores > found).sum()) == round(k * 300) and (found < 0) == (k == 60)
+    with pytest.raises(UserError, match="expected at least 19500 scores for k=65; got 19200; lower k"):
+        shift_for_mean_active([scores], 65, 300)
 
 
 @pytest.mark.parametrize(("k", "rows"), [(0, 10), (3, 0)])
