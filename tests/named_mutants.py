@@ -96,6 +96,12 @@ NAMED = (
           '"random edges, refitted": refitted(fitted, chance,',
           '"random edges, refitted": refitted(fitted, analytic.dense() != 0,',
           f"tests/{LLM}/circuits/test_evaluation_controls.py"),
+    Named("connectors: the untrained network's chain is the chain itself", f"{LLM}/circuits/evaluation.py",
+          "control = _Work(fresh, own,", "control = _Work(model, chain,", f"tests/{LLM}/circuits/test_untrained.py"),
+    Named("connectors: the stand-in needs no untrained network", f"{LLM}/circuits/claims.py",
+          "return [needing(whole, UNTRAINED), ", "return [whole, ", f"tests/{LLM}/circuits/test_claims.py"),
+    Named("connectors: logic forms need no untrained network", f"{LLM}/circuits/claims.py",
+          "return needing(found, UNTRAINED)", "return found", f"tests/{LLM}/circuits/test_claims.py"),
 )  # fmt: skip
 
 

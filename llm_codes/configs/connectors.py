@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eval.errors import UserError
 from eval.measures.connectors.fit_options import ConnectorFit
 from eval.options import Options, RunConfig, nested, option
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
@@ -58,9 +59,21 @@ class ConnectorEvalConfig(RunConfig):
 
     chain: ChainOptions = nested(ChainOptions())
     transcoder: str = option("", "folder of a transcoder of the same MLP (without it that row is left out)")
+    untrained: tuple[str, ...] = option(
+        (),
+        "connector, dictionary before and dictionary after of the untrained model, in this order (default: the results "
+        "that ship for the embedded one)",
+    )
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions(tokens=30_000))
     evaluation: EvaluationOptions = nested(EvaluationOptions())
+
+    def validate(self) -> None:
+        if len(self.untrained) not in (0, 3):
+            raise UserError(
+                "expected three folders in --untrained, connector, dictionary before and dictionary after; got "
+                f"{len(self.untrained)}; name all three or none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from eval.scores import Score
 from llm_codes.lenses.circuits.claims import claims_of
 from llm_codes.lenses.circuits.found import _counts
 from llm_codes.lenses.circuits.reading import named_form, read_logic
-from llm_codes.lenses.circuits.rows import LogicForms
+from llm_codes.lenses.circuits.rows import LogicForms, UntrainedEvaluation
 from llm_codes.lenses.connectors.rows import Scorecard, ScorecardRow
 from tests.claims_meta.rows import Material, Row
 
@@ -33,7 +33,7 @@ def fires(kind: Kind, first: Tensor, second: Tensor, generator: torch.Generator)
     return (torch.rand(first.shape, generator=generator) < 0.2).float()
 
 
-def judged(kind: Kind, seed: int, *, shuffle: bool = False) -> list[Claim]:
+def forms_of(kind: Kind, seed: int, *, shuffle: bool = False) -> LogicForms:
     """Forms read by the study over an output's own parents, and over those of another."""
     generator = torch.Generator().manual_seed(seed)
     on = (torch.rand(TOKENS, 2 * OUTPUTS, generator=generator) < 0.3).float()
@@ -50,7 +50,13 @@ def judged(kind: Kind, seed: int, *, shuffle: bool = False) -> list[Claim]:
     pairs: Any = SimpleNamespace(**rows, document=documents)
     own, others = (read_logic(connector, pairs, range(OUTPUTS), others=other) for other in (False, True))
     named, elsewhere = (_counts({o: named_form(forms) for o, forms in one.items()}) for one in (own, others))
-    return claims_of(NO_GAP, LogicForms(len(own), 1, named, (), elsewhere, len(others)))
+    return LogicForms(len(own), 1, named, (), elsewhere, len(others))
+
+
+def judged(kind: Kind, seed: int, *, shuffle: bool = False) -> list[Claim]:
+    """Beside features of which no form is true, as an untrained network's."""
+    control = UntrainedEvaluation({}, "", NO_GAP.scorecard, forms_of("nothing", seed + 100))
+    return claims_of(NO_GAP, forms_of(kind, seed, shuffle=shuffle), control)
 
 
 def untrained(material: Material) -> list[Claim]:

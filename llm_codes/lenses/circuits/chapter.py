@@ -91,7 +91,7 @@ def chapter(
     shipped = ChainEvaluation.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     _write_tests(page.section("Sparse circuits", "circuits"), chain, few, tested, shipped)
     if shipped is not None:
-        add_scorecard(page, shipped.scorecard)
+        add_scorecard(page, shipped.scorecard, shipped.untrained)
         add_tests(page, shipped)
     add_circuit(page, data)
     equations = {f"OF_{output}": data.outputs[output].equation for output in data.order}

@@ -31,10 +31,11 @@ from llm_codes.lenses.circuits.page import add_circuit
 from llm_codes.lenses.circuits.reading import describe_feature, feature_number
 from llm_codes.lenses.circuits.rows import CircuitPage, CircuitSummary, Confirmation, NamedForm, ShownFeature
 from llm_codes.lenses.circuits.study import circuit_data
-from llm_codes.lenses.connectors.files import Chain, open_chain
+from llm_codes.lenses.connectors.files import Chain, chain_hashes, open_chain
 from llm_codes.lenses.connectors.pairs import harvest_pairs
+from llm_codes.lenses.connectors.untrained import open_untrained_chain
 from llm_codes.lenses.saes.contexts import ContextIndex
-from llm_codes.lenses.saes.matching import check_fits, content_hash
+from llm_codes.lenses.saes.matching import check_fits
 from llm_codes.lenses.saes.rows import Context
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
@@ -44,14 +45,10 @@ def _chain(options: ChainOptions, device: str, transcoder: str = "") -> Chain:
     return open_chain(options.connector, options.from_, options.to, transcoder, device)
 
 
-def _declare(run: Run, model: Model, chain: Chain, *corpora: Corpus) -> None:
+def _declare(run: Run, model: Model, chain: Chain, *corpora: Corpus, **more: str) -> None:
     """What the results are made from, by content: model, dictionaries, connector, windows."""
-    parts = {"before": chain.first, "after": chain.second, "transcoder": chain.transcoder}
-    hashes = {name: content_hash(part.sae.state_dict()) for name, part in parts.items() if part is not None}
-    connector = chain.connector
-    tensors = {name: getattr(connector, name) for name in ("starts", "inputs", "weights", "bias")}
     texts = {f"corpus_{i}": str(corpus.describe()["sha256_of_tokens"]) for i, corpus in enumerate(corpora)}
-    run.inputs(model=model.weights_sha256, **hashes, connector=content_hash(tensors), **texts)
+    run.inputs(model=model.weights_sha256, **chain_hashes(chain), **texts, **more)
 
 
 def command(config: CircuitConfig, run: Run) -> str:
@@ -100,7 +97,8 @@ def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
     held_out = inputs.view(config.windows)
     check_fits(chain.first, inputs.model)
     train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.evaluation.fit_tokens)
-    _declare(run, inputs.model, chain, held_out, train)
+    control = open_untrained_chain(inputs.model, chain, *config.untrained) if config.untrained else None
+    _declare(run, inputs.model, chain, held_out, train, **({} if control is None else {"untrained": control.sha256}))
     results = evaluate_chain(
         inputs.model,
         chain,
@@ -110,15 +108,16 @@ def eval_command(config: ConnectorEvalConfig, run: Run) -> str:
         harvest_options=config.inputs,
         seed=config.seed,
         keep=lambda name, compute: run.item(name, lambda: compute().to_json(), of=(evaluate_chain.__module__,)),
+        untrained=control,
     )
     page = Page(f"Connector of {inputs.model.name}", f"{chain.first.hook} to {chain.second.hook_out}")
     page.section("What was read", "inputs").text(inputs.describe())
-    add_scorecard(page, results.scorecard)
+    add_scorecard(page, results.scorecard, results.untrained)
     add_tests(page, results)
     page.write(run, "scorecard.html")
     run.finish(results.to_json(), model=inputs.model.provenance(), corpus=held_out.describe())
     rows = [row.to_json() for row in (*results.scorecard.scorecard, *results.scorecard.controls)]
-    return text_table(rows, ("row", "ce", "ce_delta", "ci", "share_of_gap"))
+    return text_table(rows, ("row", "ce", "ce_delta", "ci", "share_of_gap", "kl", "share_of_kl"))
 
 
 def show_command(config: ConnectorShowConfig, run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,22 +17,32 @@ from llm_codes.configs.connectors import EvaluationOptions
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.circuits.claims import claims_of
-from llm_codes.lenses.circuits.found import ReadCircuits, read_circuits
+from llm_codes.lenses.circuits.found import ReadCircuits, count_forms, read_circuits
 from llm_codes.lenses.circuits.readable_rows import Readable
 from llm_codes.lenses.circuits.reading import readable
-from llm_codes.lenses.circuits.rows import ChainEvaluation
+from llm_codes.lenses.circuits.rows import ChainEvaluation, LogicForms
+from llm_codes.lenses.circuits.untrained import made_from, untrained_evaluation
 from llm_codes.lenses.connectors.files import Chain
 from llm_codes.lenses.connectors.interventions import validate_edges
 from llm_codes.lenses.connectors.pairs import FeaturePairs, harvest_pairs
 from llm_codes.lenses.connectors.rows import EdgeValidation, Frontier, Scorecard
 from llm_codes.lenses.connectors.scorecard import (
+    SHARE_ROWS,
     Branch,
     causal_scorecard,
     connector_writes,
     pruning_frontier,
     replacements,
 )
-from llm_codes.lenses.connectors.study import analytic_start, largest_edges, mlp_function, random_support, refitted
+from llm_codes.lenses.connectors.study import (
+    analytic_start,
+    fit_of,
+    largest_edges,
+    mlp_function,
+    random_support,
+    refitted,
+)
+from llm_codes.lenses.connectors.untrained import UntrainedChain
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.study import with_changes
 from llm_codes.models import Model
@@ -77,6 +88,7 @@ def evaluate_chain(
     harvest_options: HarvestOptions | None = None,
     seed: int = 0,
     keep: Keep = _compute_now,
+    untrained: UntrainedChain | None = None,
     **changes: Any,
 ) -> ChainEvaluation:
     """Everything that `connector eval` reports: scorecard with controls, frontier, edges tested, logic forms, circuits,
@@ -85,17 +97,24 @@ def evaluate_chain(
 
     Args:
         options, harvest_options, changes: what is measured, and how the text is walked (defaults: the command's).
+        untrained: the untrained network's own chain; none: the results that ship, if they are this chain's control.
         keep: `keep(name, compute)` hands back the JSON of a finished piece, or computes it (`Run.item`).
     """
     asked, walk = with_changes((options or EvaluationOptions(), harvest_options or HarvestOptions()), changes)
-    first, second, connector = chain.first, chain.second, chain.connector
-    fitted, pairs = (harvest_pairs(model, corpus, first, second, walk) for corpus in (train, held_out))
-    work = _Work(model, chain, held_out, fitted, pairs, analytic_connector(model, chain, fitted), walk.batch_size, seed)
+    connector = chain.connector
+    work = _Work(model, chain, train, held_out, walk, seed)
     scorecard = Scorecard.from_json(keep("scorecard", work.scorecard))
     frontier = Frontier.from_json(keep("frontier", lambda: work.frontier(asked)))
     edges = EdgeValidation.from_json(keep("edge-validation", lambda: work.edges(asked)))
     read = ReadCircuits.from_json(keep("circuits", lambda: work.circuits(asked)))
-    few = Readable.from_json(keep("readable", lambda: readable(connector, pairs)))
+    few = Readable.from_json(keep("readable", lambda: readable(connector, work.pairs)))
+
+    def measure(fresh: Model, own: Chain) -> tuple[Scorecard, LogicForms]:
+        control = _Work(fresh, own, train, held_out, walk, seed)
+        share = Scorecard.from_json(keep("untrained-scorecard", control.connector_row))
+        return share, LogicForms.from_json(keep("untrained-forms", lambda: control.forms(asked)))
+
+    beside = untrained_evaluation(untrained, made_from(model, chain, train, held_out, asked, walk, seed), measure)
     return ChainEvaluation(
         scorecard,
         frontier.frontier,
@@ -104,10 +123,11 @@ def evaluate_chain(
         read.circuits,
         connector.edges_per_output,
         work.analytic.edges_per_output,
-        {side: float((rows.values > 0).float().sum(1).mean()) for side, rows in _sides(pairs)},
+        {side: float((rows.values > 0).float().sum(1).mean()) for side, rows in _sides(work.pairs)},
         {} if chain.transcoder else {"transcoder": "no --transcoder was given"},
-        tuple(claims_of(scorecard, read.logic_forms)),
+        tuple(claims_of(scorecard, read.logic_forms, beside)),
         few.readable,
+        beside,
     )
 
 
@@ -117,16 +137,27 @@ class _Work:
 
     model: Model
     chain: Chain
+    train: Corpus
     held_out: Corpus
-    fitted: FeaturePairs
-    pairs: FeaturePairs
-    analytic: Connector
-    batch_size: int
+    walk: HarvestOptions
     seed: int
 
     def __post_init__(self) -> None:
         self.branch = Branch(self.model, self.chain.first.hook, self.chain.second.hook_out)
         self.function = mlp_function(self.model, resolve_site(self.model, self.chain.first.hook))
+        self.batch_size = self.walk.batch_size
+
+    @cached_property
+    def fitted(self) -> FeaturePairs:
+        return harvest_pairs(self.model, self.train, self.chain.first, self.chain.second, self.walk)
+
+    @cached_property
+    def pairs(self) -> FeaturePairs:
+        return harvest_pairs(self.model, self.held_out, self.chain.first, self.chain.second, self.walk)
+
+    @cached_property
+    def analytic(self) -> Connector:
+        return analytic_connector(self.model, self.chain, self.fitted)
 
     def scorecard(self) -> Scorecard:
         first, second, connector = self.chain.first, self.chain.second, self.chain.connector
@@ -134,6 +165,16 @@ class _Work:
         rows = replacements(self.branch, self.fitted, first, second, connector, self.analytic, self.chain.transcoder)
         hooks = {name: self.branch.hooks(connector_writes(one, first, second)) for name, one in controls.items()}
         return causal_scorecard(self.branch, self.held_out, rows, hooks, batch_size=self.batch_size, seed=self.seed)
+
+    def connector_row(self) -> Scorecard:
+        """The connector, and the rows that its share of the gap needs."""
+        first, second, connector = self.chain.first, self.chain.second, self.chain.connector
+        rows = replacements(self.branch, self.fitted, first, second, connector, None, None)
+        needed = {row: rows[row] for row in SHARE_ROWS}
+        return causal_scorecard(self.branch, self.held_out, needed, batch_size=self.batch_size, seed=self.seed)
+
+    def forms(self, asked: EvaluationOptions) -> LogicForms:
+        return count_forms(self.chain, self.pairs, asked.logic_outputs)
 
     def frontier(self, asked: EvaluationOptions) -> Frontier:
         first, second, connector = self.chain.first, self.chain.second, self.chain.connector
@@ -175,13 +216,6 @@ def _controls(
         "analytic edges, refitted": refitted(fitted, analytic.dense() != 0, options, metric, seed=seed),
         "random edges, refitted": refitted(fitted, chance, options, metric, seed=seed),
     }
-
-
-def fit_of(connector: Connector) -> ConnectorFit:
-    """How the connector was fitted, so that controls are fitted no worse; the usual way where that is not known."""
-    words = {"activation": connector.activation, **connector.description.get("fit", {})}
-    words["fit_batch_size"] = words.pop("batch_size", words.get("fit_batch_size", ConnectorFit().fit_batch_size))
-    return ConnectorFit(**{name: value for name, value in words.items() if name in ConnectorFit.__dataclass_fields__})
 
 
 def _sides(pairs: FeaturePairs) -> list[tuple[str, FeatureRows]]:

@@ -6,25 +6,31 @@ from collections.abc import Sequence
 
 from eval.claims import claims_rows
 from eval.report.page import Page
-from llm_codes.lenses.circuits.rows import ChainEvaluation, Circuit, LogicForms
+from llm_codes.lenses.circuits.rows import ChainEvaluation, Circuit, LogicForms, UntrainedEvaluation
 from llm_codes.lenses.connectors.rows import EdgeValidation, Scorecard
 
-SCORECARD = ("row", "ce", "ce_delta", "ci", "share_of_gap", "share_of_gap_ci")
+SCORECARD = (
+    *("row", "ce", "ce_delta", "ci", "share_of_gap", "share_of_gap_ci"),
+    *("kl", "kl_ci", "share_of_kl", "share_of_kl_ci"),
+)
 AGREEMENT = ("sign_agreement", "sign_agreement_ci", "sign_agreement_null", "r2", "r2_ci", "r2_null", "correlation")
 
 
-def add_scorecard(page: Page, found: Scorecard) -> None:
-    """The nine rows and the controls."""
+def add_scorecard(page: Page, found: Scorecard, untrained: UntrainedEvaluation | None = None) -> None:
+    """The nine rows and the controls, the untrained network's among them."""
     section = page.section("Causal scorecard", "scorecard")
     section.text(
         "One MLP branch replaced in each row; CE in nats per token on held-out documents, 95% intervals. The share is "
         "(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only)): 0 is as good as the output dictionary alone, "
-        "1 as bad as ablation."
+        "1 as bad as ablation. KL: from the model's own predictions, and the same share of it."
     )
     section.table(found.rows(), SCORECARD)
     section.table(
         [row.to_json() for row in found.controls], SCORECARD, "Controls: fitted as long as the connector's own refit"
     )
+    if untrained is not None:
+        rows = [row.to_json() for row in untrained.scorecard]
+        section.table(rows, SCORECARD, "Control: the untrained network with dictionaries and a connector of its own")
 
 
 def add_tests(page: Page, found: ChainEvaluation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -43,7 +43,7 @@ def read_circuits(
     explained ones, `SHOWN` in all, with equation, contexts and interventions. function: the MLP alone."""
     outputs = interesting_outputs(chain.connector, pairs, n_outputs)
     forms = read_logic(chain.connector, pairs, outputs)
-    named = {output: named_form(found) for output, found in forms.items()}
+    named = _named(forms)
     into, out_of = ContextIndex(pairs.inputs, pairs, model), ContextIndex(pairs.outputs, pairs, model)
     by_kind = {kind: [o for o, form in named.items() if form is not None and form.kind == kind] for kind in KINDS}
     shown = list(dict.fromkeys([*(o for found in by_kind.values() for o in found[:3]), *outputs]))[:SHOWN]
@@ -60,9 +60,18 @@ def read_circuits(
         circuits.append(Circuit(cut, logic, None if form else NO_FORM, tested.interventions))
     tested_forms, names = sum(map(len, forms.values())), tuple(named_forms(named, pairs, into))
     others = read_logic(chain.connector, pairs, outputs, others=True)
-    in_others = _counts({output: named_form(found) for output, found in others.items()})
-    logic_forms = LogicForms(len(forms), tested_forms, _counts(named), names, in_others, len(others))
+    logic_forms = LogicForms(len(forms), tested_forms, _counts(named), names, _counts(_named(others)), len(others))
     return ReadCircuits(logic_forms, tuple(circuits))
+
+
+def count_forms(chain: Chain, pairs: FeaturePairs, n_outputs: int) -> LogicForms:
+    """How many of the `n_outputs` best explained output features are named, by kind of form."""
+    forms = read_logic(chain.connector, pairs, interesting_outputs(chain.connector, pairs, n_outputs))
+    return LogicForms(len(forms), sum(map(len, forms.values())), _counts(_named(forms)))
+
+
+def _named(forms: Mapping[int, Sequence[LogicForm]]) -> dict[int, LogicForm | None]:
+    return {output: named_form(found) for output, found in forms.items()}
 
 
 def _counts(named: Mapping[int, LogicForm | None]) -> dict[str, int]:

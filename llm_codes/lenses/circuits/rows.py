@@ -6,7 +6,7 @@ from eval.claims import Claim
 from eval.result_json import noted
 from eval.results import Result, result
 from llm_codes.lenses.circuits.readable_rows import ReadableRow
-from llm_codes.lenses.connectors.rows import EdgeValidation, FrontierRow, Intervention, Scorecard
+from llm_codes.lenses.connectors.rows import EdgeValidation, FrontierRow, Intervention, Scorecard, ScorecardRow
 from llm_codes.lenses.saes.rows import Context
 
 
@@ -93,8 +93,23 @@ class Circuit(Result):
 
 
 @result
+class UntrainedEvaluation(Result):
+    """The control: the untrained network with dictionaries and a connector of its own, trained on an equal budget.
+
+    made_from: of what the results beside it were made, by content. chain: hash of the control's own. scorecard: the
+    connector and the rows that its share needs; logic_forms: counts alone.
+    """
+
+    made_from: dict[str, str]
+    chain: str
+    scorecard: tuple[ScorecardRow, ...]
+    logic_forms: LogicForms
+
+
+@result
 class ChainEvaluation(Result):
-    """`results.json` of `connector eval`; what was not measured is empty."""
+    """`results.json` of `connector eval`; what was not measured is empty. untrained: none where neither folders nor
+    results of it were at hand."""
 
     scorecard: Scorecard = noted(inline=True)
     frontier: tuple[FrontierRow, ...] = ()
@@ -107,6 +122,7 @@ class ChainEvaluation(Result):
     missing_rows: dict[str, str] | None = None
     claims: tuple[Claim, ...] = ()
     readable: tuple[ReadableRow, ...] | None = noted(default=None, when_set=True)
+    untrained: UntrainedEvaluation | None = noted(default=None, when_set=True)
 
 
 @result

@@ -1,6 +1,11 @@
-"""`python -m llm_codes connector train`: opens inputs, fits, writes the connector into the run folder."""
+"""`python -m llm_codes connector train`: opens inputs, fits, writes the connector into the run folder.
+
+Between dictionaries of the untrained model it is fitted on that model, which they name.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from eval.progress import say_cut
 from eval.runs import Run
@@ -11,6 +16,7 @@ from llm_codes.lenses.connectors.pairs import harvest_pairs
 from llm_codes.lenses.connectors.rows import TrainedConnector
 from llm_codes.lenses.connectors.study import train_connector
 from llm_codes.lenses.saes.files import load_sae
+from llm_codes.lenses.saes.sanity import model_of
 
 
 def train_command(config: ConnectorTrainConfig, run: Run) -> str:
@@ -19,6 +25,7 @@ def train_command(config: ConnectorTrainConfig, run: Run) -> str:
     asked = config.connector.fit.edges_per_output
     say_cut("--edges-per-output", asked or 0, first.n_features, "features of the dictionary before")
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
+    inputs = replace(inputs, model=model_of(inputs.model, first))
     corpus = inputs.view(config.windows)
     pairs = harvest_pairs(inputs.model, corpus, first, second, config.inputs)
     connector = train_connector(inputs.model, pairs, first, second, config.connector, seed=config.seed)

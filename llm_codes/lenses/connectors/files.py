@@ -13,6 +13,7 @@ from eval.files import atomic_path, json_text, write_text
 from eval.measures.connectors.connector import Connector
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
+from llm_codes.lenses.saes.matching import content_hash
 from llm_codes.lenses.saes.shipped import SHIPPED
 
 
@@ -84,6 +85,14 @@ class Chain:
     second: SAEFolder
     connector: Connector
     transcoder: SAEFolder | None = None
+
+
+def chain_hashes(chain: Chain) -> dict[str, str]:
+    """The content of a chain: dictionaries `before` and `after`, `transcoder` where there is one, `connector`."""
+    parts = {"before": chain.first, "after": chain.second, "transcoder": chain.transcoder}
+    hashes = {name: content_hash(part.sae.state_dict()) for name, part in parts.items() if part is not None}
+    tensors = {name: getattr(chain.connector, name) for name in ("starts", "inputs", "weights", "bias")}
+    return hashes | {"connector": content_hash(tensors)}
 
 
 def open_chain(connector: str, first: str, second: str, transcoder: str = "", device: str = "cpu") -> Chain:

@@ -38,12 +38,16 @@ class ScorecardRow(Result):
 
     ce: nats per token; ce_delta: over the original's, with its interval over documents (`ci` in JSON).
     share_of_gap: `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`, 0 is best; where a row has one.
+    kl: KL(model || replaced), nats per token; share_of_kl: the share of the gap in it. An untrained network loses no
+    cross-entropy where its MLP is ablated; its predictions change all the same.
     """
 
     row: str
     ce: float
     ce_delta: Score = measured(ci="ci", n="n", reason="ci_reason")
     share_of_gap: Score | None = measured(when_set=True)
+    kl: Score | None = measured(default=None, when_set=True)
+    share_of_kl: Score | None = measured(default=None, when_set=True)
 
 
 @result

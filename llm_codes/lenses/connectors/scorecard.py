@@ -18,13 +18,21 @@ from torch import Tensor
 
 from eval.measures.connectors.connector import Connector
 from eval.measures.connectors.faithfulness import scorecard, share_of_gap
+from eval.measures.statistics.resampling import bootstrap_ratio
 from eval.progress import progress
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.connectors.pairs import FeaturePairs
 from llm_codes.lenses.connectors.reruns import ComputedOnce
 from llm_codes.lenses.connectors.rows import FrontierRow, Scorecard, ScorecardRow
 from llm_codes.lenses.saes.folder import SAEFolder
-from llm_codes.lenses.saes.predictions import add_by_document, counted, keep_first
+from llm_codes.lenses.saes.predictions import (
+    add_by_document,
+    counted,
+    divergences,
+    keep_first,
+    log_probabilities,
+    losses,
+)
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 
@@ -40,6 +48,26 @@ ROWS = (
     "mean-ablated",
     "zero-ablated",
 )
+ORIGINAL, REFERENCE, CONNECTOR, ABLATED = "original", "SAE-out only", "connector", "mean-ablated"
+SHARE_ROWS = (ORIGINAL, REFERENCE, CONNECTOR, ABLATED)
+"""What the connector's share needs."""
+WITHOUT_SHARE = (ORIGINAL, REFERENCE, ABLATED, "zero-ablated")
+
+
+@dataclass
+class RowSums:
+    """By row of hooks, summed over each document's predicted tokens: cross-entropy and, where asked for, KL(model ||
+    row), nats; and the number of those tokens. [document]"""
+
+    ce: dict[Any, np.ndarray]
+    kl: dict[Any, np.ndarray]
+    tokens: np.ndarray
+
+    def seen(self) -> RowSums:
+        """Of the documents that have a predicted token."""
+        kept = self.tokens > 0
+        ce, kl = ({name: values[kept] for name, values in part.items()} for part in (self.ce, self.kl))
+        return RowSums(ce, kl, self.tokens[kept])
 
 
 @dataclass
@@ -65,27 +93,39 @@ class Branch:
 
         return [(self.hook_in, at_input), (self.hook_out, at_output)]
 
-    @torch.no_grad()
     def row_losses(
         self, corpus: Corpus, rows: Mapping[Any, list[Any]], batch_size: int = 16
     ) -> tuple[dict[Any, np.ndarray], np.ndarray]:
-        """For each row of hooks the summed CE of each document, and the documents' numbers of predicted tokens.
+        """For each row of hooks the summed CE of each document, and the documents' numbers of predicted tokens."""
+        sums = self.row_sums(corpus, rows, batch_size)
+        return sums.ce, sums.tokens
+
+    @torch.no_grad()
+    def row_sums(
+        self, corpus: Corpus, rows: Mapping[Any, list[Any]], batch_size: int = 16, *, with_kl: bool = False
+    ) -> RowSums:
+        """Sums of each row of hooks; with_kl: also of the model's own predictions from the row's.
 
         The prediction from position 0 is left out. One walk over the corpus; what lies below the branch is computed
         once per batch.
         """
-        sums = {name: np.zeros(len(corpus.documents)) for name in rows}
-        counts = np.zeros(len(corpus.documents))
+        size = len(corpus.documents)
+        ce = {name: np.zeros(size) for name in rows}
+        kl = {name: np.zeros(size) for name in rows if with_kl}
+        counts = np.zeros(size)
         n_batches = -(-len(corpus) // batch_size)
         with ComputedOnce(self.model, resolve_site(self.model, self.hook_in).layer) as once:
             for batch in progress(corpus.batches(batch_size), label="scorecard", total=n_batches, unit="batch"):
                 once.forget()
                 keep = counted(batch, 1)
                 add_by_document(counts, batch, keep.double(), keep)
+                own = log_probabilities(self.model, batch) if with_kl else None
                 for name, hooks in rows.items():
-                    losses = self.model.cross_entropy(batch.tokens, hooks).cpu().double()
-                    add_by_document(sums[name], batch, losses, keep)
-        return sums, counts
+                    row = own if own is not None and not hooks else log_probabilities(self.model, batch, hooks)
+                    add_by_document(ce[name], batch, losses(row, batch), keep)
+                    if own is not None:
+                        add_by_document(kl[name], batch, divergences(own, row), keep)
+        return RowSums(ce, kl, counts)
 
     def losses(self, corpus: Corpus, hooks: list[Any], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
         """Summed CE and number of predicted tokens of each document with one set of hooks."""
@@ -124,21 +164,23 @@ def replacements(
     first: SAEFolder,
     second: SAEFolder,
     connector: Connector,
-    analytic: Connector,
+    analytic: Connector | None,
     transcoder: SAEFolder | None,
 ) -> dict[str, list[Any]]:
-    """Hooks of the nine rows; a missing transcoder leaves its row out (the caller says so)."""
+    """Hooks of the nine rows; a missing transcoder, or no analytic connector, leaves its row out (the caller says
+    so)."""
     mean = pairs.mean_out
     rows: dict[str, list[Any]] = {
         "original": [],
         "SAE-out only": branch.hooks(lambda x, y: second.reconstruct(y)),
         "both SAEs": branch.hooks(lambda x, y: second.reconstruct(y), read=first.reconstruct),
         "connector": branch.hooks(connector_writes(connector, first, second)),
-        "analytic connector": branch.hooks(connector_writes(analytic, first, second)),
         "dense linear": branch.hooks(dense_linear(pairs)),
         "mean-ablated": branch.hooks(lambda x, y: mean.expand_as(y)),
         "zero-ablated": branch.hooks(lambda x, y: torch.zeros_like(y)),
     }
+    if analytic is not None:
+        rows["analytic connector"] = branch.hooks(connector_writes(analytic, first, second))
     if transcoder is not None:
         found = transcoder
         rows["transcoder"] = branch.hooks(lambda x, y: found.reconstruct(x))
@@ -154,20 +196,25 @@ def causal_scorecard(
     batch_size: int = 16,
     seed: int = 0,
 ) -> Scorecard:
-    """CE of every row and control with paired intervals, and the share of the ablation gap of rows that map features:
-    `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`."""
+    """CE of every row and control with paired intervals, KL(model || row), and in both the share of the ablation gap of
+    rows that map features: `(CE - CE(SAE-out only)) / (CE(mean-ablated) - CE(SAE-out only))`."""
     everything = {**rows, **(controls or {})}
-    sums, counts = branch.row_losses(corpus, everything, batch_size)
-    kept = counts > 0
-    sums, counts = {name: values[kept] for name, values in sums.items()}, counts[kept]
-    shares = {
-        name: share_of_gap(sums[name], sums["SAE-out only"], sums["mean-ablated"], seed=seed)
-        for name in everything
-        if name not in ("original", "SAE-out only", "mean-ablated", "zero-ablated")
-    }
-    table = [ScorecardRow(s.row, s.ce, s.ce_delta, shares.get(s.row)) for s in scorecard(sums, counts, seed=seed)]
+    sums = branch.row_sums(corpus, everything, batch_size, with_kl=True).seen()
+    shares, of_kl = (
+        {
+            name: share_of_gap(part[name], part[REFERENCE], part[ABLATED], seed=seed)
+            for name in everything
+            if name not in WITHOUT_SHARE
+        }
+        for part in (sums.ce, sums.kl)
+    )
+    kl = {name: bootstrap_ratio(values, sums.tokens, seed=seed) for name, values in sums.kl.items()}
+    table = [
+        ScorecardRow(s.row, s.ce, s.ce_delta, shares.get(s.row), kl[s.row], of_kl.get(s.row))
+        for s in scorecard(sums.ce, sums.tokens, seed=seed)
+    ]
     inside, outside = ([line for line in table if (line.row in rows) == wanted] for wanted in (True, False))
-    return Scorecard(tuple(inside), tuple(outside), int(counts.sum()))
+    return Scorecard(tuple(inside), tuple(outside), int(sums.tokens.sum()))
 
 
 def pruning_frontier(

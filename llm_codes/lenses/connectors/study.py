@@ -104,6 +104,13 @@ def random_support(pairs: FeaturePairs, like: Connector, seed: int) -> Bool[Tens
     return support & live[:, None]
 
 
+def fit_of(connector: Connector) -> ConnectorFit:
+    """How the connector was fitted, so that controls are fitted no worse; the usual way where that is not known."""
+    words = {"activation": connector.activation, **connector.description.get("fit", {})}
+    words["fit_batch_size"] = words.pop("batch_size", words.get("fit_batch_size", ConnectorFit().fit_batch_size))
+    return ConnectorFit(**{name: value for name, value in words.items() if name in ConnectorFit.__dataclass_fields__})
+
+
 def train_connector(
     model: Model,
     pairs: FeaturePairs,

@@ -17,7 +17,7 @@ SHIPPED = PRETRAINED / "saes-gpt2-sotu"
 SHIPPED_TRANSCODERS = PRETRAINED / "transcoders-gpt2-sotu"
 TRANSCODER = "mlp_in->mlp_out"
 CONTROL = "untrained.json"
-"""Beside the transcoders: what those of the untrained model gave."""
+"""Beside the dictionaries: what those of the untrained model gave."""
 
 
 def load_dictionary(
@@ -77,12 +77,12 @@ def shipped_transcoders() -> dict[int, Path]:
 
 
 def shipped_control(kind: str, made_from: Mapping[str, str]) -> Any:
-    """What the untrained model's own transcoders gave, trained on an equal budget: results that ship, or none.
+    """What the untrained model's own dictionaries gave, trained on an equal budget: results that ship, or none.
 
-    kind: `curves` or `replacement`. made_from: of what the trained model's results were made, by content; those of
-    another model, text or option have no shipped control.
+    kind: `curves` or `replacement` of transcoders, `evaluation` of a connector. made_from: of what the trained model's
+    results were made, by content; those of another model, text or option have no shipped control.
     """
-    path = SHIPPED_TRANSCODERS / CONTROL
+    path = (SHIPPED if kind == "evaluation" else SHIPPED_TRANSCODERS) / CONTROL
     found = json.loads(path.read_text("utf-8")).get(kind) if path.is_file() else None
     return found if found is not None and found["made_from"] == dict(made_from) else None
 
