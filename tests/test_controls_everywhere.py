@@ -63,6 +63,22 @@ def test_no_module_makes_a_claim_without_a_control() -> None:
     assert not found, "\n".join(found)
 
 
+def with_error(source: str) -> list[int]:
+    """Lines of claims that are given a standard error: of which quantity, nothing says."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [
+        node.lineno
+        for node in calls
+        if getattr(node.func, "id", "") in MAKERS and "standard_error" in [word.arg for word in node.keywords]
+    ]
+
+
+def test_no_claim_has_an_error_beside_its_interval() -> None:
+    """The error of a claim is the interval of the number that it is judged by, and no other quantity's."""
+    assert [path for path in modules() if with_error((ROOT / path).read_text())] == []
+    assert with_error("x = 1\nClaim('a', 'b', 'c', 1.0, 'holds', standard_error=0.1)") == [2]
+
+
 @pytest.mark.parametrize(
     ("source", "wrong"),
     [
