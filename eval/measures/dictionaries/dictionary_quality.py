@@ -19,7 +19,7 @@ from torch import Tensor
 from eval.measures.statistics.resampling import bootstrap_ratio
 from eval.scores import Score
 
-COLUMNS = ("error", "spread", "relative", "cosine", "active", "tokens")
+COLUMNS = ("error", "spread", "relative", "cosine", "active", "norm", "made", "ratio", "square", "dot", "l1", "tokens")
 DENSITY_EDGES = tuple(10.0**power for power in np.arange(-6, 0.01, 0.5))
 
 
@@ -55,7 +55,10 @@ class DictionaryQuality:
         spread = (target - self.center).square().sum(1)
         cosine = torch.nn.functional.cosine_similarity(reconstruction, target, dim=1)
         active = (features > 0).sum(1)
-        columns = [error, spread, error / spread.clamp_min(1e-12), cosine, active.float(), torch.ones_like(error)]
+        norm, made = target.norm(dim=1), reconstruction.norm(dim=1)
+        columns = [error, spread, error / spread.clamp_min(1e-12), cosine, active.float(), norm, made]
+        columns += [made / norm.clamp_min(1e-4), made.square(), (target * reconstruction).sum(1), features.abs().sum(1)]
+        columns.append(torch.ones_like(error))
         values = torch.stack(columns, 1).double().cpu().numpy()
         np.add.at(self.sums, document.cpu().numpy(), values)
         self.fired += (features > 0).sum(0).double().cpu().numpy()
@@ -63,7 +66,7 @@ class DictionaryQuality:
     def results(self, seed: int = 0) -> dict[str, Score]:
         """``l0``, ``fvu``, ``fvu_per_token``, ``cosine`` as means per token, and ``dead_share`` (no interval)."""
         kept = self.sums[self.sums[:, -1] > 0]
-        error, spread, relative, cosine, active, tokens = kept.T
+        error, spread, relative, cosine, active, *_, tokens = kept.T
         n_tokens = int(tokens.sum())
         if not n_tokens:
             return dict.fromkeys(
@@ -80,6 +83,18 @@ class DictionaryQuality:
                 interval_reason=f"features silent on these {n_tokens} tokens",
             ),
         }
+
+    def sizes(self, seed: int = 0) -> dict[str, Score]:
+        """Means per token of ``squared_error`` (summed over the width), ``l1`` of the features, ``norm`` of what was to
+        be written and ``norm_made`` of what was, ``norm_ratio``; and ``reconstruction_bias``, sum |x'|^2 / sum x . x',
+        which is 1 without shrinkage and below 1 with it [Rajamanoharan et al. 2024, equation 10]."""
+        kept = self.sums[self.sums[:, -1] > 0]
+        error, _, _, _, _, norm, made, ratio, square, dot, l1, tokens = kept.T
+        means = {"squared_error": error, "l1": l1, "norm": norm, "norm_made": made, "norm_ratio": ratio}
+        if not tokens.sum():
+            return dict.fromkeys((*means, "reconstruction_bias"), Score.undefined("no tokens", 0))
+        out = {name: bootstrap_ratio(values, tokens, seed=seed) for name, values in means.items()}
+        return out | {"reconstruction_bias": bootstrap_ratio(square, dot, seed=seed)}
 
     def density_histogram(self) -> list[DensityBin]:
         """Features by the share of tokens they fire on; the first bin holds the silent ones."""

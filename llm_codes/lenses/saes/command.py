@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from eval.measures.dictionaries.feature_rows import FeatureRows
 from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.activation_source import ActivationSource
@@ -22,6 +23,7 @@ from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.matching import check_fits, content_hash
 from llm_codes.lenses.saes.rows import BaselineRow, DictionaryEvaluation, FeatureEntry, TrainedDictionaries
+from llm_codes.lenses.saes.saebench import core_output, frequencies
 from llm_codes.lenses.saes.sanity import beside, model_of, open_beside, stability
 from llm_codes.lenses.saes.study import places_of, read_metrics, train_saes, trained_rows
 from llm_codes.lenses.saes.training.places import specifications
@@ -95,6 +97,9 @@ def eval_command(config: SAEEvalConfig, run: Run) -> str:
     card = card_of(sae, found, drawn, model, read, config.seed)
     for folder in (run.folder, *([Path(config.sae)] if config.card else ())):
         write_card(card, folder)
+    if not sae.is_transcoder:
+        form = core_output(sae, found, kept["frequencies"], inputs.model, corpus, inputs.options)
+        run.write_json("saebench_core.json", form)
     run.finish(found.to_json(), model=model, corpus=read)
     rows = [{"score": name, "value": s.value, "95%": s.interval, "n": s.n} for name, s in found.scores().items()]
     return "\n\n".join(
@@ -111,7 +116,12 @@ def _evaluated(inputs: Inputs, corpus: Corpus, sae: SAEFolder, shown: DashboardO
         entries = dashboard_entries(inputs.model, sae, index, shown.features, count=shown.dashboards)
         found = replace(found, features=tuple(entries))
     drawn = dashboard_entries(inputs.model, sae, index, drawn_features(sae, inputs.seed))
-    return {"evaluation": found.to_json(), "at_random": [entry.to_json() for entry in drawn]}
+    shares = FeatureRows.concatenate(consumer.rows).density()
+    return {
+        "evaluation": found.to_json(),
+        "at_random": [entry.to_json() for entry in drawn],
+        "frequencies": frequencies(shares),
+    }
 
 
 def _measured_beside(

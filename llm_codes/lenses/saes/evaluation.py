@@ -37,7 +37,7 @@ from llm_codes.lenses.saes.predictions import (
     log_probabilities,
     losses,
 )
-from llm_codes.lenses.saes.rows import DictionaryEvaluation
+from llm_codes.lenses.saes.rows import DictionaryEvaluation, Sizes
 from llm_codes.lenses.saes.training.memory import evaluation_bytes, refuse_above
 from llm_codes.models import Model, load_model
 
@@ -46,9 +46,10 @@ ORIGINAL, ZERO, MEAN = "original", "zero-ablated", "mean-ablated"
 
 @dataclass
 class _Sums:
-    """Per document: summed CE of the model and of each ablated site, predicted tokens."""
+    """Per document: summed CE of the model and of each ablated site, summed KL of zeroed ones, predicted tokens."""
 
     ce: dict[tuple[str, str], np.ndarray]
+    kl_zero: dict[str, np.ndarray]
     tokens: np.ndarray
 
 
@@ -138,7 +139,17 @@ def evaluate_dictionaries(
 def _evaluated(one: _OfOne, sums: _Sums, seed: int) -> DictionaryEvaluation:
     fields: dict[str, Any] = {"sae": one.sae.name, "hook": one.sae.hook, "hook_out": one.sae.hook_out}
     fields |= _scores(one, sums, seed)
-    return DictionaryEvaluation(**fields, density=tuple(one.quality.density_histogram()))
+    density = tuple(one.quality.density_histogram())
+    return DictionaryEvaluation(**fields, density=density, sizes=_sizes(one, sums, seed))
+
+
+def _sizes(one: _OfOne, sums: _Sums, seed: int) -> Sizes:
+    kept, hook = sums.tokens > 0, one.sae.hook_out
+    tokens = sums.tokens[kept]
+    zeroed = {"ce_zero": sums.ce[ZERO, hook][kept], "kl_zero": sums.kl_zero[hook][kept]}
+    scores = {name: bootstrap_ratio(values, tokens, seed=seed) for name, values in zeroed.items()}
+    counts = {"n_tokens": int(one.quality.sums[:, -1].sum()), "n_predicted": int(tokens.sum())}
+    return Sizes(**one.quality.sizes(seed), **scores, **counts)
 
 
 class _Walk:
@@ -159,7 +170,11 @@ class _Walk:
         }
         size = len(corpus.documents)
         ablated = [(name, hook) for hook in self.means for name in (ZERO, MEAN)]
-        self.sums = _Sums({key: np.zeros(size) for key in ((ORIGINAL, ""), *ablated)}, np.zeros(size))
+        self.sums = _Sums(
+            {key: np.zeros(size) for key in ((ORIGINAL, ""), *ablated)},
+            {hook: np.zeros(size) for hook in self.means},
+            np.zeros(size),
+        )
         self.dictionaries = [
             _OfOne(
                 sae,
@@ -191,6 +206,8 @@ class _Walk:
             for name, made in ((ZERO, torch.zeros_like(y)), (MEAN, mean.to(y.device).expand_as(y))):
                 log = self._replaced(batch, hook, made)
                 add_by_document(self.sums.ce[name, hook], batch, losses(log, batch), predicted)
+                if name == ZERO:
+                    add_by_document(self.sums.kl_zero[hook], batch, divergences(original, log), predicted)
         for one in self.dictionaries:
             x, y = seen[one.sae.hook], seen[one.sae.hook_out]
             written = one.sae.written_from(seen)

@@ -120,13 +120,34 @@ class Stability(Result):
 
 
 @result
+class Sizes(Result):
+    """What else is usual to know of a dictionary, on the same documents (`saebench`).
+
+    squared_error: summed over the width, per token. l1: sum of features. norm, norm_made, norm_ratio: of what was to be
+    written, of what was, theirs (made over asked). reconstruction_bias: below 1 where the reconstruction shrinks.
+    ce_zero, kl_zero: cross-entropy and KL with the site zeroed. n_tokens: counted; n_predicted: predictions scored.
+    """
+
+    squared_error: Score
+    l1: Score
+    norm: Score
+    norm_made: Score
+    norm_ratio: Score
+    reconstruction_bias: Score
+    ce_zero: Score
+    kl_zero: Score
+    n_tokens: int
+    n_predicted: int
+
+
+@result
 class DictionaryEvaluation(Result):
     """Quality of one dictionary on held-out documents; intervals are over documents.
 
     l0: features active per token. fvu: unexplained variance, sums over tokens (0 is best); fvu_per_token: the same per
     token, then averaged. cosine: of reconstruction and activation. dead_share: features that never fired here.
     ce_original: nats per token; ce_delta: what the reconstruction costs; ce_recovered_zero, _mean: share of the
-    ablation's cost that it saves (1 is best). kl: of next-token distributions, nats.
+    ablation's cost that it saves (1 is best). kl: of next-token distributions, nats. sizes: norms, the zeroed site.
     """
 
     sae: str
@@ -143,6 +164,7 @@ class DictionaryEvaluation(Result):
     ce_recovered_mean: Score
     kl: Score
     density: tuple[DensityBin, ...]
+    sizes: Sizes | None = noted(default=None, when_set=True)
     features: tuple[FeatureEntry, ...] = ()
     baselines: tuple[BaselineRow, ...] = ()
     stability: Stability | None = noted(default=None, when_set=True)

@@ -42,6 +42,18 @@ def test_every_number_is_that_of_all_tokens_together(batch: int):
     assert {name: score.value for name, score in found.items()} == pytest.approx(
         {name: float(value) for name, value in expected.items()}, rel=1e-5
     )
+    norm, made = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    sizes = {
+        "squared_error": error.mean(),
+        "l1": features.double().sum(1).mean(),
+        "norm": norm.mean(),
+        "norm_made": made.mean(),
+        "norm_ratio": (made / norm).mean(),
+        "reconstruction_bias": (made**2).sum() / (x * y).sum(),
+    }
+    assert {name: score.value for name, score in quality.sizes().items()} == pytest.approx(
+        {name: float(value) for name, value in sizes.items()}, rel=1e-5
+    )
     assert all(found[name].n == 25 and found[name].interval is not None for name in ("l0", "fvu", "cosine"))
     assert found["dead_share"].n == 200 and "200 tokens" in str(found["dead_share"].interval_reason)
 

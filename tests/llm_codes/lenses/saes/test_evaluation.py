@@ -73,7 +73,8 @@ def theirs(model, corpus, sae, ignore):
         batch_size_prompts=len(corpus),
         n_eval_reconstruction_batches=1,
         n_eval_sparsity_variance_batches=1,
-        compute_kl=False,
+        compute_kl=True,
+        compute_l2_norms=True,
         compute_ce_loss=True,
         compute_sparsity_metrics=True,
         compute_variance_metrics=True,
@@ -96,6 +97,19 @@ def test_an_sae_gets_the_numbers_of_run_evals(model, corpus, folder, kind, exclu
         "cosine": (ours.cosine.value, other["cossim"]),
         "ce_original": (ours.ce_original.value, other["ce_loss_without_sae"]),
     }
+    sizes = ours.sizes
+    assert sizes is not None and sizes.n_tokens == int(corpus.mask[:, exclude:].sum())
+    for name, key in {
+        "squared_error": "mse",
+        "l1": "l1",
+        "norm": "l2_norm_in",
+        "norm_made": "l2_norm_out",
+        "norm_ratio": "l2_ratio",
+        "reconstruction_bias": "relative_reconstruction_bias",
+    }.items():
+        pairs[name] = (getattr(sizes, name).value, other[key])
+    if exclude == 0:
+        pairs["ce_zero"] = (sizes.ce_zero.value, other["ce_loss_with_ablation"])
     for name, (mine, his) in pairs.items():
         assert mine == pytest.approx(his, rel=1e-3), name
     delta = other["ce_loss_with_sae"] - other["ce_loss_without_sae"]
