@@ -71,14 +71,15 @@
       return details;
     }));
   };
-  const select = (options) => {
+  const select = (name, options) => {
     const element = make("select");
+    element.setAttribute("aria-label", name);
     options.forEach((option) => element.append(make("option", "", option)));
     element.addEventListener("change", show);
     controls.append(element);
     return element;
   };
-  const kinds = select([...new Set(data.units.map((unit) => unit.kind))].concat("all"));
-  const sorting = select(["by layer", "best first", "worst first"]);
+  const kinds = select("kind of unit", [...new Set(data.units.map((unit) => unit.kind))].concat("all"));
+  const sorting = select("order", ["by layer", "best first", "worst first"]);
   show();
 })();

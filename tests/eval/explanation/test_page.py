@@ -20,6 +20,7 @@ from eval.explanation.windows import Windows
 from eval.report.page import Page
 from eval.runs import Run
 from eval.scores import Score
+from tests.browser import SCHEMES, barriers_of, opened_browser
 from tests.eval.explanation.planted import fires_on, make_book, make_windows
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"
@@ -54,16 +55,12 @@ def test_a_hostile_token_stays_inside_the_data(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_hostile_token_does_not_run_in_a_browser(tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("needs a browser")
     _, results = hostile_results()
     page = Page("units")
     add_units(page, results)
     path = tmp_path / "page.html"
     path.write_text(page.html(), encoding="utf-8")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with opened_browser() as browser:
         tab = browser.new_page()
         failures: list[str] = []
         tab.on("pageerror", lambda error: failures.append(str(error)))
@@ -74,7 +71,15 @@ def test_a_hostile_token_does_not_run_in_a_browser(tmp_path: Path) -> None:
         assert tab.title() == "units" and not failures
         assert HOSTILE in tab.inner_text("#explained-units-list")
         assert tab.query_selector_all("#explained-units-list img") == []
-        browser.close()
+
+
+def test_nothing_on_the_page_of_units_keeps_a_reader_out(tmp_path: Path) -> None:
+    _, results = hostile_results()
+    page = Page("units")
+    add_units(page, results)
+    (tmp_path / "page.html").write_text(page.html(), encoding="utf-8")
+    with opened_browser() as browser:
+        assert barriers_of(browser, tmp_path / "page.html") == dict.fromkeys(SCHEMES, [])
 
 
 def test_the_figure_is_written_with_undefined_points_marked(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from eval.report.figures import figure, save_figure
 from eval.report.page import Page
 from eval.runs import Run
+from tests.browser import SCHEMES, barriers, barriers_of, opened_browser
 
 ROWS = [
     {"claim": f"statement {i}", "measured": value, "verdict": verdict}
@@ -30,13 +31,8 @@ def html(tmp_path) -> str:
 
 @pytest.fixture
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("no chromium")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 def test_tables_sort_filter_and_download(html, browser, tmp_path):
@@ -72,6 +68,19 @@ def test_the_page_follows_the_readers_colours_and_loses_no_column_on_paper(html,
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+
+
+def test_nothing_on_the_page_keeps_a_reader_out(html, browser, tmp_path):
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    assert barriers_of(browser, tmp_path / "page.html") == dict.fromkeys(SCHEMES, [])
+
+
+def test_axe_sees_a_picture_without_a_name_and_a_control_without_one(browser, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text('<html lang="en"><title>t</title><main><h1>t</h1><img src="data:,"><input><button></button></main>')
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert {found.split()[0] for found in barriers(page)} == {"image-alt", "label", "button-name"}
 
 
 def test_the_summary_shows_every_verdict_and_every_doubt(html):

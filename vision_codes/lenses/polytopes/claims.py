@@ -112,8 +112,8 @@ def _peak_claim(trained: ScalingRow, others: dict[str, ScalingRow]) -> Claim:
     """Does density rise to a place before the activation and fall from it, more than in any control?"""
     verdict, moving = judge_counts(counted(trained), {name: counted(row) for name, row in others.items()}, PEAK_MARGIN)
     place = trained.peak_location
-    if verdict == "holds":  # a peak: is it between origin and activation?
-        verdict = verdict_on(place, below(1.0))
+    if verdict.startswith("holds"):  # a peak: is it between origin and activation?
+        verdict = both(verdict, verdict_on(place, below(1.0)))
     samples = "" if trained.n_samples is None else f" of {trained.n_samples} samples"
     shapes = "; ".join(f"{row.network}: {row.shape} at s = {row.peak_location}" for row in (trained, *others.values()))
     sizes = {name: row.prominence for name, row in others.items()}

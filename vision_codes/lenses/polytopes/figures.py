@@ -121,7 +121,7 @@ def interpolation_figure(paths: Sequence[Mapping[str, Paths]]) -> Figure:
             )
             axis.fill_between(middles, mean - error, mean + error, color=COLOURS[number], alpha=0.2, linewidth=0)
         first = next(iter(kinds.values()))
-        axis.set_title(f"{first.layer.strip('_')} ({first.counting})")
+        axis.set_title(f"{first.layer.strip('_')}\n({first.counting})")
         axis.set_ylim(bottom=0)
         axis.set_xlabel("position between two images")
     axes[0][0].set_ylabel("crossings per unit length")
@@ -146,7 +146,7 @@ def scaling_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 axes[1][column].bar((SCALES[:-1] + SCALES[1:]) / 2, changes, width=0.085, color=COLOURS[number])
         for axis in axes[:, column]:
             axis.axvline(1, color="#444444", linewidth=0.8)
-        axes[0][column].set_title(f"{layer.strip('_')} ({mine[0]['counting']})")
+        axes[0][column].set_title(f"{layer.strip('_')}\n({mine[0]['counting']})")
         axes[1][column].set_xlabel("scale s (1: the image)")
     axes[0][0].set_ylabel("share of crossings")
     axes[1][0].set_ylabel("class changes\n(share of images)")

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -32,8 +31,7 @@ from llm_codes.lenses.saes.study import train_saes
 from llm_codes.lenses.saes.training.specification import SAESpec
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
-
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.browser import SCHEMES, barriers, barriers_of, opened_browser
 
 
 @pytest.fixture(scope="module")
@@ -306,13 +304,9 @@ def test_a_prompt_longer_than_the_context_or_empty(model, chain):
         prompt_view(model, whole.first, whole.second, whole.connector, "", set())
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium")
 def test_the_page_in_a_browser_search_slider_click_prompt(page_file):
-    from playwright.sync_api import sync_playwright
-
     path, data = page_file
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+    with opened_browser() as browser:
         page = browser.new_page()
         problems, outside = [], []
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -340,9 +334,10 @@ def test_the_page_in_a_browser_search_slider_click_prompt(page_file):
         page.locator("#circuit-search").fill("OF_99999")
         assert "; not on this page: OF_99999" in page.locator(".circuit-count").inner_text()
         page.locator("#circuit-search").fill("")
+        assert barriers(page) == []
         page.locator("[data-view='prompt']").click()
         assert page.locator(".circuit-prompt span").count() == len(data.prompt.tokens)
         page.locator(".circuit-prompt span").first.click()
         assert "connector's error" in page.locator("#circuit svg").inner_html()
-        browser.close()
+        assert barriers(page) == [] and barriers_of(browser, path) == dict.fromkeys(SCHEMES, [])
     assert not problems and not outside

@@ -62,6 +62,7 @@ def test_a_network_is_scaled_and_its_peak_measured() -> None:
         (DECAY, FLAT, "fails"),  # most crossings lie inside, and there is no peak
         (DECAY, PEAK, "fails"),
         (LATE, FLAT, "fails"),  # a peak beyond the activation
+        (LATE, LATE, "fails"),  # and that of its control lies there as well
         (FLAT, FLAT, "fails"),
     ],
 )
