@@ -148,8 +148,8 @@ def _sizes(one: _OfOne, sums: _Sums, seed: int) -> Sizes:
     tokens = sums.tokens[kept]
     zeroed = {"ce_zero": sums.ce[ZERO, hook][kept], "kl_zero": sums.kl_zero[hook][kept]}
     scores = {name: bootstrap_ratio(values, tokens, seed=seed) for name, values in zeroed.items()}
-    counts = {"n_tokens": int(one.quality.sums[:, -1].sum()), "n_predicted": int(tokens.sum())}
-    return Sizes(**one.quality.sizes(seed), **scores, **counts)
+    n_tokens = int(one.quality.sums[:, -1].sum())
+    return Sizes(**one.quality.sizes(seed), **scores, n_tokens=n_tokens, n_predicted=int(tokens.sum()))
 
 
 class _Walk:
