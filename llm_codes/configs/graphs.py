@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from eval.errors import UserError
 from eval.options import Options, RunConfig, nested, option
-from llm_codes.configs.inputs import DTYPE_NAMES, MODEL_HELP, InputsOptions, WindowsOptions
+from llm_codes.configs.inputs import CORPUS_HELP, DTYPE_NAMES, MODEL_HELP, InputsOptions, WindowsOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,17 @@ class EdgeTestOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SupernodeOptions(Options):
+    """Which features of a graph are taken for one, and the text that says so."""
+
+    supernodes: str = option("", "JSON file of supernodes, as a run writes it, edited (default: suggested ones)")
+    supernode_features: int = option(60, "features grouped, those with the most influence (0: none)", at_least=0)
+    supernode_tokens: int = option(4000, "tokens of text on which they are watched", at_least=1)
+    supernode_corpus: str = option("sotu", CORPUS_HELP)
+    similarity: float = option(0.5, "mean similarity within a suggested group, at least", above=0, at_most=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CircuitGraphConfig(RunConfig):
     """Attribution graphs of prompts, from tokens through the features of every layer to logits, their edges tested."""
 
@@ -53,6 +64,7 @@ class CircuitGraphConfig(RunConfig):
     prompts: str = option("", "file of such texts, one a line, instead of --prompt")
     graph: GraphOptions = nested(GraphOptions())
     tests: EdgeTestOptions = nested(EdgeTestOptions())
+    groups: SupernodeOptions = nested(SupernodeOptions())
 
     def validate(self) -> None:
         if not self.prompt.strip() and not self.prompts:

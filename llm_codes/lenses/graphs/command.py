@@ -13,18 +13,24 @@ from eval.report.tables import text_table
 from eval.runs import Run
 from llm_codes.configs.graphs import CircuitGraphConfig, CircuitTestConfig, EdgeTestOptions, GraphOptions
 from llm_codes.inputs import open_inputs
+from llm_codes.lenses.graphs.attention.head_loadings import edge_heads
 from llm_codes.lenses.graphs.chapter import add_graph, add_levels, add_tests, agreement_rows
-from llm_codes.lenses.graphs.edge_rows import EdgeTest
+from llm_codes.lenses.graphs.edge_rows import EdgeTest, EdgeTests
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.export import graph_json
 from llm_codes.lenses.graphs.nodes import frozen_prompt
 from llm_codes.lenses.graphs.rows import GraphResults
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
+from llm_codes.lenses.graphs.supernodes.asked import supernodes_as_asked
+from llm_codes.lenses.graphs.supernodes.chapter import add_supernodes
+from llm_codes.lenses.graphs.supernodes.files import supernode_lists, supernodes_json
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, transcoders_sha256
 from llm_codes.lenses.graphs.windows import one_window_a_document
 from llm_codes.models import Model, load_model
 
 CODE = (tests_of_graph.__module__, graph_of.__module__)
+LOADED = 256  # edges of an exported graph that say which heads carry them, the strongest
+SUPERNODES = "supernodes.json"
 
 
 def read_prompts(config: CircuitGraphConfig) -> list[str]:
@@ -53,37 +59,55 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
     run.inputs(
         model=model.weights_sha256, tokenizer=str(model.tokenizer_sha256), transcoders=transcoders_sha256(transcoders)
     )
+    names = [f"graph-{number + 1}" for number in range(len(tokens))]
+    grouped = supernodes_as_asked(config, model, transcoders, names, run)
     page = Page(f"Circuits of {model.name}", "Attribution graphs from tokens to logits")
-    graphs, files, found = [], [], []
+    graphs, files, found, groups = [], [], [], []
     for number, own in enumerate(tokens):
         prompt = frozen_prompt(model, own, transcoders, config.graph.featureless_positions)
         graph = graph_of(model, own, transcoders, config.graph, prompt)
         section = page.section(f"Prompt {number + 1}", f"prompt-{number + 1}")
         section.text(graph.prompt)
-        labels = add_graph(section, run, model, graph, prompt, transcoders, f"graph-{number + 1}")
-        files.append(f"graphs/graph-{number + 1}.json")
-        run.write_json(files[-1], graph_json(graph, f"graph-{number + 1}", labels))
+        labels = add_graph(section, run, model, graph, prompt, transcoders, names[number])
+        lists: list[list[str]] = []
+        if grouped is not None:
+            groups.append(grouped(graph, names[number]))
+            add_supernodes(section, run, graph, groups[-1])
+            lists = supernode_lists(groups[-1])
+        files.append(f"graphs/{names[number]}.json")
+        heads = edge_heads(graph, prompt, transcoders, graph.kept_edges()[:LOADED])
+        run.write_json(files[-1], graph_json(graph, names[number], labels, lists, heads))
         graphs.append(graph)
         if config.tests.sources:
             asked: Any = {"n_sources": config.tests.sources, "per_source": config.tests.per_source, "seed": config.seed}
             found += tests_of_graph(model, graph, transcoders, prompt, number=number, **asked)
-    tests, reason = None, None
-    if config.tests.sources:
-        try:
-            tests = tests_together(found, len(graphs), config.seed)
-            add_tests(page.section("Tests of edges", "tests"), run, tests)
-        except UserError as error:
-            reason = str(error)
-            page.section("Tests of edges", "tests").warning(reason)
-    if tests is None:
-        add_levels(page.section("What these circuits may claim", "levels"), None)
-    results = GraphResults(tuple(graph.summary() for graph in graphs), tuple(files), tests, reason)
+    tests, reason = _tests_of_all(config, run, page, found, len(graphs))
+    results = GraphResults(tuple(graph.summary() for graph in graphs), tuple(files), tests, reason, tuple(groups))
+    if groups:
+        run.write_json(SUPERNODES, supernodes_json(groups, graphs))
     run.write_text("tables/graphs.csv", results.to_csv())
     page.write(run)
     run.finish(results.to_json(), model=model.provenance())
     if reason is not None:
         raise IncompleteError(f"the graphs are written, their edges are not tested: {reason}")
     return results.text()
+
+
+def _tests_of_all(
+    config: CircuitGraphConfig, run: Run, page: Page, found: Sequence[EdgeTest], n_graphs: int
+) -> tuple[EdgeTests | None, str | None]:
+    """The tests of all graphs together, on the page; none where none were asked for, or none could be made, and why."""
+    tests, reason = None, None
+    if config.tests.sources:
+        try:
+            tests = tests_together(found, n_graphs, config.seed)
+            add_tests(page.section("Tests of edges", "tests"), run, tests)
+        except UserError as error:
+            reason = str(error)
+            page.section("Tests of edges", "tests").warning(reason)
+    if tests is None:
+        add_levels(page.section("What these circuits may claim", "levels"), None)
+    return tests, reason
 
 
 def edges_command(config: CircuitTestConfig, run: Run) -> str:

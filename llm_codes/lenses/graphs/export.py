@@ -5,7 +5,8 @@ Node ids: `layer_feature_position` for features, `error_layer_position` for erro
 `layers+1_token_position` for logits. A feature's `feature` is the pairing (layer + feature)(layer + feature + 1)/2 +
 feature of the two numbers. Biases have no kind of node there; they are written as nodes of the kind "bias" that no
 frontend draws as a feature, one per column of biases, so that the links into a node sum to its activation where nothing
-was pruned.
+was pruned. A link whose head loadings were asked for says more: `residual`, through no head, and `heads`, the largest.
+Supernodes are lists of a name and node ids; their nodes and the logits are pinned, so that the frontend shows them.
 """
 
 from __future__ import annotations
@@ -13,21 +14,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_codes.lenses.graphs.rows import ERROR, FEATURE, LOGIT, TOKEN, AttributionGraph, Node
+from llm_codes.lenses.graphs.rows import ERROR, FEATURE, LOGIT, TOKEN, AttributionGraph, EdgeHeads, GraphEdge, Node
 
 
 def graph_json(
-    graph: AttributionGraph, slug: str = "graph", labels: Mapping[int, Sequence[str]] | None = None
+    graph: AttributionGraph,
+    slug: str = "graph",
+    labels: Mapping[int, Sequence[str]] | None = None,
+    supernodes: Sequence[Sequence[str]] = (),
+    heads: Sequence[EdgeHeads] = (),
 ) -> dict[str, Any]:
-    """The pruned graph with its biases; labels: words for nodes, by number (`promoted_tokens`)."""
+    """The pruned graph with its biases.
+
+    labels: words for nodes, by number (`promoted_tokens`). supernodes: name and node ids of each. heads: of some edges
+    (`edge_heads`).
+    """
     numbers = graph.kept_nodes()
     named = {number: node_id(graph, graph.node(number)) for number in numbers}
     words = {number: " ".join(tokens) for number, tokens in (labels or {}).items()}
     nodes = [_node(graph, number, named[number], words.get(number, "")) for number in numbers]
-    links = [
-        {"source": named[edge.source], "target": named[edge.target], "weight": edge.effect}
-        for edge in graph.kept_edges()
-    ]
+    carried = {(edge.source, edge.target): edge for edge in heads}
+    links = [_link(edge, named, carried.get((edge.source, edge.target))) for edge in graph.kept_edges()]
+    pinned = [one for _, *ids in supernodes for one in ids]
+    pinned += [named[number] for number in numbers if graph.node(number).kind == LOGIT] if pinned else []
     biases, bias_links = _biases(graph, named)
     return {
         "metadata": {
@@ -39,10 +48,23 @@ def graph_json(
             "node_threshold": graph.node_share,
             "schema_version": 1,
         },
-        "qParams": {"linkType": "both", "pinnedIds": [], "clickedId": "", "supernodes": [], "sg_pos": ""},
+        "qParams": {
+            "linkType": "both",
+            "pinnedIds": pinned,
+            "clickedId": "",
+            "supernodes": [list(one) for one in supernodes],
+            "sg_pos": "",
+        },
         "nodes": [*nodes, *biases],
         "links": [*links, *bias_links],
     }
+
+
+def _link(edge: GraphEdge, named: Mapping[int, str], carried: EdgeHeads | None) -> dict[str, Any]:
+    link: dict[str, Any] = {"source": named[edge.source], "target": named[edge.target], "weight": edge.effect}
+    if carried is not None:
+        link |= {"residual": carried.residual, "heads": [one.to_json() for one in carried.heads]}
+    return link
 
 
 def node_id(graph: AttributionGraph, node: Node) -> str:

@@ -11,6 +11,7 @@ from eval.measures.graphs.influence import Pruned
 from eval.result_json import noted
 from eval.results import Result, result
 from llm_codes.lenses.graphs.edge_rows import EdgeTests
+from llm_codes.lenses.graphs.supernodes.rows import GraphSupernodes
 from llm_codes.lenses.graphs.targets import LogitTarget
 
 FEATURE, ERROR, TOKEN, LOGIT = "feature", "error", "token", "logit"
@@ -120,6 +121,7 @@ class GraphResults(Result):
     files: tuple[str, ...]
     tests: EdgeTests | None = noted(default=None, when_set=True)
     tests_reason: str | None = noted(default=None, when_set=True)
+    supernodes: tuple[GraphSupernodes, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from llm_codes.lenses.graphs.targets import readings
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
 
 SHOWN = 4  # heads named for an edge
+AT_ONCE = 128  # edges whose streams are in memory together
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ def edge_heads(
     edges: Sequence[GraphEdge],
 ) -> tuple[EdgeHeads, ...]:
     """Edges with their residual part and the heads that carry most of each."""
+    if len(edges) > AT_ONCE:
+        parts = (edges[start : start + AT_ONCE] for start in range(0, len(edges), AT_ONCE))
+        return tuple(row for part in parts for row in edge_heads(graph, prompt, transcoders, part))
     if not edges:
         return ()
     found = head_loadings(graph, prompt, transcoders, edges)

@@ -1,0 +1,1 @@
+"""Supernodes: features of a graph that belong together, suggested, named, edited by hand and saved with the graph."""
