@@ -27,6 +27,7 @@ class DictionaryOptions(Options):
         "middle", "layers of the sites that name none: 4:6, 0,3, : or middle", kind="layers", formerly=("layer",)
     )
     architecture: str = option("topk", "kind of dictionary", choices=ARCHITECTURES)
+    skip: bool = option(False, "a transcoder with an affine map from input to output beside its features")
     cross_layer: bool = option(
         False, "one transcoder for all layers, each feature of which writes to its layer and all above (--layers :)"
     )
@@ -53,6 +54,11 @@ class DictionaryOptions(Options):
     def validate(self) -> None:
         for baseline in self.baseline:
             check_baseline(baseline, self.tied)
+        if self.skip and (self.architecture != "transcoder" or self.cross_layer):
+            got = "--cross-layer" if self.cross_layer else f"--architecture {self.architecture}"
+            raise UserError(
+                f"expected --skip with --architecture transcoder, one a layer; got it with {got}; leave one out"
+            )
         if self.cross_layer and self.architecture != "transcoder":
             raise UserError(
                 f"expected --cross-layer with --architecture transcoder; got {self.architecture}; name that, with "

@@ -9,7 +9,8 @@ appendix A.2] are those of `sae_lens.training.SAETrainer`, which the tests use a
     loss   = mean over tokens of |x' - y|^2  (+ aux: dead features reconstruct y - x')
 
 y = x for an SAE. For a transcoder y is another site's activation, and what is subtracted from x is not b but a fixed
-``center``, the mean input: without it most features start on one side of the data and stay silent.
+``center``, the mean input: without it most features start on one side of the data and stay silent. With a skip map
+[Paulo et al. 2025] x' has (x - center) S besides, S starting at 0: what is linear in the input needs no feature.
 
 Axis glossary: ``row`` tokens of a batch, ``active`` chosen features, ``feature``, ``width`` (d_in, d_out).
 """
@@ -46,6 +47,7 @@ class TopKTrainer:
 
     Attributes:
         encoder, decoder: [feature width]; the same tensor where tied. encoder_bias, decoder_bias.
+        skip: [d_in, d_out], without one empty.
         since_fired: [feature] steps since each feature last fired; fired: tokens on which it fired.
         step_count: steps taken. center: [d_in] what a transcoder subtracts from its input (an SAE: its decoder's bias).
     """
@@ -66,6 +68,7 @@ class TopKTrainer:
         self.encoder_bias = torch.zeros(options.n_features, device=device)
         self.center = torch.zeros(options.d_in, device=device)
         self.decoder_bias = torch.zeros(d_out, device=device)
+        self.skip = torch.zeros(options.d_in if options.skip else 0, d_out, device=device)
         self.since_fired = torch.zeros(options.n_features, dtype=torch.int32, device=device)
         self.fired = torch.zeros(options.n_features, dtype=torch.float64, device=device)
         self.threshold = 0.0
@@ -84,6 +87,8 @@ class TopKTrainer:
             del named["encoder"]
         if not self.options.bias:
             del named["decoder_bias"]
+        if self.options.skip:
+            named["skip"] = self.skip
         return self.constraint.moved(named, "encoder", "decoder")
 
     @property
@@ -100,6 +105,8 @@ class TopKTrainer:
         target = x if target is None else target
         read = self.read(x)
         error = decode_active(read.indices, read.values, self.decoder) + self.decoder_bias - target
+        if self.options.skip:
+            error.addmm_(read.centred, self.skip)
         auxiliary, gradients = self.gradients(read, error)
         gradients["decoder_bias"] += error.sum(0) * (2 / len(x))
         loss = float(error.square().sum()) / len(x) + auxiliary
@@ -122,6 +129,8 @@ class TopKTrainer:
         found = self._gradients(
             read.indices, read.values, read.centred, error * (2 / len(error)), active=read.values > 0
         )
+        if self.options.skip:
+            found["skip"] = read.centred.T @ error * (2 / len(error))
         dead = self.since_fired > self.options.dead_after
         if not self.options.auxiliary or not bool(dead.any()):
             return 0.0, found

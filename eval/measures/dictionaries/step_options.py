@@ -21,7 +21,7 @@ class StepOptions:
     learning_rate, warmup_steps, decay_steps, total_steps: linear warm-up, constant, linear decay to zero at the end.
     auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead;
     auxiliary_features: dead features that reconstruct together (0: half the width written).
-    bias: whether the decoder has one of its own.
+    bias: whether the decoder has one of its own. skip: a transcoder adds a linear map of its centred input.
     baseline: what is held at random instead of being trained (`baselines`).
     clip: largest gradient norm. seed: of the initial weights.
     """
@@ -40,6 +40,7 @@ class StepOptions:
     auxiliary_features: int = 0
     dead_after: int = 1000
     bias: bool = True
+    skip: bool = False
     clip: float = 1.0
     threshold_rate: float = 0.01
     decoder_norm: float = 0.1
@@ -59,6 +60,8 @@ class StepOptions:
             raise UserError(
                 "expected an untied transcoder; got tied=True; a transcoder reads one space, writes another"
             )
+        if self.skip and not self.is_transcoder:
+            raise UserError("expected a transcoder for a skip map; got skip=True with d_out=0; set d_out")
         check_baseline(self.baseline, self.tied)
 
 

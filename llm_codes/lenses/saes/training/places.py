@@ -72,6 +72,7 @@ def _specification(options: DictionaryOptions, site: Site, target: Site | None, 
         auxiliary=options.auxiliary,
         dead_window=options.dead_window,
         seed=seed,
+        skip=options.skip,
     )
 
 

@@ -113,7 +113,8 @@ def measured(
         features = sae.encode(rows)
         fired += (features > 0).sum(0)
         active += float((features > 0).sum())
-        error += float((sae.decode(features) - target).square().sum())
+        made = sae(rows) if spec.skip else sae.decode(features)
+        error += float((made - target).square().sum())
     spread = float((y - y.mean(0)).square().sum())
     fvu = error / spread if spread else float("nan")
     return SavedQuality(active / len(x), fvu, float((fired == 0).float().mean()), len(x))
@@ -122,7 +123,7 @@ def measured(
 def _folded(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Configuration and weights in the activations' own units."""
     declare_missing_operators()
-    from sae_lens import JumpReLUSAEConfig, JumpReLUTranscoderConfig, TopKSAEConfig
+    from sae_lens import JumpReLUSAEConfig, JumpReLUSkipTranscoderConfig, JumpReLUTranscoderConfig, TopKSAEConfig
 
     spec, trainer = trained.spec, trained.trainer
     if not isinstance(trainer, TopKTrainer):
@@ -141,7 +142,12 @@ def _folded(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return config.to_dict(), weights
     weights["threshold"] = torch.full_like(trainer.encoder_bias, trainer.threshold / trained.scale_out)
     if spec.is_transcoder:
-        made = JumpReLUTranscoderConfig(spec.d_in, spec.n_features, d_out=spec.d_out, apply_b_dec_to_input=False)
+        kind = JumpReLUTranscoderConfig
+        if spec.skip:
+            kind = JumpReLUSkipTranscoderConfig
+            weights["W_skip"] = (trainer.skip * (trained.scale_in / trained.scale_out)).T
+            weights["b_dec"] = weights["b_dec"] - trainer.center @ trainer.skip / trained.scale_out
+        made = kind(spec.d_in, spec.n_features, d_out=spec.d_out, apply_b_dec_to_input=False)
         return made.to_dict(), weights
     return JumpReLUSAEConfig(spec.d_in, spec.n_features, apply_b_dec_to_input=True).to_dict(), weights
 

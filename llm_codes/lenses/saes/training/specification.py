@@ -27,6 +27,7 @@ class SAESpec:
     tied: the decoder is the encoder's transpose. learning_rate: Adam's; seed: of the initial weights.
     auxiliary: weight of the loss that revives dead features. dead_window: share of the run's tokens without firing
     after which a feature counts as dead, so that short runs revive features too.
+    skip: a transcoder that adds an affine map of its input to what its features write.
     baseline: what is held at random instead of being trained (`eval.measures.dictionaries.baselines`).
     """
 
@@ -45,6 +46,7 @@ class SAESpec:
     dead_window: float = 0.05
     seed: int = 0
     baseline: str = NONE
+    skip: bool = False
 
     def __post_init__(self) -> None:
         known_name(self.architecture, ARCHITECTURES, "SAE architecture")
@@ -54,6 +56,8 @@ class SAESpec:
                 f"expected hook_out and d_out exactly for a transcoder; got architecture={self.architecture!r} with "
                 f"hook_out={self.hook_out!r}; give --sites-out with --architecture transcoder"
             )
+        if self.skip and not self.is_transcoder:
+            raise UserError(f"expected --skip with --architecture transcoder; got {self.architecture}; leave it out")
         if self.n_features < 1:
             raise UserError(f"expected at least 1 feature; got {self.n_features}; set --width, e.g. 8x")
         if self.architecture in TOP_K and not 1 <= self.k < self.n_features:
@@ -90,7 +94,7 @@ class SAESpec:
     @property
     def n_weights(self) -> int:
         """Numbers in its encoder and decoder."""
-        return self.n_features * (self.d_in + (self.d_out or self.d_in))
+        return self.n_features * (self.d_in + (self.d_out or self.d_in)) + (self.d_in * self.d_out if self.skip else 0)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -107,7 +111,7 @@ class SAESpec:
     @property
     def name(self) -> str:
         """Folder name where several are trained at once: `blocks.2.mlp.hook_out-topk-1536`."""
-        kind = self.architecture + ("-tied" if self.tied else "")
+        kind = self.architecture + ("-tied" if self.tied else "") + ("-skip" if self.skip else "")
         held = "" if self.baseline == NONE else f"-{self.baseline}"
         return f"{self.hook}-{kind}-{self.n_features}{held}"
 
@@ -126,6 +130,8 @@ class CrossLayerSpec:
     layers: tuple[SAESpec, ...]
 
     def __post_init__(self) -> None:
+        if any(one.skip for one in self.layers):
+            raise UserError("expected a cross-layer transcoder without skip maps: its files hold none; drop --skip")
         alike = {replace(one, hook="", hook_out="", d_out=0, architecture="topk") for one in self.layers}
         hooks = [hook for one in self.layers for hook, _ in one.places]
         whole = all(one.is_transcoder for one in self.layers) and len({one.d_out for one in self.layers}) == 1

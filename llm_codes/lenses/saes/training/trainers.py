@@ -148,6 +148,7 @@ def step_options(spec: SAESpec, options: TrainingOptions) -> StepOptions:
         dead_after=max(1, round(spec.dead_window * total)),
         seed=spec.seed,
         baseline=spec.baseline,
+        skip=spec.skip,
     )
 
 

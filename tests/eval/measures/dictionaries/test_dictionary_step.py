@@ -215,3 +215,37 @@ def test_batch_topk_keeps_exactly_k_per_row_of_the_batch():
     smallest = scores.flatten().topk(40).values.min()
     assert trainer.threshold == pytest.approx(float(smallest)) and float(values[values > 0].min()) == float(smallest)
     assert torch.equal(scores.gather(1, indices)[values > 0], values[values > 0])
+
+
+def test_a_skip_maps_gradient_is_autograds_and_it_takes_what_is_linear():
+    """Planted: a linear map of the input and two features of it; the features alone cannot write the map."""
+    trainer = TopKTrainer(StepOptions(16, 64, 4, d_out=6, skip=True, auxiliary=0.0))
+    generator = torch.Generator().manual_seed(2)
+    trainer.skip.normal_(0, 0.1, generator=generator)
+    trainer.center.normal_(0, 0.1, generator=generator)
+    x, y = next(batches(1)), torch.randn(64, 6, generator=generator)
+    names = ("encoder", "encoder_bias", "decoder", "decoder_bias", "skip")
+    own = {name: getattr(trainer, name).clone().requires_grad_() for name in names}
+    centred = x - trainer.center
+    pre = centred @ own["encoder"].T + own["encoder_bias"]
+    top = (pre * own["decoder"].norm(dim=1)).topk(4, dim=1).indices
+    features = torch.zeros_like(pre).scatter(1, top, pre.gather(1, top).relu())
+    made = features @ own["decoder"] + own["decoder_bias"] + centred @ own["skip"]
+    loss = (made - y).square().sum(1).mean()
+    loss.backward()
+    seen = {}
+    trainer.apply = lambda gradients, norm: seen.update(gradients)
+    assert trainer.step(x, y)["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
+    for name in names:
+        assert torch.allclose(seen[name], own[name].grad, atol=1e-4), name
+    mapping, found = torch.randn(16, 6, generator=generator), {}
+    for skip in (True, False):
+        learner = TopKTrainer(StepOptions(16, 8, 1, d_out=6, skip=skip, batch_topk=True, learning_rate=1e-2))
+        for batch in batches(300, seed=1):
+            found[skip] = learner.step(batch, batch @ mapping)["fvu"]
+    assert found[True] < 0.02 < 0.2 < found[False]
+
+
+def test_a_skip_map_without_a_second_place_is_refused():
+    with pytest.raises(UserError, match="expected a transcoder for a skip map; got skip=True with d_out=0; set d_out"):
+        StepOptions(4, 8, 2, skip=True)
