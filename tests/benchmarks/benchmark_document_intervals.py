@@ -9,7 +9,7 @@ documents into halves is linear algebra. The third model is trained for this (`T
 
 WikiText-2 is cut into sections, so that it has more than 200 documents.
 
-    python tests/benchmarks/benchmark_document_intervals.py 200                    # 16 cells, an hour or two
+    python tests/benchmarks/benchmark_document_intervals.py 200                    # 16 cells, half a day
     python tests/benchmarks/benchmark_document_intervals.py 20 embedded sotu 8000  # one model and text, less of it
     python tests/benchmarks/benchmark_document_intervals.py 40 runs/third/model    # a folder: the third model
     python tests/benchmarks/benchmark_document_intervals.py drift                  # embedded model: fewer documents
