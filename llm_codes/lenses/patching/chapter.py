@@ -55,7 +55,7 @@ def add_patching(section: Section, run: Run, results: PatchingResults, inputs: s
     section.figure(draw_sites(run, results.patched))
     section.figure(draw_heads(run, results.patched))
     section.table(patched_rows(strongest(results.patched, SITES)), COLUMNS, "The sites that restore most")
-    section.table(patched_rows(strongest(results.patched, [HEADS])), COLUMNS, "The heads that restore most")
+    section.table(patched_rows(strongest(results.patched, (HEADS,))), COLUMNS, "The heads that restore most")
     if any(row.part == PATHS for row in results.patched):
         section.text(
             "Paths the other way round: in the clean prompt only what one node reads of another is corrupted, along "
@@ -63,7 +63,7 @@ def add_patching(section: Section, run: Run, results: PatchingResults, inputs: s
             "1: as much is lost as by corrupting the prompt."
         )
         section.figure(draw_paths(run, results.patched))
-        section.table(patched_rows(strongest(results.patched, [PATHS])), COLUMNS, "The paths that carry most")
+        section.table(patched_rows(strongest(results.patched, (PATHS,))), COLUMNS, "The paths that carry most")
     _add_features(section, results)
 
 
