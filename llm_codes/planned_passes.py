@@ -12,9 +12,9 @@ from itertools import groupby
 
 from eval.progress import say
 from eval.run_identity import short_hash
+from llm_codes.harvest import GIGABYTE
 from llm_codes.sites import Site
 
-GIGABYTE = 2**30
 Sizes = Callable[[Sequence[Site]], int]
 
 

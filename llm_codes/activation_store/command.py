@@ -8,14 +8,13 @@ from eval.runs import Run
 from llm_codes.activation_store.layout import ELEMENT_BYTES, Manifest
 from llm_codes.activation_store.rows import StoredActivations, StoredShard, StoredSite
 from llm_codes.activation_store.study import harvest_activations
+from llm_codes.harvest import GIGABYTE
 from llm_codes.inputs import open_inputs
 from llm_codes.lenses.saes.matching import provenance_of
 from llm_codes.models import untrained_like
 
 if TYPE_CHECKING:
     from llm_codes.configs.harvest import HarvestConfig
-
-GIGABYTE = 2**30
 
 
 def results_of(manifest: Manifest) -> StoredActivations:

@@ -10,10 +10,10 @@ from pathlib import Path
 from eval.errors import UserError
 from eval.progress import say
 from llm_codes.activation_store.writing import row_bytes
+from llm_codes.harvest import GIGABYTE
 from llm_codes.sites import Site
 from llm_codes.windows import Corpus
 
-GIGABYTE = 2**30
 HEADER_BYTES = 4096  # of a shard and its seal
 
 

@@ -12,7 +12,7 @@ from llm_codes.lenses.circuits.rows import LogicForms, UntrainedEvaluation
 from llm_codes.lenses.connectors.files import Chain, chain_hashes
 from llm_codes.lenses.connectors.rows import Scorecard
 from llm_codes.lenses.connectors.untrained import UntrainedChain
-from llm_codes.lenses.saes.shipped import shipped_control
+from llm_codes.lenses.saes.shipped import shipped_result
 from llm_codes.models import Model
 
 Measure = Callable[[Model, Chain], tuple[Scorecard, LogicForms]]
@@ -43,7 +43,6 @@ def untrained_evaluation(
     opened: none: the results that ship with the embedded model, if they were made from the same (`made`).
     """
     if opened is None:
-        found = shipped_control("evaluation", made)
-        return None if found is None else UntrainedEvaluation.from_json(found)
+        return shipped_result("evaluation", made, UntrainedEvaluation)
     scorecard, forms = measure(opened.model, opened.chain)
     return UntrainedEvaluation(dict(made), opened.sha256, scorecard.scorecard, forms)

@@ -15,7 +15,7 @@ import torch
 from llm_codes.lenses.faithfulness.prompts import Prompt
 from llm_codes.lenses.faithfulness.rows import ALL_KINDS, METRICS, Curve, UntrainedCurves
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, UntrainedModel
-from llm_codes.lenses.saes.shipped import shipped_control
+from llm_codes.lenses.saes.shipped import shipped_result
 from llm_codes.models import Model
 
 Measure = Callable[[Model, Sequence[LayerTranscoder], Sequence[Prompt]], Sequence[Curve]]
@@ -40,8 +40,7 @@ def untrained_curves(
     opened: none: the results that ship with the embedded model, if they were made from the same (`made_from`).
     """
     if opened is None:
-        found = shipped_control("curves", made_from)
-        return None if found is None else UntrainedCurves.from_json(found)
+        return shipped_result("curves", made_from, UntrainedCurves)
     curves = measure(opened.model, opened.transcoders, own_targets(opened.model, prompts))
     kept = tuple(one for one in curves if (one.prompts, one.metric) == (ALL_KINDS, METRICS[0]))
     return UntrainedCurves(dict(made_from), opened.sha256, kept)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_codes.lenses.replacement.rows import ALL_LAYERS, ReplacementResults, UntrainedReplacement
 from llm_codes.lenses.replacement.stand_ins import UntrainedStandIns, references
-from llm_codes.lenses.saes.shipped import shipped_control
+from llm_codes.lenses.saes.shipped import shipped_result
 from llm_codes.models import Model
 
 Measure = Callable[[Model, Any], ReplacementResults]
@@ -22,8 +22,7 @@ def untrained_replacement(
     opened: none: the results that ship with the embedded model, if they were made from the same (`made_from`).
     """
     if opened is None:
-        found = shipped_control("replacement", made_from)
-        return None if found is None else UntrainedReplacement.from_json(found)
+        return shipped_result("replacement", made_from, UntrainedReplacement)
     rows = measure(opened.model, references(opened.stand_ins)).replacements
     whole = tuple(row for row in rows if row.layer == ALL_LAYERS)
     return UntrainedReplacement(dict(made_from), opened.stand_ins.sha256, whole)

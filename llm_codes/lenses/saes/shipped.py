@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eval.errors import UserError, known_name, nearest
+from eval.results import Result
 from llm_codes.lenses.saes.files import CONFIG, load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.model_sources import EMBEDDED, PRETRAINED
 from llm_codes.sites import KINDS
+
+R = TypeVar("R", bound=Result)
 
 SHIPPED = PRETRAINED / "saes-gpt2-sotu"
 SHIPPED_TRANSCODERS = PRETRAINED / "transcoders-gpt2-sotu"
@@ -85,6 +88,12 @@ def shipped_control(kind: str, made_from: Mapping[str, str]) -> Any:
     path = (SHIPPED if kind == "evaluation" else SHIPPED_TRANSCODERS) / CONTROL
     found = json.loads(path.read_text("utf-8")).get(kind) if path.is_file() else None
     return found if found is not None and found["made_from"] == dict(made_from) else None
+
+
+def shipped_result(kind: str, made_from: Mapping[str, str], of: type[R]) -> R | None:
+    """The same as the result that it is; none ships: none."""
+    found = shipped_control(kind, made_from)
+    return None if found is None else of.from_json(found)
 
 
 def _kind(hook: str) -> str:

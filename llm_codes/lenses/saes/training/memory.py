@@ -9,12 +9,11 @@ from eval.progress import say
 from llm_codes.activation_source import ActivationSource
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import Corpus
+from llm_codes.harvest import GIGABYTE
 from llm_codes.lenses.saes.cross_layer import CrossLayerPlace
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.training.specification import Spec
 from llm_codes.models import Model
-
-GIGABYTE = 2**30
 
 
 def training_bytes(
