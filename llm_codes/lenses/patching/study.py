@@ -68,11 +68,15 @@ def activation_patching(
         pieces: where finished pairs are kept.
 
     Raises:
-        UserError: pairs that are none, or that the corruption hardly moves; blocks that paths cannot be read in.
+        UserError: no pairs; some that are none, or that the corruption hardly moves; blocks without paths to read.
     """
     asked = chosen(PatchingOptions, options, changes)
     model = load_model(model)
     given = read_pairs(pairs, model) if isinstance(pairs, (str, Path)) else list(pairs)
+    if not given:
+        raise UserError(
+            "expected pairs of prompts; got none: no word of any prompt had another to change to; read more text"
+        )
     opened, reason = open_or_reason(model, transcoders, asked)
     found = patched_pairs(model, given, opened, asked, batch_size, seed, pieces)
     if all(one.reason for one in found):

@@ -1,4 +1,5 @@
-"""Findings on one model agree: where more text gives another verdict, one of the two is `cannot tell`."""
+"""Findings on one model agree: where more text gives another verdict, one of the two is `cannot tell`, or the page
+names the statement and says what moved."""
 
 from __future__ import annotations
 
@@ -24,16 +25,28 @@ VERDICTS = {
     "report": column("polytopes-language/control", "Measured [95%", "statement", "verdict now"),
     "40,000": column("polytopes-language/stability", "Verdicts", "statement", "40,000 tokens"),
     "100,000": column("polytopes-language/stability", "Verdicts", "statement", "100,000 tokens"),
+    "250,000": column("polytopes-language/stability", "Verdicts", "statement", "250,000 tokens"),
     "all wings": column("statements/all-wings", "Polytopes, embedded model", "statement", "verdict"),
 }
 
+MOVED = column("polytopes-language/stability", "Verdicts", "statement", "moved")
 
-@pytest.mark.parametrize("pair", combinations(VERDICTS, 2), ids=" and ".join)
-def test_no_verdict_turns_into_its_opposite(pair: tuple[str, str]) -> None:
+
+@pytest.mark.parametrize("pair", list(combinations(VERDICTS, 2)), ids=" and ".join)
+def test_a_verdict_that_turns_is_one_that_the_page_says_turns(pair: tuple[str, str]) -> None:
     one, other = (VERDICTS[name] for name in pair)
     assert set(one) == set(other) and len(one) == 15
-    assert [name for name in one if one[name] != other[name] and OPEN not in (one[name], other[name])] == []
+    turned = {name for name in one if one[name] != other[name] and OPEN not in (one[name], other[name])}
+    assert turned <= {name for name, moved in MOVED.items() if moved == "yes"}
+
+
+def test_the_page_names_what_turned_with_more_text_and_says_why() -> None:
+    notes = json.loads((FOLDER / "polytopes-language/stability.json").read_text(encoding="utf-8"))["notes"]
+    sizes = [VERDICTS[name] for name in ("40,000", "100,000", "250,000")]
+    turned = {name for name in sizes[0] if len({one[name] for one in sizes} - {OPEN}) > 1}
+    assert turned == {name for name, moved in MOVED.items() if moved == "yes"}
+    assert all(name in notes[0] for name in turned)
 
 
 def test_the_table_over_all_wings_says_what_the_finding_at_its_tokens_says() -> None:
-    assert VERDICTS["all wings"] == VERDICTS["100,000"]
+    assert VERDICTS["all wings"] == VERDICTS["250,000"]

@@ -13,7 +13,7 @@ from eval.measures.dictionaries.feature_rows import FeatureRows
 from llm_codes.lenses.circuits.claims import _form_claim
 from llm_codes.lenses.circuits.found import _counts
 from llm_codes.lenses.circuits.reading import named_form, read_logic
-from llm_codes.lenses.circuits.rows import LogicForms
+from llm_codes.lenses.circuits.rows import LogicForms, UntrainedEvaluation
 
 N_OUTPUTS, N_TOKENS, N_DOCUMENTS = 24, 4000, 40
 
@@ -41,6 +41,8 @@ def found(planted: bool) -> LogicForms:
 
 @pytest.mark.parametrize(("planted", "verdict", "share"), [(True, "holds", 1.0), (False, "cannot tell", 0.0)])
 def test_what_was_planted_is_read_and_chance_is_not(planted: bool, verdict: str, share: float) -> None:
-    claim = _form_claim("or", found(planted))
+    nothing = UntrainedEvaluation({}, "", (), found(False))
+    claim = _form_claim("or", found(planted), nothing)
     assert (claim.verdict, claim.measured) == (verdict, share)
     assert claim.controls is not None and claim.controls["parents of another output"].value == 0
+    assert _form_claim("or", found(planted), None).verdict == "cannot tell", "its untrained control was not measured"

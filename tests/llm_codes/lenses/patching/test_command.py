@@ -63,7 +63,7 @@ def test_pairs_of_a_file_are_patched_and_finished_ones_are_kept(
 
 
 def test_pairs_are_made_of_text_and_features_patched(tmp_path: Path) -> None:
-    few = ["--per-kind", "1", "--tokens", "800", "--context", "11", "--probability", "0.05", "--least-drop", "0.01"]
+    few = ["--per-kind", "2", "--tokens", "2400", "--context", "11", "--probability", "0.05", "--least-drop", "0.01"]
     arguments = ["circuit", "patch", *few, "--features", "2", "--paths", "none", "--no-control"]
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
     results = results_of(tmp_path / "run")
@@ -71,6 +71,12 @@ def test_pairs_are_made_of_text_and_features_patched(tmp_path: Path) -> None:
     assert results["features"]["everything_n"] == len({row["pair"] for row in results["strongest"]})
     page = (tmp_path / "run" / "report.html").read_text()
     assert "one word before the last is changed" in page and "all that differ" in page
+
+
+def test_text_too_short_for_a_pair_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--per-kind", "1", "--tokens", "300", "--context", "11", "--probability", "0.02", "--threads", "1"]
+    assert main(["circuit", "patch", *few, "--out", str(tmp_path / "run")]) == 2
+    assert "no word of any prompt had another to change to; read more text" in capsys.readouterr().err
 
 
 def test_a_line_that_is_no_pair_ends_the_run(
