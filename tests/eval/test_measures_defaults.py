@@ -50,6 +50,11 @@ METHOD: dict[str, dict[str, Any]] = {
         "MINIMUM_RAYS": 8,
         "ray_peak": dict(confidence=0.95, n_resamples=2000),
     },
+    "eval.measures.codes.region_flow": {
+        "LEAST_SHARED": 2,
+        "MINIMUM_ITEMS": 10,
+        "neighbours_kept": dict(k=5),
+    },
     "eval.measures.compiled": {
         "compiled": dict(parallel=False),
     },
@@ -130,6 +135,12 @@ METHOD: dict[str, dict[str, Any]] = {
     "eval.measures.geometry.cells": {
         "MOST_AXES_OF_VERTICES": 6,
     },
+    "eval.measures.geometry.decision_paths": {
+        "ways_out": dict(most_steps=50, overshoot=0.02),
+    },
+    "eval.measures.geometry.forced_codes": {
+        "cluster_code": dict(count=16),
+    },
     "eval.measures.geometry.layer_norm_segment": {
         "layer_norm_crossings": dict(epsilon=1e-05, centre=True),
         "normalised_crossings": dict(epsilon=1e-05, centred=True),
@@ -151,6 +162,7 @@ METHOD: dict[str, dict[str, Any]] = {
     },
     "eval.measures.geometry.segments": {
         "segment_crossings": dict(max_values=268435456, max_crossings=50000000),
+        "crossings_of_segments": dict(max_values=268435456, max_crossings=50000000),
     },
     "eval.measures.geometry.slices": {
         "WINDOW_AREA": 4.0,

@@ -5,7 +5,9 @@ Axis glossary: ``event`` a crossing, ``edge`` and ``bin`` of a histogram along t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -58,20 +60,35 @@ class Crossings:
 
 @dataclass
 class Events:
-    """Crossings found so far, as lists of arrays on the host: t, unit, before, after, site."""
+    """Crossings found so far, as lists of arrays on the host: t, unit, before, after, site, segment."""
 
     rows: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
-    def add(self, t: Any, unit: Any, before: Any, after: Any, site: int) -> None:
+    def add(self, t: Any, unit: Any, before: Any, after: Any, site: int, segment: Any = 0) -> None:
         if len(t):
             row = [v.cpu().numpy() if isinstance(v, Tensor) else v for v in (t, unit, before, after)]
-            self.rows.append((*row, np.full(len(t), site)))
+            self.rows.append((*row, np.full(len(t), site), np.broadcast_to(segment, len(t))))
+
+    @property
+    def count(self) -> int:
+        return sum(len(row[0]) for row in self.rows)
 
 
 def collected(events: Events, names: tuple[str, ...], length: float) -> Crossings:
+    """The crossings of one segment, in order."""
+    return collected_by_segment(events, names, [length])[0]
+
+
+def collected_by_segment(events: Events, names: tuple[str, ...], lengths: Sequence[float]) -> list[Crossings]:
+    """The crossings of each segment, in order of t."""
+    none = np.empty(0, dtype=np.int64)
     if not events.rows:
-        none = np.empty(0, dtype=np.int64)
-        return Crossings(np.empty(0), none, none, none, none, names, length)
-    t, unit, before, after, site = (np.concatenate(column) for column in zip(*events.rows, strict=True))
-    order = np.argsort(t, kind="stable")
-    return Crossings(t[order], site[order], unit[order], before[order], after[order], names, length)
+        return [Crossings(np.empty(0), none, none, none, none, names, length) for length in lengths]
+    t, unit, before, after, site, segment = (np.concatenate(column) for column in zip(*events.rows, strict=True))
+    order = np.lexsort((t, segment))
+    ends = np.searchsorted(segment[order], np.arange(len(lengths) + 1))
+    parts = [order[low:high] for low, high in pairwise(ends)]
+    return [
+        Crossings(t[part], site[part], unit[part], before[part], after[part], names, length)
+        for part, length in zip(parts, lengths, strict=True)
+    ]

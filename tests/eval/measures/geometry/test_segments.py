@@ -10,7 +10,7 @@ from torch import nn
 
 from eval.errors import UserError
 from eval.measures.geometry.sampled_segments import codes_along, sampled_crossings
-from eval.measures.geometry.segments import segment_crossings
+from eval.measures.geometry.segments import crossings_of_segments, segment_crossings
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import everything, perceptron
 
@@ -153,3 +153,32 @@ def test_a_switch_of_two_thresholds_met_exactly_at_another_ones_kink_says_which_
             outer = found.site == 2
             assert (found.before[outer].tolist(), found.after[outer].tolist()) == ([expected[0]], [expected[1]])
             assert found.t[outer].tolist() == [0.5]
+
+
+@pytest.mark.parametrize("budget", [2**28, 60_000])
+def test_many_segments_at_once_are_those_of_one_by_one(budget: int) -> None:
+    """Every building block, a segment of length zero among them, and a budget that few segments fit."""
+    program = trace(everything(), torch.randn(3, 9, 9))
+    starts, ends = torch.randn(2, 4, 3, 9, 9, dtype=torch.float64)
+    ends[2] = starts[2]
+    ends[3] = starts[3] + 0.2 * ends[3]
+    together = crossings_of_segments(program, starts, ends, max_values=budget)
+    alone = [segment_crossings(program, a, b) for a, b in zip(starts, ends, strict=True)]
+    assert [one.count for one in together] == [one.count for one in alone] and together[2].count == 0
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.t, other.t, atol=1e-9)
+        assert sorted(zip(one.site, one.unit, one.before, one.after, strict=True)) == sorted(
+            zip(other.site, other.unit, other.before, other.after, strict=True)
+        )
+        assert one.length == pytest.approx(other.length)
+
+
+def test_a_unit_that_is_zero_at_the_end_of_one_segment_says_nothing_of_the_next() -> None:
+    program = trace(torch.relu, torch.zeros(1))
+    starts, ends = torch.tensor([[-1.0], [0.0], [1.0]]), torch.tensor([[0.0], [1.0], [-1.0]])
+    assert [one.count for one in crossings_of_segments(program, starts, ends)] == [0, 0, 1]
+
+
+def test_as_many_starts_as_ends() -> None:
+    with pytest.raises(UserError, match=r"expected as many starts as ends; got \[2, 1\] and \[3, 1\]"):
+        crossings_of_segments(trace(torch.relu, torch.zeros(1)), torch.zeros(2, 1), torch.zeros(3, 1))
