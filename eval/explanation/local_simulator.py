@@ -1,4 +1,4 @@
-"""Simulate with a language model's own logits: one forward pass per window over a cached few-shot prefix.
+"""Simulate with a language model's own logits: windows in one forward pass over a cached few-shot prefix.
 
 The prompt ends in a list ``token<TAB>unknown`` of the whole window [B23, all at once]. The logits after each tab say
 which number the model would have written there, and since every number is replaced by the same word, one pass reads all
@@ -14,7 +14,7 @@ Everything here is integers and arrays: the model is a ``SlotModel``, whose torc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,9 +45,9 @@ class SlotModel(Protocol):
     def render(self, messages: Sequence[Message]) -> str: ...
 
     def slot_logprobs(
-        self, prefix: Sequence[int], suffix: Sequence[int], slots: Sequence[int], branches: Sequence[int]
-    ) -> tuple[Float[np.ndarray, "slot vocabulary"], Float[np.ndarray, "branch slot vocabulary"]]:
-        """Next-token log-probabilities after each slot (index into ``suffix``), and after slot + one branch token."""
+        self, prompts: Sequence[SlotPrompt], branches: Sequence[int]
+    ) -> Iterable[tuple[Float[np.ndarray, "slot vocabulary"], Float[np.ndarray, "branch slot vocabulary"]]]:
+        """Next-token log-probabilities of each prompt after each of its slots, and after slot + one branch token."""
         ...
 
 
@@ -134,17 +134,18 @@ class LocalSimulator:
             suffix += self._placeholder
         return SlotPrompt(self.prefix, tuple(suffix[: slots[-1] + 1]), tuple(slots))
 
-    def probabilities(self, prompt: SlotPrompt) -> Float[np.ndarray, "slot level"]:
-        """P(0..10) at each slot of a prompt."""
-        at, after = self.model.slot_logprobs(prompt.prefix, prompt.suffix, prompt.slots, self.numbers.branches)
-        return self.numbers.probabilities(at, after)
+    def probabilities(self, prompts: Sequence[SlotPrompt]) -> Iterator[Float[np.ndarray, "slot level"]]:
+        """P(0..10) at each slot of each prompt."""
+        for at, after in self.model.slot_logprobs(prompts, self.numbers.branches):
+            yield self.numbers.probabilities(at, after)
 
     def simulate(self, tasks: Sequence[Task]) -> list[Simulation]:
-        return [self._simulate(task) for task in tasks]
-
-    def _simulate(self, task: Task) -> Simulation:
-        if not task.explanation.is_defined:
-            return Simulation.failed(len(task.strings), task.explanation.reason or "no explanation")
-        values, outside = expected_value(self.probabilities(self.prompt(task)))
-        missing = ("no number among the likely answers",) if np.isnan(values).any() else ()
-        return Simulation(values, outside, notes=missing)
+        """Every window under its explanation, many in one pass; one without an explanation keeps its reason."""
+        out = [Simulation.failed(len(task.strings), task.explanation.reason or "no explanation") for task in tasks]
+        places = [place for place, task in enumerate(tasks) if task.explanation.is_defined]
+        found = self.probabilities([self.prompt(tasks[place]) for place in places])
+        for place, probability in zip(places, found, strict=True):
+            values, outside = expected_value(probability)
+            missing = ("no number among the likely answers",) if np.isnan(values).any() else ()
+            out[place] = Simulation(values, outside, notes=missing)
+        return out

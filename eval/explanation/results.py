@@ -303,7 +303,10 @@ class RivalMean(Result):
 
 @result
 class UnitSource(Result):
-    """Where units of a kind were read: how many, at which site; source and content of a dictionary."""
+    """Where units of a kind were read: how many, at which site; source and content of a dictionary.
+
+    passed_over: silent units that were drawn before so many that fire were found.
+    """
 
     kind: str
     site: str
@@ -311,6 +314,7 @@ class UnitSource(Result):
     n: int
     source: str = ""
     content: str = ""
+    passed_over: int = 0
 
 
 @result

@@ -97,6 +97,9 @@ class ExplainOptions(Options):
     neurons: str = option(
         "sampled", "sampled at random, or top by mean maximum activation [B23]", choices=("sampled", "top")
     )
+    live: bool = option(
+        True, "pass over sampled neurons and features that never fire on the explain documents, and draw others"
+    )
     sign: str = option(
         "skewness",
         "sign of a direction: positive third moment on the explain set, or as drawn",
@@ -119,6 +122,9 @@ class ExplainOptions(Options):
         READS_RULES, "rules (reads a printed rule), local:<model>, openai:<model>, vllm:<model>, file.py:name"
     )
     judge: str = option("", "who judges: local:<model>, openai:<model>, vllm:<model> (default: the simulator)")
+    local_batch: int = option(
+        8, "windows or conversations that local:<model> reads in one pass", at_least=1, identity=False
+    )
     bits: float = option(0.0, "longest printed rule in bits (0: as long as 12 words with a level)", at_least=0)
     against: tuple[str, ...] = option(
         ("token-lookup",), "other printed rules on the same units at the same budget, paired", empty=True

@@ -36,7 +36,7 @@ def test_one_pass_per_window_against_one_pass_per_token() -> None:
     """At least 20x one forward pass per token, 5x where that one caches its prefix too; equal to 1e-4."""
     import torch
 
-    from eval.explanation.local_simulator import LocalSimulator
+    from eval.explanation.local_simulator import LocalSimulator, SlotPrompt
     from llm_codes.lenses.explain.local_language_model import LocalLanguageModel
     from llm_codes.models import load_model
 
@@ -58,7 +58,8 @@ def test_one_pass_per_window_against_one_pass_per_token() -> None:
         for slot in slots:
             cut = prompt.suffix[: slot + 1]
             if cached:
-                at, after = language_model.slot_logprobs(prompt.prefix, cut, [slot], numbers.branches)
+                alone = SlotPrompt(prompt.prefix, tuple(cut), (slot,))
+                ((at, after),) = language_model.slot_logprobs([alone], numbers.branches)
             else:
                 whole = torch.tensor([[*prompt.prefix, *cut]])
                 with torch.no_grad():

@@ -126,6 +126,7 @@ class _Builder:
         self, options: ExplainOptions, run: Run | None, subject: Model, stack: ExitStack, *, dry_run: bool
     ) -> None:
         self.server, self.bits, self.shown = options.server, options.bits, options.shown
+        self.at_once = options.local_batch
         self.run, self.subject, self.stack, self.dry_run = run, subject, stack, dry_run
         self.clients: list[Client] = []
         self._purse: Purse | None = None
@@ -149,7 +150,7 @@ class _Builder:
             return ServerChat(self.open_client("explainer"), model)
         if backend == "vllm":
             return self._engine_chat(model)
-        return JournaledChat(self.local(model), self.open_journal(), self.local(model).identity)
+        return self._local_chat(model)
 
     def simulator(self, backend: str, model: str) -> Simulator:
         if backend == REGISTERED:
@@ -162,7 +163,7 @@ class _Builder:
             engine = self.engine(model)
             return JournaledSimulator(engine, self.open_journal(), engine.identity, at_once=AT_ONCE)
         local = self.local(model)
-        return JournaledSimulator(LocalSimulator(local), self.open_journal(), local.identity)
+        return JournaledSimulator(LocalSimulator(local), self.open_journal(), local.identity, at_once=self.at_once)
 
     def judge(self, backend: str, model: str) -> Judge | None:
         if backend == REGISTERED:
@@ -173,8 +174,7 @@ class _Builder:
             return ChatJudge(ServerChat(self.open_client("judge"), model, logprobs=True))
         if backend == "vllm":
             return ChatJudge(self._engine_chat(model))
-        local = self.local(model)
-        return ChatJudge(JournaledChat(local, self.open_journal(), local.identity), reader=local)
+        return ChatJudge(self._local_chat(model), reader=self.local(model))
 
     def engine(self, name: str) -> VLLMEngine:
         """vLLM's engine of a model; loaded once."""
@@ -186,11 +186,16 @@ class _Builder:
         engine = self.engine(name)
         return JournaledChat(engine, self.open_journal(), engine.identity, at_once=AT_ONCE)
 
+    def _local_chat(self, name: str) -> Chat:
+        local = self.local(name)
+        return JournaledChat(local, self.open_journal(), local.identity, at_once=self.at_once)
+
     def local(self, name: str) -> LocalLanguageModel:
         if name not in self.models:
             subject = self.subject
             same = name == subject.name and str(subject.dtype) == "torch.float32" and not subject.untrained
-            self.models[name] = LocalLanguageModel(subject if same else load_model(name, device=str(subject.device)))
+            model = subject if same else load_model(name, device=str(subject.device))
+            self.models[name] = LocalLanguageModel(model, self.at_once)
         return self.models[name]
 
     def open_journal(self) -> Journal:

@@ -112,20 +112,23 @@ class _Passes:
 
 
 def build_readouts(
-    model: Model, explain_part: Corpus, sites: Sequence[Site], moments: SiteMoments, options: ExplainOptions,
-    batch_size: int, seed: int,
+    passes: _Passes, explain_part: Corpus, sites: Sequence[Site], moments: SiteMoments, options: ExplainOptions,
+    seed: int,
 ) -> list[Readout]:  # fmt: skip
     """The readouts of every kind of unit at every site (an SAE brings its own site)."""
     out: list[Readout] = []
-    count = options.per_layer
+    model, count = passes.model, options.per_layer
     for kind, source in parse_units(options.units)[0] if options.units else []:
         if kind == "sae":
-            out += dictionary_readouts(model, source, count, seed)
+            walked = explain_part if options.live else None
+            out += dictionary_readouts(model, source, count, seed, walked, **passes.how)
         elif kind == "cluster":
-            out += cluster_readouts(model, explain_part, sites, count, batch_size)
+            out += cluster_readouts(model, explain_part, sites, count, passes.how["batch_size"])
         elif kind == "neuron":
             ranked = options.neurons == "top"
-            out += [coordinate_readout(site, moments, count, ranked=ranked, seed=seed) for site in sites]
+            out += [
+                coordinate_readout(site, moments, count, ranked=ranked, seed=seed, live=options.live) for site in sites
+            ]
         else:
             out += [direction_readout(kind, site, moments, count, seed) for site in sites]
     return out
@@ -175,7 +178,7 @@ def record(
     sites = list(dict.fromkeys([*drawn_from, *its_sites]))
     passes = _Passes(model, reading)
     moments = passes.fit(explain_part, sites, "moments", wanted)
-    readouts = build_readouts(model, explain_part, drawn_from, moments, options, reading.batch_size, seed)
+    readouts = build_readouts(passes, explain_part, drawn_from, moments, options, seed)
     readouts += chosen_readouts(model, chosen, moments)
     units, columns = columns_of(readouts)
     most = options.n_random_windows

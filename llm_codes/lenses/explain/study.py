@@ -232,11 +232,13 @@ def _plan(recorded: Recorded) -> Plan:
 
 def describe_setting(model: Model, options: ExplainOptions, plan: Plan, text: str) -> str:
     """One paragraph: what was compared, on which windows, under which sign policy."""
+    silent = sum(source.passed_over for source in plan.readouts)
     return (
         f"{model.name} on {text}; explainer {options.explainer}, simulator {options.simulator}, calibration "
         f"{options.calibration}. Primary score: Pearson correlation pooled over the {plan.score_windows} random "
         f"windows of {plan.window_tokens} tokens ({plan.score_documents} documents) that all units share. Neurons and "
-        f"directions are read at {options.site}; neurons {options.neurons}. A unit's activation is relu(x); directions "
+        f"directions are read at {options.site}; neurons {options.neurons}"
+        f"{f', {silent} silent units passed over' if silent else ''}. A unit's activation is relu(x); directions "
         f"are centred on the explain set, sign policy {options.sign}. Explain and score sets share no document."
         + (PRINTED if options.needs_no_language_model else "")
         + (stopped(options) if options.until_decided else "")

@@ -19,6 +19,7 @@ from eval.explanation.records import Recorder
 from eval.explanation.results import UnitSource
 from eval.explanation.units import Unit
 from llm_codes.corpus import Batch
+from llm_codes.lenses.explain.unit_sources.drawing import drawn
 from llm_codes.sites import Site
 
 Read = Callable[[Tensor], Tensor]
@@ -30,6 +31,7 @@ class Readout:
 
     vectors: [width, unit] for directions (kept so that a control can centre them anew), else ``None``. decoder:
     [unit, width], what each feature of a dictionary writes at its site, ``None`` where it writes elsewhere.
+    passed_over: silent units that were drawn on the way to these.
     """
 
     site: Site
@@ -37,6 +39,7 @@ class Readout:
     read: Read
     vectors: Tensor | None = None
     decoder: Tensor | None = None
+    passed_over: int = 0
 
     @property
     def n_columns(self) -> int:
@@ -44,11 +47,12 @@ class Readout:
 
 
 class SiteMoments:
-    """A consumer for `harvest`: mean, covariance, covariance of steps and mean maximum of a site on some windows.
+    """A consumer for `harvest`: mean, covariance, covariance of steps and maxima of a site on some windows.
 
     mean [width]; covariance [width, width] of tokens; steps [width, width] of differences of neighbouring tokens;
-    mean_maximum [width], the mean over windows of a coordinate's largest value (how [B23] ranks neurons). The two
-    covariances are accumulated on request: they cost more than the forward pass.
+    mean_maximum [width], the mean over windows of a coordinate's largest value (how [B23] ranks neurons); fires
+    [width], whether it is positive anywhere. The two covariances are accumulated on request: they cost more than the
+    forward pass.
     """
 
     def __init__(self, sites: Sequence[Site], *, covariance: bool = True, steps: bool = True) -> None:
@@ -59,6 +63,7 @@ class SiteMoments:
         square = {site.hook: torch.zeros(site.width, site.width, dtype=torch.float64) for site in sites}
         self._sum, self._peaks = zeros, {hook: value.clone() for hook, value in zeros.items()}
         self._products, self._steps = square, {hook: value.clone() for hook, value in square.items()}
+        self._fires = {site.hook: torch.zeros(site.width, dtype=torch.bool) for site in sites}
 
     def update(
         self,
@@ -79,13 +84,18 @@ class SiteMoments:
             if self._with_steps:
                 steps = (x[:, 1:] - x[:, :-1]).flatten(0, 1)
                 self._steps[site.hook] += steps.T @ steps
-            self._peaks[site.hook] += x.amax(1).double().sum(0)
+            largest = x.amax(1)
+            self._peaks[site.hook] += largest.double().sum(0)
+            self._fires[site.hook] |= (largest > 0).any(0)
 
     def mean(self, hook: str) -> Float[Tensor, " width"]:
         return self._sum[hook] / self._n
 
     def mean_maximum(self, hook: str) -> Float[Tensor, " width"]:
         return self._peaks[hook] / self._windows
+
+    def fires(self, hook: str) -> Bool[np.ndarray, " width"]:
+        return self._fires[hook].numpy()
 
     def principal_directions(self, hook: str, count: int) -> Float[Tensor, "width direction"]:
         """Unit eigenvectors of the covariance, largest eigenvalue first."""
@@ -109,17 +119,20 @@ class SiteMoments:
         return self._products[hook] / self._n - torch.outer(mean, mean)
 
 
-def coordinate_readout(site: Site, moments: SiteMoments, count: int, *, ranked: bool, seed: int) -> Readout:
-    """Neurons of a site: a random sample, or (``ranked``) those with the largest mean maximum activation."""
+def coordinate_readout(
+    site: Site, moments: SiteMoments, count: int, *, ranked: bool, seed: int, live: bool = True
+) -> Readout:
+    """Neurons of a site: a random sample (live: of those that fire), or those with the largest mean maximum."""
     if count > site.width:
         raise UserError(f"expected at most {site.width} neurons at {site.name}, got --per-layer {count}; lower it")
     if ranked:
-        index = torch.argsort(moments.mean_maximum(site.hook), descending=True)[:count].numpy()
+        index, silent = torch.argsort(moments.mean_maximum(site.hook), descending=True)[:count].numpy(), 0
     else:
-        index = np.sort(np.random.default_rng([seed, site.layer]).permutation(site.width)[:count])
+        fires = moments.fires(site.hook) if live else None
+        index, silent = drawn(site.width, count, [seed, site.layer], fires)
     units = tuple(Unit("neuron", site.layer, int(i), site.hook) for i in index)
     chosen = torch.as_tensor(np.array(index))
-    return Readout(site, units, lambda x: x[..., chosen].relu())
+    return Readout(site, units, lambda x: x[..., chosen].relu(), passed_over=silent)
 
 
 def direction_readout(kind: str, site: Site, moments: SiteMoments, count: int, seed: int) -> Readout:
@@ -211,6 +224,7 @@ def describe_readouts(readouts: Sequence[Readout]) -> list[UnitSource]:
             n=len(readout.units),
             source=readout.units[0].source,
             content=readout.units[0].content,
+            passed_over=readout.passed_over,
         )
         for readout in readouts
         if readout.units

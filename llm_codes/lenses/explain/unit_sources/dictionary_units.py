@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from eval.errors import UserError, nearest
 from eval.explanation.units import Unit, parse_units
+from llm_codes.corpus import Batch, Corpus
+from llm_codes.harvest import harvest
+from llm_codes.lenses.explain.unit_sources.drawing import drawn
 from llm_codes.lenses.explain.units import Readout
 from llm_codes.models import Model
 from llm_codes.sites import Site, resolve_site
@@ -50,15 +54,45 @@ def sae_folders(folder: str) -> list[Path]:
     return found
 
 
-def dictionary_readouts(model: Model, source: str, count: int, seed: int) -> list[Readout]:
-    """Features of every dictionary of a source: a random sample of ``count`` of each, dead ones included.
+def dictionary_readouts(
+    model: Model, source: str, count: int, seed: int, explain_part: Corpus | None = None, **how: Any
+) -> list[Readout]:
+    """Features of every dictionary of a source: a random sample of ``count`` of each.
 
+    explain_part: windows on which a feature that is drawn must fire (``None``: dead ones count as any), walked once
+    (how: as `harvest`'s options say).
     Raises ``UserError`` for a folder without one, an SAE of another width, an unknown hook, or one that expects
     weights processed otherwise.
     """
     found = [open_dictionary(model, folder) for folder in sae_folders(source)]
     names = source_names(source, found)
-    return [_readout(model, one, name, count, seed) for one, name in zip(found, names, strict=True)]
+    live = [None] * len(found) if explain_part is None else _firing(model, found, explain_part, **how)
+    return [_readout(one, name, count, seed, fires) for one, name, fires in zip(found, names, live, strict=True)]
+
+
+class _FiringFeatures:
+    """A consumer for `harvest`: which features of a dictionary fire anywhere."""
+
+    def __init__(self, found: Found) -> None:
+        self.found, self.sites = found, (found.site,)
+        self.fires = torch.zeros(found.sae.cfg.d_sae, dtype=torch.bool)
+
+    @torch.no_grad()
+    def update(
+        self,
+        activations: Mapping[str, Float[Tensor, "batch position width"]],
+        batch: Batch,
+        keep: Bool[Tensor, "batch position"],
+    ) -> None:
+        sae = self.found.sae
+        x = activations[self.found.site.hook][keep]
+        self.fires |= (sae.encode(x.to(sae.W_enc.dtype)) > 0).any(0).cpu()
+
+
+def _firing(model: Model, found: Sequence[Found], corpus: Corpus, **how: Any) -> list[np.ndarray]:
+    consumers = [_FiringFeatures(one) for one in found]
+    harvest(model, corpus, consumers, label="live features", **how)
+    return [consumer.fires.numpy() for consumer in consumers]
 
 
 def open_dictionary(model: Model, folder: Path) -> Found:
@@ -113,10 +147,9 @@ def source_contents(units: Sequence[str]) -> dict[str, str]:
     return {f"sae:{folder}": content_of(folder) for source in sources for folder in sae_folders(source)}
 
 
-def _readout(model: Model, found: Found, source: str, count: int, seed: int) -> Readout:
+def _readout(found: Found, source: str, count: int, seed: int, live: np.ndarray | None) -> Readout:
     sae, site = found.sae, found.site
-    count = min(count, sae.cfg.d_sae)
-    index = np.sort(np.random.default_rng([seed, 2, site.layer]).permutation(sae.cfg.d_sae)[:count])
+    index, silent = drawn(sae.cfg.d_sae, min(count, sae.cfg.d_sae), [seed, 2, site.layer], live)
     content = content_of(found.folder)
     units = tuple(Unit("sae", site.layer, int(i), site.hook, source, content) for i in index)
     chosen = torch.as_tensor(index)
@@ -126,4 +159,5 @@ def _readout(model: Model, found: Found, source: str, count: int, seed: int) -> 
         return sae.encode(x.to(sae.W_enc.dtype))[..., chosen].float().relu()
 
     elsewhere = hasattr(sae.cfg, "d_out")  # a transcoder writes at another site than it reads
-    return Readout(site, units, read, decoder=None if elsewhere else sae.W_dec[chosen].detach().float().cpu())
+    decoder = None if elsewhere else sae.W_dec[chosen].detach().float().cpu()
+    return Readout(site, units, read, decoder=decoder, passed_over=silent)

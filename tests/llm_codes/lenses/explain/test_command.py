@@ -71,6 +71,7 @@ def test_directions_are_centred_and_split_by_sign() -> None:
     assert columns_of([readout])[1] == [(0, 1)]
     assert moments.principal_directions("h", 1).abs().flatten().tolist() == pytest.approx([1, 0, 0])
     assert moments.mean_maximum("h").tolist() == [4, 0, 0]
+    assert moments.fires("h").tolist() == [True, False, False]
 
 
 def test_the_command_writes_its_contract_and_repeats_itself(

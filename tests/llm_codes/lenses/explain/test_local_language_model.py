@@ -96,9 +96,33 @@ def test_one_pass_equals_one_pass_per_token(kind: str, joined: bool) -> None:
     assert language_model.passes - before == 3  # the prefix once, then one pass per window
 
 
+@pytest.mark.parametrize(("kind", "joined"), [("gpt2", True), ("llama", False)])
+def test_windows_of_unlike_length_in_one_pass_are_as_alone(kind: str, joined: bool) -> None:
+    language_model = tiny_language_model(kind, joined)
+    simulator = LocalSimulator(language_model)
+    tasks = [
+        TASK,
+        Task(Explanation("", reason="nothing was said"), ("a", " b")),
+        Task(Explanation("names"), (" Anna", " and")),
+        Task(Explanation("a longer one about names of people"), (" Bert", " or", " Carl")),
+    ]
+    alone = [simulator.simulate([task])[0] for task in tasks]
+    before = language_model.passes
+    together = simulator.simulate(tasks)
+    assert language_model.passes - before == 1
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.values, other.values, atol=1e-4)
+        assert one.reason == other.reason
+        if one.outside is not None:
+            np.testing.assert_allclose(one.outside, other.outside, atol=1e-4)
+    language_model.batch = 2
+    simulator.simulate(tasks)
+    assert language_model.passes - before == 3  # three windows, two at a time
+
+
 def test_probabilities_of_zero_to_ten_never_exceed_one() -> None:
     simulator = LocalSimulator(tiny_language_model("llama", False))
-    probability = simulator.probabilities(simulator.prompt(TASK))
+    (probability,) = simulator.probabilities([simulator.prompt(TASK)])
     assert probability.shape == (8, 11) and (probability >= 0).all() and (probability.sum(1) <= 1 + 1e-6).all()
 
 
@@ -129,7 +153,21 @@ def test_greedy_replies_do_not_depend_on_what_was_asked_before() -> None:
     other = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "who are you?"}]
     alone = language_model.ask([conversation], maximum_tokens=5)[0]
     again = language_model.ask([other, conversation], maximum_tokens=5)[1]
-    assert alone == again and alone.top_logprobs is not None
+    assert alone.text == again.text and alone.top_logprobs and again.top_logprobs
+    assert dict(again.top_logprobs[0][1]) == pytest.approx(alone.top_logprobs[0][1], abs=1e-4)
+
+
+def test_replies_written_side_by_side_are_those_written_alone() -> None:
+    language_model = tiny_language_model("llama", False)
+    head = {"role": "system", "content": "Answer."}
+    asked = [[head, {"role": "user", "content": text}] for text in ("what?", "who are you, and why?", "no", "where?")]
+    alone = [language_model.ask([conversation], maximum_tokens=12)[0].text for conversation in asked]
+    assert len(set(alone)) > 1  # so that a mix-up shows
+    before = language_model.passes
+    assert [reply.text for reply in language_model.ask(asked, maximum_tokens=12)] == alone
+    assert language_model.passes - before <= 12
+    language_model.batch = 3
+    assert [reply.text for reply in language_model.ask(asked, maximum_tokens=12)] == alone
 
 
 def test_the_log_probability_of_a_text_is_that_of_one_whole_pass() -> None:
@@ -142,3 +180,5 @@ def test_the_log_probability_of_a_text_is_that_of_one_whole_pass() -> None:
     n = len(model.encode(text))
     told = [float(logprobs[place - 1, whole[0, place]]) for place in range(whole.shape[1] - n + 1, whole.shape[1])]
     assert found[0] == pytest.approx(np.mean(told), abs=1e-4) == found[2] and found[0] != found[1]
+    longer = language_model.text_logprobs([head, head], ["another text, which is longer", text])
+    assert longer[1] == pytest.approx(found[0], abs=1e-4) and longer[0] != pytest.approx(found[0], abs=1e-4)

@@ -39,14 +39,16 @@ def test_one_family_a_source_unless_it_holds_several_at_one_layer(places, names:
     assert source_names("DIR", found(*places)) == names
 
 
-def save_dictionary(folder: Path, hook: str, width: int, seed: int) -> None:
+def save_dictionary(folder: Path, hook: str, width: int, seed: int, dead: tuple[int, ...] = ()) -> None:
     import torch
     from sae_lens import StandardSAE, StandardSAEConfig
 
     torch.manual_seed(seed)
     config = StandardSAEConfig(d_in=width, d_sae=16)
     config.metadata.hook_name = hook
-    StandardSAE(config).save_model(folder)
+    sae = StandardSAE(config)
+    sae.b_enc.data[list(dead)] = -1e6
+    sae.save_model(folder)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,34 @@ def test_two_dictionaries_at_one_layer_are_two_rows_and_two_contents(folders, te
     rows = explain(model, corpus, units=units, per_layer=2, window=32, controls=(), scorers=(), resamples=5)
     assert [(row.kind, row.layer) for row in rows.by_layer] == [(unit, 1) for unit in units]
     assert len({source.content for source in rows.readouts}) == 2
+
+
+def test_dead_features_are_passed_over_and_counted(folders, text_folder, tmp_path) -> None:
+    from llm_codes.corpus import load_corpus
+
+    model, _ = folders
+    corpus = load_corpus(str(text_folder), model.tokenizer, context=33, split="all")
+    dead = tuple(range(0, 16, 2))
+    save_dictionary(tmp_path, "blocks.1.mlp.hook_out", model.d_model, 3, dead)
+
+    def drawn(count: int, part=corpus):
+        (readout,) = dictionary_readouts(model, str(tmp_path), count, 0, part, batch_size=8)
+        return {unit.index for unit in readout.units}, readout.passed_over
+
+    units, passed_over = drawn(4)
+    assert len(units) == 4 and not units & set(dead) and passed_over > 0
+    every, _ = drawn(8)
+    assert every == set(range(1, 16, 2))
+    more, _ = drawn(12)  # eight fire: the other rows say that they do not
+    assert len(more) == 12 and len(more & set(dead)) == 4
+    (readout,) = dictionary_readouts(model, str(tmp_path), 4, 0)
+    assert {unit.index for unit in readout.units} & set(dead) and not readout.passed_over
+
+    found = explain(
+        model, corpus, units=(f"sae:{tmp_path}",), per_layer=4, window=32, controls=(), scorers=(), resamples=5
+    )
+    assert found.readouts[0].passed_over == passed_over and not found.undefined
+    assert f"{passed_over} silent units passed over" in found.setting
 
 
 def test_content_is_the_weights_not_the_folder(folders) -> None:
