@@ -7,6 +7,7 @@ so pairs are never resampled as if independent: intervals resample classes, p-va
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +18,8 @@ from eval.scores import Score
 
 MINIMUM_CLASSES = 8
 """With fewer classes an interval resampled over classes is undefined."""
+TABLE_CELLS = 2_000_000
+"""Pairs compared at once for label permutations: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -102,19 +105,26 @@ def class_density(
     def score(pick) -> Score:  # noqa: ANN001
         return bootstrap(lambda w: pick(*_means(sums, counts, w)), len(sums), **options)
 
-    def log_ratio(shuffled: np.ndarray) -> np.ndarray:
-        return np.array([_log_ratio(density, row) for row in shuffled])
-
     with np.errstate(invalid="ignore", divide="ignore"):  # no boundary at all: the ratio is undefined, with its reason
         ratio = score(lambda a, b: b / a)
-    p = permutation_p(log_ratio, labels, seed=seed, n_resamples=400)
+    p = permutation_p(partial(_log_ratios, density), labels, seed=seed, n_resamples=400)
     return ClassDensity(score(lambda a, _: a), score(lambda _, b: b), ratio, p, reason)
 
 
-def _log_ratio(density: np.ndarray, labels: np.ndarray) -> float:
-    sums, counts = _tables(density, labels)
-    intra, inter = _means(sums, counts, np.ones((1, len(sums))))
-    return float(np.log(inter[0] / intra[0])) if inter[0] > 0 and intra[0] > 0 else float("nan")
+def _log_ratios(density: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log of inter over intra for every row of labels ``[resample item]``; NaN where one of them is 0 or missing."""
+    defined = np.isfinite(density)
+    columns = np.stack([np.where(defined, density, 0.0).ravel(), defined.ravel().astype(float)], axis=1)
+    rows = max(1, TABLE_CELLS // density.size)
+    within = np.concatenate(
+        [
+            (part[:, :, None] == part[:, None, :]).reshape(len(part), -1).astype(float) @ columns
+            for part in (labels[start : start + rows] for start in range(0, len(labels), rows))
+        ]
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        intra, inter = (part[:, 0] / part[:, 1] for part in (within, columns.sum(0) - within))
+        return np.where((intra > 0) & (inter > 0), np.log(inter / intra), np.nan)
 
 
 def trend_over_layers(

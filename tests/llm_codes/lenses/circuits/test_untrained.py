@@ -16,11 +16,12 @@ from llm_codes.__main__ import main
 from llm_codes.configs.connectors import ConnectorEvalConfig, EvaluationOptions
 from llm_codes.configs.inputs import HarvestOptions
 from llm_codes.corpus import Corpus, load_corpus
+from llm_codes.inputs import open_inputs
 from llm_codes.lenses.circuits.claims import UNTRAINED
 from llm_codes.lenses.circuits.evaluation import evaluate_chain
-from llm_codes.lenses.circuits.rows import LogicForms
+from llm_codes.lenses.circuits.rows import LogicForms, UntrainedEvaluation
 from llm_codes.lenses.circuits.untrained import made_from, untrained_evaluation
-from llm_codes.lenses.connectors.files import load_connector, open_chain
+from llm_codes.lenses.connectors.files import chain_folder, load_connector, open_chain
 from llm_codes.lenses.connectors.untrained import open_untrained_chain
 from llm_codes.lenses.saes import shipped
 from llm_codes.lenses.saes.matching import model_hash
@@ -201,3 +202,20 @@ def test_results_that_ship_are_used_for_what_they_are_the_control_of(
 
 class SimpleScorecard:
     scorecard = ()
+
+
+def test_the_control_that_ships_is_of_what_the_command_reads_by_default():
+    """The chain, weights, texts and options: one of them changed, and it is no control of that."""
+    config = ConnectorEvalConfig(out="", device="cpu")
+    inputs, chain = open_inputs(config.inputs), open_chain(*chain_folder(shipped.SHIPPED))
+    held_out = inputs.view(config.windows)
+    train = inputs.of_split("train").windows(config.windows.context, n_tokens=config.evaluation.fit_tokens)
+
+    def control(seed: int) -> UntrainedEvaluation | None:
+        made = made_from(inputs.model, chain, train, held_out, config.evaluation, config.inputs, seed)
+        return untrained_evaluation(None, made, lambda *_: pytest.fail("it ships, and is not measured"))
+
+    found = control(0)
+    assert found is not None and control(1) is None
+    assert {"original", "SAE-out only", "connector", "mean-ablated"} <= {row.row for row in found.scorecard}
+    assert found.logic_forms.outputs_tested == config.evaluation.logic_outputs
