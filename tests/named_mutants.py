@@ -81,7 +81,7 @@ NAMED = (
           "if n_samples is None:\n        return trace**2", "if True:\n        return trace**2",
           "tests/eval/measures/spectra/test_spectrum.py"),
     Named("images: every control is the trained network", f"{VISION}/polytopes/controls.py",
-          "    return out.eval()\n", "    return copy.deepcopy(module).eval()\n",
+          "    return in_eval_mode(out)\n", "    return copy.deepcopy(module).eval()\n",
           f"tests/{VISION}/polytopes/test_controls.py"),
     Named("a statement holds where its controls show it as well", "eval/verdicts.py",
           'return "holds, and so does its control"', 'return "holds"', "tests/eval/test_verdicts.py"),

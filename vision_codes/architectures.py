@@ -120,6 +120,36 @@ def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if "num_batches" not in key and not key.startswith("aux")}
 
 
+TIMM = "timm:"
+"""What stands before the name of a model of the package `timm`."""
+
+
+def construct_timm(name: str, n_classes: int, *, pretrained: bool = False, size: int = 0) -> nn.Module:
+    """A network of `timm` by its name there (`resnet10t.c3_in1k`); weights are fetched by timm where `pretrained`.
+
+    `image_size`, `mean` and `deviation` of its own configuration are set on it as attributes; size: instead of its own.
+
+    Raises `UserError` without the package, for an unknown name, and for weights that are not to be had.
+    """
+    try:
+        import timm  # pyright: ignore[reportMissingImports]
+        from timm.data import resolve_model_data_config  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError(f"{TIMM}{name} needs timm; install with: pip install 'neural-codes[timm]'") from error
+    plain = name.split(".")[0]
+    known_name(plain, timm.list_models(), "model of timm")
+    options: dict[str, Any] = {} if n_classes == IMAGENET_CLASSES else {"num_classes": n_classes}
+    try:
+        module = timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:  # the hub's errors, URLError, RuntimeError: the weights are not to be had
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"expected timm to make {name}; got {line}; pass {TIMM}{plain}:weights.pt") from error
+    found = resolve_model_data_config(module)
+    module.image_size = size or found["input_size"][-1]
+    module.mean, module.deviation = tuple(found["mean"]), tuple(found["std"])
+    return module
+
+
 def from_function(text: str) -> Callable[[], nn.Module]:
     """The constructor behind ``package.module:function``: called without arguments it returns an `nn.Module`.
 
@@ -143,8 +173,33 @@ def from_function(text: str) -> Callable[[], nn.Module]:
 
     def build() -> nn.Module:
         made = function()
+        if isinstance(made, torch.export.ExportedProgram):
+            made = exported_module(made)
         if not isinstance(made, nn.Module):
             raise UserError(f"expected {text} to return an nn.Module; got {type(made).__name__}; return the network")
         return made
 
     return build
+
+
+def exported_module(program: torch.export.ExportedProgram) -> nn.Module:
+    """The network of a `torch.export` program, with the side of its images as `image_size`.
+
+    Raises `UserError` for a program of anything but one batch of images.
+    """
+    names = program.graph_signature.user_inputs
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    shape = tuple(inputs[0].meta["val"].shape) if len(inputs) == 1 else ()
+    if len(shape) != 4:
+        raise UserError(f"expected an exported program of images [image, channel, row, column]; got inputs {shape}")
+    module: Any = program.module()
+    module.image_size = int(shape[-1])
+    return module
+
+
+def in_eval_mode(module: nn.Module) -> nn.Module:
+    """The network in eval mode; an exported program has one mode, the one it was exported in."""
+    try:
+        return module.eval()
+    except NotImplementedError:
+        return module

@@ -5,8 +5,9 @@ What `load_model` takes:
     efficientnet-lite0          ReLU6; from the packages of the `vision` extra, no download
     resnet18, googlenet, ...    any torchvision classifier; weights downloaded by torchvision
     weights.pt                  a state dict of one of them, any number of classes
-    package.module:function     a function of your own that returns the network, as it is
-    NAME:weights.pt             either of the two with a state dict
+    timm:NAME                   a model of the package timm (extra `timm`), with its own weights
+    package.module:function     a function of your own that returns the network, or a `torch.export` program, as it is
+    NAME:weights.pt             any of these with a state dict
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from eval.torchvision_operators import declare_missing_operators
 from vision_codes.architectures import (
     IMAGENET_CLASSES,
     LITE0,
+    TIMM,
     construct,
+    construct_timm,
     from_function,
+    in_eval_mode,
     names,
     read_state,
     recognise,
@@ -36,7 +40,7 @@ from vision_codes.architectures import (
 from vision_codes.image_batches import prepare
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SUFFIXES = (".pt", ".pth", ".safetensors")
+SUFFIXES = (".pt", ".pt2", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,13 @@ def load_model(
         raise UserError(f"expected an image size of at least 32 pixels; got {image_size}; 0 takes the model's own")
     size = image_size or 224
     architecture, path = _parse(name)
+    if path is not None and path.suffix == ".pt2":
+        raise UserError(
+            f"expected weights; {path.name} is a torch.export program, which torch opens with pickle: where you trust "
+            "it, pass --model module:function with a function that returns torch.export.load(path)"
+        )
+    if architecture.startswith(TIMM):
+        return _of_timm(architecture.removeprefix(TIMM), path, image_size, untrained, seed, n_classes)
     if ":" in architecture:
         return _own(architecture, path, image_size, untrained, seed)
     if path is not None:
@@ -133,9 +144,40 @@ def _parse(name: str) -> tuple[str, Path | None]:
 def _seeded(build: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
     def call(seed: int) -> nn.Module:
         torch.manual_seed(seed)
-        return build().eval()
+        return in_eval_mode(build())
 
     return call
+
+
+def _of_timm(name: str, path: Path | None, image_size: int, untrained: bool, seed: int, n_classes: int) -> VisionModel:
+    """A network of timm: with timm's weights, with those of a file (its classes are counted there), or with none."""
+    state = None if path is None or untrained else read_state(path)
+    if state is not None:
+        plain = construct_timm(name, IMAGENET_CLASSES)
+        head = plain.get_classifier()  # pyright: ignore
+        key = next((k for k, part in plain.named_modules() if part is head), "")
+        n_classes = len(state[f"{key}.weight"]) if f"{key}.weight" in state else n_classes
+    build = _seeded(lambda: construct_timm(name, n_classes, size=image_size))
+    own = path is None and not untrained
+    module = in_eval_mode(construct_timm(name, n_classes, pretrained=True, size=image_size)) if own else build(seed)
+    if state is not None:
+        _fill(module, state, f"timm's {name}", path)
+    classes = imagenet_classes() if n_classes == IMAGENET_CLASSES else tuple(f"class {k}" for k in range(n_classes))
+    origin = "untrained" if untrained else f"timm {name}" if path is None else path.name
+    settings: Any = module
+    return VisionModel(
+        f"{TIMM}{name}", module.float(), settings.image_size, classes, origin, build, settings.mean, settings.deviation
+    )
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], what: str, path: Path | None) -> None:
+    """Load a state dict whose names and shapes must all agree."""
+    assert path is not None
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:120]
+        raise UserError(f"expected the weights of {what} in {path.name}; got {line}; save its state_dict()") from error
 
 
 def _named(
@@ -156,13 +198,7 @@ def _own(text: str, path: Path | None, image_size: int, untrained: bool, seed: i
     build = _seeded(from_function(text))
     module = build(seed)
     if path is not None and not untrained:
-        try:
-            module.load_state_dict(read_state(path))
-        except RuntimeError as error:
-            line = " ".join(str(error).split())[:120]
-            raise UserError(
-                f"expected the weights of {text} in {path.name}; got {line}; save its state_dict()"
-            ) from error
+        _fill(module, read_state(path), text, path)
     origin = "untrained" if untrained else path.name if path is not None else f"as {text} returns it"
     size = image_size or int(getattr(module, "image_size", 224))
     mean, deviation = (tuple(getattr(module, key, ())) for key in ("mean", "deviation"))
@@ -170,7 +206,7 @@ def _own(text: str, path: Path | None, image_size: int, untrained: bool, seed: i
     channels = 1 if kernel is not None and kernel.shape[1] == 1 and not mean else 3
     mean = mean or (IMAGENET_MEAN if channels == 3 else (0.45,))
     deviation = deviation or (IMAGENET_DEVIATION if channels == 3 else (0.225,))
-    module = module.float().eval()
+    module = in_eval_mode(module.float())
     with torch.no_grad():
         out = module(torch.zeros(1, len(mean), size, size))
     if not isinstance(out, Tensor) or out.dim() != 2:

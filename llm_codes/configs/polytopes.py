@@ -30,6 +30,9 @@ class PolytopesOptions(Options):
     dictionary_tokens: int = option(30_000, "tokens kept for them, both halves together", at_least=1)
     density_layers: int = option(8, "layers in the comparison of densities, evenly spaced", at_least=1)
     rays: int = option(16, "activations scaled by 0..3 along their ray from the origin (0: none)", at_least=0)
+    interventions: int = option(
+        4, "clusters whose code is set by hand at other tokens, the largest first (0: none)", at_least=0
+    )
     control: bool = option(True, "measure the same architecture untrained (without it no statement can hold)")
 
 

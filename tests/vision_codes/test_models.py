@@ -1,5 +1,6 @@
 """Any classifier: by name, by a state dict of any number of classes, by a function of one's own."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 
 from eval.errors import UserError
+from eval.measures.geometry.tracing import trace
 from vision_codes.architectures import construct
+from vision_codes.lenses.polytopes.controls import cannot_start_again
 from vision_codes.models import load_model
 
 OWN = """
@@ -113,3 +116,65 @@ def test_a_network_of_ones_own_is_read(own: Path) -> None:
 def test_functions_that_give_no_classifier_are_named(own: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_model(text, image_size=32)
+
+
+EXPORTED = """
+import torch
+
+def load():
+    return torch.export.load({path!r})
+
+def scalars():
+    return torch.export.export(torch.nn.Linear(3, 2), (torch.zeros(1, 3),))
+"""
+
+
+def test_an_exported_program_is_read_through_a_function_and_never_opened_from_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 5),
+    ).eval()  # fmt: skip
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 40, 40),)), path)
+    with pytest.raises(UserError, match=r"net.pt2 is a torch.export program, which torch opens with pickle"):
+        load_model(str(path))
+    (tmp_path / "exported_for_tests.py").write_text(EXPORTED.format(path=str(path)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = load_model("exported_for_tests:load")
+    assert model.image_size == 40 and model.build is None and len(model.class_names) == 5
+    x = torch.randn(3, 3, 40, 40)
+    program = trace(model.module, x[0])
+    with torch.no_grad():
+        torch.testing.assert_close(program(x), net(x), rtol=1e-4, atol=1e-5)
+    assert "neither a constructor nor a layer" in str(cannot_start_again(model.module, model.build))
+    assert cannot_start_again(net, None) is None
+    with pytest.raises(UserError, match=r"expected an exported program of images .* got inputs \(1, 3\)"):
+        load_model("exported_for_tests:scalars")
+
+
+def test_timm_is_asked_for_by_name() -> None:
+    if importlib.util.find_spec("timm") is not None:
+        pytest.skip("timm is installed")
+    with pytest.raises(UserError, match=r"timm:resnet18 needs timm; install with: pip install 'neural-codes\[timm\]'"):
+        load_model("timm:resnet18")
+
+
+def test_networks_of_timm_with_their_own_normalisation_and_a_file(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="the extra `timm`")
+    fresh = load_model("timm:resnet10t", untrained=True, image_size=64)
+    assert fresh.image_size == 64 and len(fresh.class_names) == 1000 and fresh.build is not None
+    config = timm.data.resolve_model_data_config(timm.create_model("resnet10t"))
+    assert fresh.mean == tuple(config["mean"]) and fresh.deviation == tuple(config["std"])
+    state = timm.create_model("resnet10t", num_classes=7).state_dict()
+    torch.save(state, tmp_path / "seven.pt")
+    model = load_model(f"timm:resnet10t:{tmp_path / 'seven.pt'}", image_size=64)
+    assert model.class_names[-1] == "class 6" and model.weights == "seven.pt"
+    x = model.inputs(np.zeros((2, 3, 64, 64), np.uint8))
+    with torch.no_grad():
+        torch.testing.assert_close(trace(model.module, x[0])(x), model.module(x), rtol=1e-3, atol=1e-4)
+    with pytest.raises(UserError, match="unknown model of timm 'resnet10x'"):
+        load_model("timm:resnet10x", untrained=True)
+    with pytest.raises(UserError, match=r"expected the weights of timm's resnet18 in seven.pt"):
+        load_model(f"timm:resnet18:{tmp_path / 'seven.pt'}", image_size=64)

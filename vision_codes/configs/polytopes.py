@@ -42,6 +42,16 @@ class PolytopesConfig(ProcessorConfig):
         "switches whose channel codes are clustered, the first with clusters is shown (default: four, deepest first)",
     )
     min_cluster_size: int = option(8, "least channel vectors in a cluster", at_least=2)
+    fixed_position: bool = option(
+        True, "also cluster one fixed place of every image, and follow its regions from site to site"
+    )
+    directions: int = option(
+        64, "NMF components of channel activations, held against the clusters of codes (0: none)", at_least=0
+    )
+    adversarial: int = option(8, "images moved just across the boundary of their class (0: none)", at_least=0)
+    interventions: int = option(
+        4, "clusters whose code is set by hand in other images, the largest first (0: none)", at_least=0
+    )
     slice_size: int = option(32, "image side for the slice through the whole network (0: none)", at_least=0)
     slice_regions: int = option(4000, "regions to aim for in a slice; the cap is ten times this", at_least=10)
     controls: bool = option(True, "also measure four networks without the training")

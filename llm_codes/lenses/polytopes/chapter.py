@@ -27,6 +27,15 @@ DENSITY_COLUMNS = (
     "soft_intra", "soft_inter",
 )  # fmt: skip
 
+FLOW_COLUMNS = (
+    "network", "first", "second", "in_both", "split", "merged", "split_bits", "merged_bits", "agreement",
+    "neighbours_kept", "neighbours_kept_ci", "neighbours_by_chance",
+)  # fmt: skip
+INTERVENTION_COLUMNS = (
+    "cluster", "n_items", "flipped", "towards", "towards_ci", "towards_random", "beyond_random", "beyond_random_ci",
+    "token_changed", "token_changed_random",
+)  # fmt: skip
+
 
 def chapter(inputs: Inputs, corpus: Corpus, options: PolytopesOptions, run: Run, page: Page) -> Polytopes:
     """Compute (stages are kept in `run`), judge, draw, and write the chapter; for command and report.
@@ -62,6 +71,8 @@ def tables(results: Polytopes) -> Mapping[str, list[dict[str, Any]]]:
         "boundaries": _json(results.directions.boundaries),
         "rays": [{"network": name, **row.to_json()} for name, rows in results.rays.items() for row in rows],
         "dictionaries": _json(results.dictionary),
+        "flow": _json(results.flow),
+        "interventions": _json(results.interventions),
     }
 
 
@@ -90,11 +101,19 @@ def add_chapter(page: Page, results: Polytopes, figures: Mapping[str, SavedFigur
     section.figure(figures["density"])
     caption = "Density; exact: crossings of the block itself, closed form"
     section.table(_json(results.density), DENSITY_COLUMNS, caption)
-    for name in ("cosines", "rays"):
+    for name in ("cosines", "neurons", "rays"):
         if name in figures:
             section.figure(figures[name])
     section.table(_json(results.dictionary), caption="Dictionaries, held-out documents")
     section.table([dict(results.maps.frozen)], caption="Relative errors of the frozen local maps")
+    caption = "From MLP to MLP: clusters of codes that split and merge, nearest five tokens that stay"
+    section.table(_json(results.flow), FLOW_COLUMNS, caption)
+    if results.interventions:
+        caption = (
+            "The code of a cluster set by hand at tokens outside it: gain in log-probability (nats) of what "
+            "follows the cluster's tokens, and the same with as many units moved at random"
+        )
+        section.table(_json(results.interventions), INTERVENTION_COLUMNS, caption)
 
 
 def _add_clusters(section: Section, kind: str, block: ClusterSummary) -> None:

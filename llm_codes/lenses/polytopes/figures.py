@@ -9,6 +9,7 @@ import numpy as np
 
 from eval.report.figures import COLOURS, SavedFigure, drawing, figure, interval_line, save_figure
 from eval.runs import Run
+from llm_codes.lenses.polytopes.panel_rows import NeuronRow
 from llm_codes.lenses.polytopes.rays import SCALES
 from llm_codes.lenses.polytopes.rows import DensityRow
 
@@ -26,6 +27,8 @@ def draw(run: Run, found: Study) -> dict[str, SavedFigure]:
         figures["cosines"] = draw_cosines(run, found)
     if found.rays:
         figures["rays"] = draw_rays(run, found)
+    if found.results.neurons:
+        figures["neurons"] = draw_neurons(run, found.results.neurons)
     return figures
 
 
@@ -74,6 +77,31 @@ def draw_cosines(run: Run, found: Study) -> SavedFigure:
     fig.supylabel("clustered tokens", fontsize=8)
     caption = "Cosines of hidden activations with the NMF directions that cross most clusters, coloured by cluster."
     return save_figure(run, fig, "cosines", caption)
+
+
+@drawing
+def draw_neurons(run: Run, rows: Sequence[NeuronRow]) -> SavedFigure:
+    """The strongest tokens of each neuron, cluster by cluster, in the colour of their cluster."""
+    columns = min(2, len(rows))
+    lines = -(-len(rows) // columns)
+    fig, axes = figure(lines, columns, width=7.2, height=1.9 * lines, squeeze=False)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_visible(False)
+    for axis, row in zip(axes.flat, rows, strict=False):
+        names = list(dict.fromkeys(one.cluster for one in row.tokens if one.cluster >= 0))
+        shade = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+        colours = [shade.get(one.cluster, "#b8b8b8") for one in row.tokens]
+        places = np.arange(len(row.tokens))
+        axis.bar(places, [one.activation for one in row.tokens], color=colours)
+        words = [one.token.strip().replace("$", r"\$") or repr(one.token) for one in row.tokens]
+        axis.set_xticks(places, words, rotation=60, ha="right", fontsize=5, rotation_mode="anchor")
+        axis.set_title(f"layer {row.layer}, neuron {row.unit}: {row.n_clusters} clusters", fontsize=7)
+        axis.grid(visible=False)
+    fig.supylabel("activation", fontsize=8)
+    caption = (
+        "Neurons whose strongest tokens lie in most clusters of codes; one colour is one cluster, grey: in no cluster."
+    )
+    return save_figure(run, fig, "neurons", caption)
 
 
 @drawing

@@ -112,7 +112,7 @@ def _matched(samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return mean + weights @ (samples - mean)
 
 
-def _last_logits(model: Model, tokens: torch.Tensor, count: int, hooks: list[Hook]) -> torch.Tensor:
+def last_logits(model: Model, tokens: torch.Tensor, count: int, hooks: list[Hook]) -> torch.Tensor:
     """Logits `[scale, vocabulary]` after the last token, in `count` copies of a window that differ there only: what
     stands before it is run once and its keys and values are shared (models without such a cache run whole windows)."""
     whole = getattr(model.bridge, "original_model", None)
@@ -149,7 +149,7 @@ def _ray(
         seen[name] = activation[:, -1].float().cpu()
 
     hooks: list[Hook] = [(stream, scaled), *((name, lambda a, hook, name=name: keep(a, hook, name)) for name in pre)]
-    logits = _last_logits(model, tokens, len(scales), hooks)
+    logits = last_logits(model, tokens, len(scales), hooks)
     bits = torch.cat([seen[name] for name in pre], dim=1).numpy() > 0
     step = length[0] * (SCALES[1] - SCALES[0])
     flips = (bits[1:] != bits[:-1]).sum(1)

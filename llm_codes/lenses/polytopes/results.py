@@ -10,6 +10,7 @@ from eval.results import Result, result
 from llm_codes.lenses.polytopes.cluster_rows import BothClusterings, CodeSummary
 from llm_codes.lenses.polytopes.control import Measured
 from llm_codes.lenses.polytopes.meaning import Meaning, MeaningLess
+from llm_codes.lenses.polytopes.panel_rows import FlowRow, InterventionRow, NeuronRow
 from llm_codes.lenses.polytopes.rows import DensityRow, DictionaryRow, Directions, Maps, RayStep
 
 
@@ -40,6 +41,9 @@ class Polytopes(Result):
     control: Measured | None = noted(default=None, when_set=True)
     meaning: tuple[Meaning, ...] = ()
     meaning_less_controls: tuple[MeaningLess, ...] = ()
+    flow: tuple[FlowRow, ...] = ()
+    neurons: tuple[NeuronRow, ...] = ()
+    interventions: tuple[InterventionRow, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     claims: tuple[Claim, ...] = ()
 

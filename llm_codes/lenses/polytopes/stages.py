@@ -21,8 +21,12 @@ from llm_codes.lenses.polytopes.cluster_rows import BothClusterings, ClusterStag
 from llm_codes.lenses.polytopes.contrast import density_by_layer
 from llm_codes.lenses.polytopes.dictionaries import DictionaryRows, describe_dictionaries
 from llm_codes.lenses.polytopes.directions import describe_directions
+from llm_codes.lenses.polytopes.flow import flow_by_layer
+from llm_codes.lenses.polytopes.interventions import cluster_interventions
 from llm_codes.lenses.polytopes.maps import Block, map_distances, map_errors, map_spectrum
 from llm_codes.lenses.polytopes.meaning import ACTIVATIONS, CODES, meaning_of
+from llm_codes.lenses.polytopes.neurons import neurons_across_clusters
+from llm_codes.lenses.polytopes.panel_rows import FlowStage, InterventionStage, NeuronStage
 from llm_codes.lenses.polytopes.rays import Rays, scale_rays
 from llm_codes.lenses.polytopes.rows import DensityStage, DictionaryStage, DirectionStage, Maps, MapSpectrum
 from llm_codes.lenses.polytopes.samples import TokenSample, collect, hard_codes
@@ -131,6 +135,26 @@ class Stages:
             sample, self.codes, self.hidden, more, self._clustering, options.features, options.dictionary_steps,
             self.seed,
         )  # fmt: skip
+
+    def flow_stage(self, network: str = "trained") -> FlowStage:
+        """How regions go over from each compared MLP to the next."""
+        codes = {layer: hard_codes(self.model, self.sample, [layer]) for layer in self.compared}
+        return FlowStage(flow_by_layer(codes, self._clustering, network=network, seed=self.seed))
+
+    def neuron_stage(self) -> NeuronStage:
+        """Neurons whose strongest tokens lie in several clusters of codes."""
+        return NeuronStage(neurons_across_clusters(self.hidden, self.span, self.sample, self.of_codes))
+
+    def intervention_stage(self) -> InterventionStage:
+        """Codes of the largest clusters, set by hand at other tokens."""
+        count = self.options.interventions
+        words = {"count": count, "seed": self.seed}
+        if not count:
+            return InterventionStage(())
+        rows = cluster_interventions(
+            self.model, self.corpus, self.sample, self.codes, self.of_codes, self.span, **words
+        )
+        return InterventionStage(rows)
 
     def all_rays(self) -> dict[str, Rays]:
         """Rays of the model, of matched noise and of the untrained network, each kept as arrays of its own."""

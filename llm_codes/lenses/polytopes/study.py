@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from llm_codes.corpus import Corpus
 from llm_codes.lenses.polytopes.cluster_rows import ClusterStage
 from llm_codes.lenses.polytopes.control import Measured, measured
 from llm_codes.lenses.polytopes.meaning import less_controls
+from llm_codes.lenses.polytopes.panel_rows import FlowStage, InterventionStage, NeuronStage
 from llm_codes.lenses.polytopes.rays import SCALES, Rays
 from llm_codes.lenses.polytopes.results import Polytopes
 from llm_codes.lenses.polytopes.rows import (
@@ -84,9 +86,14 @@ def polytopes(
     rays = work.all_rays()
     maps = stage(Maps, "maps", work.maps)
     dictionaries = stage(DictionaryStage, "dictionaries", work.dictionary_stage)
+    flow = stage(FlowStage, "flow", work.flow_stage).flow
+    neurons = stage(NeuronStage, "neurons", work.neuron_stage).neurons
+    interventions = stage(InterventionStage, "interventions", work.intervention_stage).interventions
     control = None
     if options.control and not work.model.untrained:
-        control = stage(Measured, "untrained", lambda: _measure_control(work))
+        fresh = cache(lambda: _untrained(work))
+        control = stage(Measured, "untrained", lambda: _measure_control(fresh()))
+        flow += stage(FlowStage, "untrained-flow", lambda: fresh().flow_stage("untrained")).flow
     meaning = (*clusters.meaning, *directions.meaning)
     results = Polytopes(
         clusters=clusters.clusters,
@@ -98,6 +105,9 @@ def polytopes(
         code=clusters.code,
         control=control,
         meaning=meaning,
+        flow=flow,
+        neurons=neurons,
+        interventions=interventions,
         meaning_less_controls=less_controls(meaning, () if control is None else control.meaning),
     )
     return Study(
@@ -109,12 +119,16 @@ def polytopes(
     )
 
 
-def _measure_control(work: Stages) -> Measured:
-    """What the statements are judged on, of the same architecture untrained, on the same tokens."""
-    options = replace(work.options, dictionary_steps=0, rays=0)
-    fresh = Stages(untrained_like(work.model, work.seed), work.corpus, options, work.reading, work.seed, None)
+def _untrained(work: Stages) -> Stages:
+    """The same architecture untrained, on the same tokens."""
+    options = replace(work.options, dictionary_steps=0, rays=0, interventions=0)
+    return Stages(untrained_like(work.model, work.seed), work.corpus, options, work.reading, work.seed, None)
+
+
+def _measure_control(fresh: Stages) -> Measured:
+    """What the statements are judged on, of the untrained network."""
     parts = (fresh.cluster_stage(), fresh.direction_stage(projections=False), fresh.density_stage(), fresh.maps())
-    return measured(*parts, work.seed)
+    return measured(*parts, fresh.seed)
 
 
 def _ray_steps(rays: Rays) -> tuple[RayStep, ...]:

@@ -23,9 +23,12 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class Artefacts:
-    """What figures and claims need beside the numbers; `trends`: of the density ratio over layers, by network."""
+    """What figures and claims need beside the numbers. trends: of the density ratio over layers, by network; cosines,
+    unit_places: histograms of NMF directions by cluster (edges, counts) and the places of units' members."""
 
     places: Places | None = None
+    unit_places: Places | None = None
+    cosines: tuple[np.ndarray, np.ndarray] | None = None
     interpolations: list[dict[str, Paths]] = field(default_factory=list)
     slices: dict[str, tuple[Slice, np.ndarray]] = field(default_factory=dict)
     hamming: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -49,11 +52,6 @@ def _plain(array: np.ndarray) -> Any:
     if array.ndim:
         return array
     return None if array.dtype.kind == "U" and not array.item() else array.item()
-
-
-def places_as_arrays(places: Places) -> Arrays:
-    """Places of channel vectors as arrays."""
-    return {f.name: np.asarray(getattr(places, f.name)) for f in fields(Places)}
 
 
 def places_of(arrays: Mapping[str, np.ndarray]) -> Places:

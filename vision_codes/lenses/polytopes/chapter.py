@@ -65,8 +65,70 @@ def add_chapter(page: Page, results: dict[str, Any], saved: dict[str, SavedFigur
     clusters.table(found_by_site, caption="Every site measured, deepest first")
     if "patches" in saved:
         clusters.figure(saved["patches"])
-    if "slice_late" in saved:
-        page.section("Slices").figure(saved["slice_late"])
+    _add_directions(page, results, saved)
+    _add_positions(page, results)
+    _add_steps(page, results)
+    slices = [name for name in ("slice_late", "density_late", "density_whole") if name in saved]
+    if slices:
+        part = page.section("Slices")
+        for name in slices:
+            part.figure(saved[name])
+
+
+def _add_directions(page: Page, results: dict[str, Any], saved: dict[str, SavedFigure]) -> None:
+    """NMF directions and channels against the clusters of codes."""
+    if not results["directions"]:
+        return
+    part = page.section("Directions and channels")
+    for name in ("cosines", "units"):
+        if name in saved:
+            part.figure(saved[name])
+    keep = ("network", "site", "n_clusters", "overlap", "overlap_ci", "by_chance", "unexplained")
+    caption = "Share of NMF directions whose strongest places meet several clusters, minus that of random sets"
+    part.table(results["directions"], keep, caption)
+
+
+def _add_positions(page: Page, results: dict[str, Any]) -> None:
+    """One place of every image: clusters, and the flow from site to site."""
+    if not results["fixed_position"]:
+        return
+    part = page.section("One place of every image")
+    clusters = [row for one in results["fixed_position"] for row in one["clusters"]]
+    part.table([row for row in clusters if row["network"] == "trained"], caption="Clusters of the middle place")
+    flow = [row for one in results["fixed_position"] for row in one["flow"]]
+    keep = (
+        *("network", "first", "second", "in_both", "split", "merged", "split_bits", "merged_bits", "agreement"),
+        *("neighbours_kept", "neighbours_kept_ci", "neighbours_by_chance"),
+    )
+    part.table(flow, keep, "From site to site: clusters that split and merge, nearest five images that stay")
+
+
+def _add_steps(page: Page, results: dict[str, Any]) -> None:
+    """Steps out of a class, and codes set by hand."""
+    if results["ways_out"]:
+        keep = (
+            *("network", "n_images", "n_found", "relative_length", "log2_changes", "log2_changes_ci"),
+            *("log2_changes_image", "log2_changes_image_ci", "ridge", "ridge_ci", "ridge_random", "ridge_random_ci"),
+        )
+        caption = (
+            "The smallest step found that changes the class: switches that it changes, over those of a random step and "
+            "of one towards another image (log2); ridge: crossings where the class changes over those elsewhere (log2)"
+        )
+        page.section("Steps out of a class").table(results["ways_out"], keep, caption)
+    if results["interventions"]:
+        keep = (
+            *("cluster", "site", "n_images", "flipped_per_place", "towards", "towards_ci", "towards_random"),
+            *("beyond_random", "beyond_random_ci", "class_changed", "class_changed_random", "later_changed"),
+        )
+        caption = (
+            "The code of a cluster set at every place of images without it: gain in log-probability (nats) of what the "
+            "network says of the cluster's images, and the same with as many switches moved at random"
+        )
+        page.section("Codes set by hand").table(results["interventions"], keep, caption)
+
+
+def _without_lists(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in ("rows", "units")} for row in rows]
 
 
 def write_page(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, names: Any) -> str:
@@ -77,6 +139,10 @@ def write_page(run: Run, results: dict[str, Any], art: Artefacts, images: np.nda
     run.write_text("tables/scaling.csv", csv_text(results["scaling"]))
     run.write_text("tables/patch_clusters.csv", csv_text(results["clusters"]["codes"]["cards"]))
     run.write_text("tables/predictions.csv", csv_text(results["predictions"]))
+    for name in ("directions", "ways_out", "interventions"):
+        run.write_text(f"tables/{name}.csv", csv_text(_without_lists(results[name])))
+    flow = [row for one in results["fixed_position"] for row in one["flow"]]
+    run.write_text("tables/flow.csv", csv_text(flow))
     page = Page("Polytopes of an image network", results["provenance"]["model"]["name"])
     add_chapter(page, results, saved)
     page.write(run, provenance=results["provenance"])

@@ -19,6 +19,7 @@ from eval.polytope_verdicts import (
 from eval.scores import Score
 from eval.verdicts import above, below, both, corrected, judged_claim, verdict_on
 from vision_codes.lenses.polytopes.networks import FRESH
+from vision_codes.lenses.polytopes.panel_rows import FixedPosition, PositionRow, SiteDirections
 from vision_codes.lenses.polytopes.rays import counted
 from vision_codes.lenses.polytopes.results import (
     ChannelClusters,
@@ -45,6 +46,8 @@ def all_claims(found: ImagePolytopes, trends: Mapping[str, Score]) -> list[Claim
         *_scaling_claims(found.scaling),
         _map_claim(found.affine_maps, found.affine_maps_of_controls),
         _cluster_claim(found.clusters),
+        *_position_claims(found.fixed_position),
+        *_overlap_claims(found.directions),
     ]
     return corrected([replace(claim, family="polytopes of an image network") for claim in claims])
 
@@ -192,7 +195,51 @@ def _cluster_claim(found: ClustersFound) -> Claim:
     )
 
 
-def _share_below_null(found: ChannelClusters | SiteClusters) -> Score:
+def _position_claims(found: Sequence[FixedPosition]) -> list[Claim]:
+    """The paper's own recipe, one place an image: activations at the deepest site with clusters of them."""
+    rows = [row for one in found for row in one.clusters if row.of == "activations"]
+    own = [row for row in rows if row.network == "trained"]
+    if not own:
+        return []
+    chosen = next((row for row in reversed(own) if row.n_clusters), own[-1])
+    controls = {row.network: _share_below_null(row) for row in rows if row.site == chosen.site and row is not chosen}
+    return [
+        _claim(
+            f"P1 (images): clusters of one place of every image hold fewer classes than chance "
+            f"({chosen.site.split(':')[0]})",
+            "prediction 1",
+            "share of clusters of activations below the shuffled null (5% false discovery) > 0.5, and above every "
+            "control's",
+            _share_below_null(chosen),
+            0.5,
+            f"{chosen.n_images} images, the middle place of each",
+            controls,
+            units="share of clusters",
+        )
+    ]
+
+
+def _overlap_claims(found: Sequence[SiteDirections]) -> list[Claim]:
+    if not found:
+        return []
+    own, *others = found
+    shown = "" if own.by_chance is None else f"random sets of places: {own.by_chance:.2g}"
+    return [
+        _claim(
+            f"P1 (images): directions overlap several polytope regions ({own.site.split(':')[0]})",
+            "prediction 1",
+            "share of NMF directions with two or more clusters of codes among their strongest places, minus that of "
+            "random sets, > 0, and above every control's interval",
+            own.overlap,
+            0.0,
+            shown,
+            {row.network: row.overlap for row in others},
+            units="share, -1 to 1",
+        )
+    ]
+
+
+def _share_below_null(found: ChannelClusters | SiteClusters | PositionRow) -> Score:
     """Share of clusters whose classes are less mixed than in the shuffled null; an interval from 8 clusters on."""
     if not found.n_clusters:
         return Score.undefined(found.reason or "no cluster", 0)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from eval.errors import known_name
 from eval.measures.geometry.piecewise_linear import Program, site_symbols, walk
+from vision_codes.architectures import in_eval_mode
 
 Control = Literal["init", "init with random biases", "shuffled weights", "recalibrated BatchNorm"]
 CONTROLS: tuple[Control, ...] = ("init", "init with random biases", "shuffled weights", "recalibrated BatchNorm")
@@ -53,7 +54,14 @@ def control(
         _shuffle(out)
         if kind == "recalibrated BatchNorm":
             _recalibrate(out, inputs)
-    return out.eval()
+    return in_eval_mode(out)
+
+
+def cannot_start_again(module: nn.Module, build: Callable[[int], nn.Module] | None) -> str | None:
+    """Why there is no untrained network: no constructor is known, and no layer says how it starts. None: there is."""
+    if build is not None or any(callable(getattr(part, "reset_parameters", None)) for part in module.modules()):
+        return None
+    return "dead: neither a constructor nor a layer with an initialisation of its own is known, so it is not used"
 
 
 def why_dead(program: Program, inputs: Tensor, batch_size: int = 8) -> str | None:
@@ -118,6 +126,8 @@ def _shuffle(module: nn.Module) -> None:
 
 def _recalibrate(module: nn.Module, inputs: Tensor) -> None:
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     module.eval()
     for norm in norms:
         norm.reset_running_stats()

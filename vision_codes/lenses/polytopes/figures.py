@@ -15,6 +15,7 @@ from eval.report.figures import COLOURS, STYLE, SavedFigure, drawing, figure, in
 from eval.runs import Run
 from eval.scores import Score
 from vision_codes.lenses.polytopes.artefacts import Artefacts
+from vision_codes.lenses.polytopes.panel_figures import draw_boundary_density, draw_cosines, draw_units
 from vision_codes.lenses.polytopes.patches import Places, patch
 from vision_codes.lenses.polytopes.paths import Paths
 from vision_codes.lenses.polytopes.rays import SCALES
@@ -34,6 +35,12 @@ def draw(run: Run, results: dict[str, Any], art: Artefacts, images: np.ndarray, 
         out["patches"] = draw_patches(run, images, art.places, codes, names)
     for name, (found, corners) in art.slices.items():
         out[f"slice_{name}"] = draw_slice(run, found, corners, results["slices"][name], f"slice_{name}")
+        out[f"density_{name}"] = draw_boundary_density(run, found, corners, f"density_{name}")
+    own = results["directions"][0] if results["directions"] else {"rows": []}
+    if art.cosines is not None and own["rows"]:
+        out["cosines"] = draw_cosines(run, *art.cosines, own)
+        if art.unit_places is not None and own["units"]:
+            out["units"] = draw_units(run, images, art.unit_places, own)
     return out
 
 

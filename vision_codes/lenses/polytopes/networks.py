@@ -11,7 +11,7 @@ from eval.measures.geometry.tracing import trace
 from eval.pieces import Pieces
 from eval.progress import say
 from vision_codes.configs.polytopes import PolytopesConfig
-from vision_codes.lenses.polytopes.controls import CONTROLS, control, why_dead
+from vision_codes.lenses.polytopes.controls import CONTROLS, cannot_start_again, control, why_dead
 from vision_codes.lenses.polytopes.density import layer_activations
 from vision_codes.lenses.polytopes.results import NetworkFacts
 from vision_codes.models import VisionModel
@@ -53,7 +53,11 @@ class Networks:
 
     def _dead(self) -> Mapping[str, str]:
         size = self.options.inputs.batch_size
-        reasons = {kind: why_dead(self[kind], self.x, size) for kind in self.kinds}
+        none = cannot_start_again(self.model.module, self.model.build)
+        reasons = {
+            kind: none if none and kind.startswith("init") else why_dead(self[kind], self.x, size)
+            for kind in self.kinds
+        }
         return {kind: dead for kind, dead in reasons.items() if dead is not None}
 
     def at(self, layer: str, layers: tuple[str, ...], name: str = TRAINED) -> Tensor:

@@ -5,7 +5,7 @@ Axis glossary: ``vector`` one image position's channels, ``channel``, ``cluster`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from eval.errors import UserError, known_name
 from eval.measures.clustering.clusters import Clusters, cluster_codes
 from eval.measures.codes.polytope import CodeMap, CodePart, SplineCodes
 from eval.measures.geometry.piecewise_linear import Program, Step, walk
+from eval.measures.geometry.switches import Switch
 from eval.measures.statistics.resampling import benjamini_hochberg
 from vision_codes.lenses.polytopes.density import batches
 from vision_codes.lenses.polytopes.results import ChannelClusters, ClusterCard
@@ -33,11 +34,18 @@ class Places:
     grid: tuple[int, int]
 
 
+def places_as_arrays(places: Places) -> dict[str, np.ndarray]:
+    """Places of channel vectors as arrays."""
+    return {f.name: np.asarray(getattr(places, f.name)) for f in fields(Places)}
+
+
 @dataclass(frozen=True)
 class ChannelVectors(Places):
-    """Channel vectors of one site as codes, and where each comes from."""
+    """Channel vectors of one site as codes, and where each comes from. values: what enters the switch."""
 
     codes: SplineCodes
+    values: Float[np.ndarray, "vector channel"]
+    switch: Switch
 
 
 def patch_sites(program: Program, count: int = 4) -> tuple[str, ...]:
@@ -71,7 +79,7 @@ def channel_vectors(
     code_map = CodeMap(
         (CodePart(chosen.site, "channels", (channels,), chosen.switch.thresholds),), chosen.site, program.name
     )
-    parts, start = [], 0
+    parts, values, start = [], [], 0
     with torch.no_grad():
         for batch in batches(x, batch_size):
             z = next(z for step, z in walk(program, batch) if step.name == chosen.name)
@@ -81,10 +89,12 @@ def channel_vectors(
             mine = keep[(keep >= start) & (keep < start + len(vectors))] - start
             start += len(vectors)
             if len(mine):
-                parts.append(SplineCodes.hard(code_map, {chosen.site: vectors[torch.as_tensor(mine)]}))
+                values.append(vectors[torch.as_tensor(mine)])
+                parts.append(SplineCodes.hard(code_map, {chosen.site: values[-1]}))
     image, position = np.divmod(keep, rows * columns)
     row, column = np.divmod(position, columns)
-    return ChannelVectors(chosen.site, image, row, column, (rows, columns), SplineCodes.concatenate(parts))
+    where, before = (chosen.site, image, row, column, (rows, columns)), torch.cat(values).double().numpy()
+    return ChannelVectors(*where, SplineCodes.concatenate(parts), before, chosen.switch)
 
 
 def class_entropy(members: np.ndarray, n_classes: int) -> float:
@@ -97,17 +107,24 @@ def class_entropy(members: np.ndarray, n_classes: int) -> float:
 def cluster_vectors(
     vectors: ChannelVectors, labels: np.ndarray, *, min_cluster_size: int = 15, n_shuffles: int = 200, seed: int = 0
 ) -> tuple[Clusters, ChannelClusters]:
-    """Clusters of the codes, each with the entropy of its classes against shuffled image labels.
+    """Clusters of the codes, and each with the entropy of its classes (`judged_clusters`)."""
+    # min_samples=5: patches of one image overlap, so small dense groups are what there is to find
+    found = cluster_codes(vectors.codes, min_cluster_size=min_cluster_size, min_samples=5, method="leaf")
+    return found, judged_clusters(found, vectors, labels, n_shuffles=n_shuffles, seed=seed)
+
+
+def judged_clusters(
+    found: Clusters, places: Places, labels: np.ndarray, *, n_shuffles: int = 200, seed: int = 0
+) -> ChannelClusters:
+    """Each cluster with the entropy of its classes against shuffled image labels.
 
     The null shuffles the labels of *images* (positions of an image keep a common label); p-values are adjusted over
     clusters (Benjamini-Hochberg, 5%). A cluster of patches need not be a class: sky is sky on every ship.
     """
-    # min_samples=5: patches of one image overlap, so small dense groups are what there is to find
-    found = cluster_codes(vectors.codes, min_cluster_size=min_cluster_size, min_samples=5, method="leaf")
     generator = np.random.default_rng(seed)
-    classes = labels[vectors.image]
+    classes = labels[places.image]
     n_classes = int(labels.max()) + 1
-    shuffled = np.stack([generator.permutation(labels)[vectors.image] for _ in range(n_shuffles)])
+    shuffled = np.stack([generator.permutation(labels)[places.image] for _ in range(n_shuffles)])
     cards, p_values = [], []
     for cluster in range(found.n_clusters):
         members = found.members(cluster)
@@ -116,12 +133,12 @@ def cluster_vectors(
         p_values.append((1 + (null <= own).sum()) / (1 + n_shuffles))
         counts = np.bincount(classes[members], minlength=n_classes)
         most = (int(counts.argmax()), float(counts.max() / len(members)))
-        images = len(np.unique(vectors.image[members]))
+        images = len(np.unique(places.image[members]))
         cards.append((cluster, len(members), images, own, float(null.mean()), *most, members[:24]))
     adjusted = benjamini_hochberg(np.array(p_values)) if p_values else np.empty(0)
-    summary = ChannelClusters(
-        site=vectors.site,
-        n_vectors=len(vectors.image),
+    return ChannelClusters(
+        site=places.site,
+        n_vectors=len(places.image),
         n_clusters=found.n_clusters,
         noise_share=found.noise_share,
         min_cluster_size=found.min_cluster_size,
@@ -129,7 +146,6 @@ def cluster_vectors(
         below_null=int((adjusted < 0.05).sum()),
         cards=tuple(ClusterCard(*card, p_adjusted=float(p)) for card, p in zip(cards, adjusted, strict=True)),
     )
-    return found, summary
 
 
 def patch(

@@ -5,6 +5,7 @@ Axis glossary: ``path``, ``bin`` of the path's parameter, ``grid`` points where 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from eval.measures.geometry.crossings import Crossings
 from eval.measures.geometry.piecewise_linear import Program
 from eval.measures.geometry.sampled_segments import coarsened, sampled_crossings
-from eval.measures.geometry.segments import segment_crossings
+from eval.measures.geometry.segments import crossings_of_segments
 from vision_codes.lenses.polytopes.results import InterpolationRow
 
 
@@ -50,16 +51,18 @@ class Paths:
 
 
 def count_along(
-    tail: Program, start: Tensor, end: Tensor, *, exact_up_to: int, samples: int
-) -> tuple[Crossings, Crossings]:
-    """Exact where few enough units, or a single site, lie ahead; else a sampled lower bound from twice as many steps as
-    `samples` has, and beside it what `samples` alone would have found."""
+    tail: Program, ends: Sequence[tuple[Tensor, Tensor]], *, exact_up_to: int, samples: int
+) -> list[tuple[Crossings, Crossings]]:
+    """For each path: exact, all paths together, where few enough units, or a single site, lie ahead; else a sampled
+    lower bound from twice as many steps as `samples` has, and beside it what `samples` alone would have found."""
     smooth = any(step.kind == "smooth" for step in tail.sites)
     if not smooth and (len(tail.sites) == 1 or tail.n_units <= exact_up_to):
-        exact = segment_crossings(tail, start, end, max_values=2**25)
-        return exact, exact
-    fine = sampled_crossings(tail, start, end, n_samples=2 * samples - 1, batch_size=8)
-    return fine, coarsened(fine, samples)
+        if not ends:
+            return []
+        starts, stops = (torch.stack(side) for side in zip(*ends, strict=True))
+        return [(one, one) for one in crossings_of_segments(tail, starts, stops, max_values=2**25)]
+    fine = (sampled_crossings(tail, start, end, n_samples=2 * samples - 1, batch_size=8) for start, end in ends)
+    return [(one, coarsened(one, samples)) for one in fine]
 
 
 def predicted(tail: Program, start: Tensor, end: Tensor, t: np.ndarray, batch_size: int = 8) -> np.ndarray:
@@ -78,8 +81,7 @@ def follow(
     """Count crossings in 30 bins and read the class at 31 places along every path."""
     edges = np.linspace(0, 1, 31)
     crossings, halved, classes, lengths, counting = [], [], [], [], "exact"
-    for start, end in ends:
-        found, coarse = count_along(tail, start, end, **options)
+    for (start, end), (found, coarse) in zip(ends, count_along(tail, ends, **options), strict=True):
         counting = found.counting
         crossings.append(found.histogram(edges))
         halved.append(coarse.histogram(edges))

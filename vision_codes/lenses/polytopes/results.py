@@ -14,6 +14,7 @@ from eval.claims import Claim, Verdict
 from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
+from vision_codes.lenses.polytopes.panel_rows import FixedPosition, InterventionRow, SiteDirections, WayOutRow
 
 
 @result
@@ -235,6 +236,10 @@ class ImagePolytopes(Result):
     affine_maps_of_controls: tuple[MapsRow, ...]
     clusters: ClustersFound
     slices: SlicesFound
+    fixed_position: tuple[FixedPosition, ...] = ()
+    directions: tuple[SiteDirections, ...] = ()
+    ways_out: tuple[WayOutRow, ...] = ()
+    interventions: tuple[InterventionRow, ...] = ()
 
 
 @result

@@ -26,7 +26,6 @@ from vision_codes.lenses.polytopes.artefacts import (
     Artefacts,
     paths_as_arrays,
     paths_of,
-    places_as_arrays,
     places_of,
     slice_as_arrays,
     slice_of,
@@ -34,7 +33,9 @@ from vision_codes.lenses.polytopes.artefacts import (
 from vision_codes.lenses.polytopes.density import choose_layers, layer_densities, matched_noise, noise_density
 from vision_codes.lenses.polytopes.maps import maps_row
 from vision_codes.lenses.polytopes.networks import TRAINED, Networks
-from vision_codes.lenses.polytopes.patches import channel_vectors, cluster_vectors, patch_sites
+from vision_codes.lenses.polytopes.panel_rows import SiteDirections
+from vision_codes.lenses.polytopes.panels import Panels
+from vision_codes.lenses.polytopes.patches import places_as_arrays
 from vision_codes.lenses.polytopes.paths import interpolation, interpolation_summary
 from vision_codes.lenses.polytopes.rays import NOISE, scaling, scaling_summary, settled_rows
 from vision_codes.lenses.polytopes.results import (
@@ -96,8 +97,12 @@ def polytopes(
         scaling=study.scaling(),
         affine_maps=study.maps(),
         affine_maps_of_controls=study.maps_of_controls(),
-        clusters=study.clusters(),
+        clusters=(clusters := study.clusters()),
         slices=study.slices(slicing),
+        fixed_position=study.panels.fixed_position(),
+        directions=study.directions(),
+        ways_out=study.panels.ways_out(),
+        interventions=study.panels.interventions(clusters.codes.site) if clusters.codes.n_clusters else (),
     )
     return found, study.artefacts
 
@@ -120,6 +125,8 @@ class _Study:
         self.path_layers: tuple[str, ...] = tuple(dict.fromkeys(layers))
         self.program = self.networks[TRAINED]
         self.batch_size = self.options.inputs.batch_size
+        self.panels = Panels(self.networks, self.x, self.labels, self.options, self.pieces)
+        self.by_site: list[ChannelClusters] = []
 
     def density(self) -> tuple[DensityRow, ...]:
         rows: list[DensityRow] = []
@@ -223,26 +230,30 @@ class _Study:
     def clusters(self) -> ClustersFound:
         """`by_site`: clusters of channel codes from the deepest site up; `codes`: those of the deepest site that has
         any (of the deepest site, with the reason, where none has); `controls`: of the control networks at that site."""
-        sites, kept = self.options.patch_sites or patch_sites(self.program), self.pieces.with_arrays
-        found = [kept(f"clusters-{at}", ChannelClusters, lambda at=at: self._clusters(at)) for at in sites]
+        kept = self.pieces.with_arrays
+        found = [kept(f"clusters-{at}", ChannelClusters, lambda at=at: self._clusters(at)) for at in self.panels.sites]
+        self.by_site = [one for one, _ in found]
         chosen, arrays = next((one for one in found if one[0].n_clusters), found[0])
         self.artefacts.places = places_of(arrays)
         names = self.networks.names[1:] if chosen.n_clusters else ()
         controls = tuple(self._control_clusters(chosen.site, name) for name in names)
-        return ClustersFound(chosen, tuple(one.short() for one, _ in found), controls)
+        return ClustersFound(chosen, tuple(one.short() for one in self.by_site), controls)
 
     def _control_clusters(self, site: str, name: str) -> SiteClusters:
         key = f"clusters-{site}-{name}"
-        return self.pieces.item(key, SiteClusters, lambda: self._clusters(site, name)[0].short(name))
+        return self.pieces.item(key, SiteClusters, lambda: self.panels.clusters(site, name)[2].short(name))
 
-    def _clusters(self, site: str, name: str = TRAINED) -> tuple[ChannelClusters, Arrays]:
-        say(f"clusters of channel vectors at {site}: {name}")
-        options = self.options
-        words = {"count": options.patches, "site": site, "batch_size": self.batch_size, "seed": options.seed}
-        vectors = channel_vectors(self.networks[name], self.x, **words)
-        size = options.min_cluster_size
-        found = cluster_vectors(vectors, self.labels, min_cluster_size=size, seed=options.seed)[1]
+    def _clusters(self, site: str) -> tuple[ChannelClusters, Arrays]:
+        vectors, _, found = self.panels.clusters(site)
         return found, places_as_arrays(vectors)
+
+    def directions(self) -> tuple[SiteDirections, ...]:
+        """Directions against the clusters of codes; their histograms and places go to the figures."""
+        rows, arrays = self.panels.directions(self.by_site)
+        if rows:
+            self.artefacts.cosines = (arrays["edges"], arrays["counts"])
+            self.artefacts.unit_places = places_of(arrays)
+        return rows
 
     def slices(self, slicing: VisionModel | None) -> SlicesFound:
         chosen = three_classes(self.labels, self.options.seed)

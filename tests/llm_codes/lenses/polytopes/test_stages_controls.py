@@ -45,6 +45,6 @@ def test_the_statements_control_is_measured_on_fresh_weights(
     monkeypatch.setattr(study, "Stages", stages)
     work: Any = SimpleNamespace(options=PolytopesOptions(), model=model, corpus=None, reading=None, seed=7)
     with pytest.raises(Asked):
-        study._measure_control(work)
+        study._untrained(work)
     (control,) = seen
     assert control.untrained and not torch.allclose(control.logits(TOKENS), model.logits(TOKENS))

@@ -123,7 +123,7 @@ def test_rays_scale_one_activation_in_its_whole_window(model, text_folder, monke
 def test_the_shared_window_before_the_ray_changes_nothing(model, corpus, monkeypatch):
     sample = collect(model, corpus, [resolve_site(model, "resid_pre", 1)])
     shared = rays.scale_rays(model, corpus, sample, 1, 4)
-    monkeypatch.setattr(rays, "_last_logits", lambda model, tokens, count, hooks: model.logits(
+    monkeypatch.setattr(rays, "last_logits", lambda model, tokens, count, hooks: model.logits(
         tokens[None].expand(count, -1), hooks)[:, -1])  # fmt: skip
     whole = rays.scale_rays(model, corpus, sample, 1, 4)
     assert shared.density == pytest.approx(whole.density, rel=0.02) and (shared.changed == whole.changed).all()
@@ -228,7 +228,12 @@ def test_command_writes_the_documented_results(tiny_model_folder, text_folder, t
     page = (out / "report.html").read_text()
     assert "Polytopes" in page and "http" not in page.split("<body")[1].replace("http://www.w3.org", "")
     tables = {path.stem: path.read_text().splitlines() for path in (out / "tables").glob("*.csv")}
-    assert set(tables) == {"predictions", "density", "clusters", "directions", "boundaries", "rays", "dictionaries"}
+    names = {"predictions", "density", "clusters", "directions", "boundaries", "rays", "dictionaries"}
+    assert set(tables) == names | {"flow", "interventions"}
+    assert [(row["network"], row["first"], row["second"]) for row in results["flow"]] == [
+        ("trained", 0, 1), ("untrained", 0, 1)
+    ]  # fmt: skip
+    assert len(results["interventions"]) <= 4 and len(results["neurons"]) <= 6
     assert len(tables["predictions"]) == 1 + len(results["predictions"]) and len(tables["density"]) == 5
     bases = {(row["basis"], row["method"].split(",")[0]) for row in results["dictionary"]}
     assert {("codes", "TopK SAE"), ("activations", "TopK SAE"), ("codes", "NMF")} <= bases

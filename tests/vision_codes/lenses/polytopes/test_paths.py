@@ -52,7 +52,7 @@ def test_coincident_images_have_no_density() -> None:
 def test_sampled_counts_stand_beside_those_of_half_the_samples() -> None:
     program = trace(perceptron(5, 40, 40, 3), torch.zeros(5))
     start, end = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)) * 3
-    fine, coarse = count_along(program, start, end, exact_up_to=0, samples=9)
+    ((fine, coarse),) = count_along(program, [(start, end)], exact_up_to=0, samples=9)
     assert fine.counting == coarse.counting == "sampled lower bound" and coarse.count <= fine.count
-    exact, same = count_along(program, start, end, exact_up_to=10**6, samples=9)
+    ((exact, same),) = count_along(program, [(start, end)], exact_up_to=10**6, samples=9)
     assert exact.counting == "exact" and exact is same and exact.count >= fine.count

@@ -165,6 +165,12 @@ def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images, 
     facts = results["slices"]["late"]
     assert facts["relative_area_error"] < 1e-6 and facts["centroid_codes_distinct"] == facts["centroid_codes_checked"]
     assert artefacts.slices["late"][0].n_regions == facts["n_regions"]
+    (position,) = results["fixed_position"]
+    assert len(position["flow"]) == len(by_site) - 1 and {r["of"] for r in position["clusters"]} >= {"codes"}
+    assert [row["network"] for row in results["directions"]] == ["trained"] and artefacts.cosines is not None
+    (way,) = results["ways_out"]
+    assert way["n_images"] == 8 and (way["relative_length"] is None or way["relative_length"] > 0)
+    assert len(results["interventions"]) <= 4 and all(row["n_images"] == 16 for row in results["interventions"])
     with pytest.raises(UserError, match="at least 4 images of 2 classes; got 3 of 1"):
         polytopes(small, images[0][:3], images[1][:3], config)
 
@@ -176,10 +182,12 @@ def test_every_claim_carries_the_controls_that_live(small: VisionModel, images) 
     living = set(CONTROLS) - set(found.network.dead_controls)
     assert living and set(artefacts.trends) == {"trained", *living}
     assert {row.network for row in found.affine_maps_of_controls} == living
+    assert {row.network for row in found.ways_out} == {"trained", *living} == {row.network for row in found.directions}
+    assert {one.clusters[0].network for one in found.fixed_position} == {"trained", *living}
     assert {row.network for row in found.clusters.controls} == (living if found.clusters.codes.n_clusters else set())
     for claim in documented(found, artefacts.trends).claims:
         expected = living | ({NOISE} if claim.claim.startswith("P3") else set())
-        if not claim.claim.startswith("P1") or found.clusters.controls:
+        if not claim.claim.startswith("P1 (images): clusters of channel") or found.clusters.controls:
             assert set(claim.controls or ()) == expected, claim.claim
 
 

@@ -1,0 +1,106 @@
+"""Flow, neurons and interventions on a tiny model: planted codes, and hidden units set by hand in the block itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from eval.measures.clustering.clusters import cluster_codes
+from eval.measures.codes.code_map import CodeMap, CodePart
+from eval.measures.codes.polytope import SplineCodes
+from llm_codes.corpus import load_corpus
+from llm_codes.lenses.polytopes.flow import flow_by_layer
+from llm_codes.lenses.polytopes.interventions import _one, cluster_interventions
+from llm_codes.lenses.polytopes.neurons import neurons_across_clusters
+from llm_codes.lenses.polytopes.samples import TokenSample, collect, hard_codes
+from llm_codes.models import load_model
+from llm_codes.sites import resolve_site
+
+CLUSTERING = {"min_cluster_size": 8, "min_samples": 5, "method": "leaf"}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder):
+    return load_model(str(tiny_model_folder))
+
+
+@pytest.fixture(scope="module")
+def corpus(model, text_folder):
+    return load_corpus(str(text_folder), model.tokenizer, context=32, n_tokens=2500, split="all")
+
+
+@pytest.fixture(scope="module")
+def sample(model, corpus):
+    return collect(model, corpus, [resolve_site(model, kind, 1) for kind in ("mlp_pre", "mlp_post")])
+
+
+def planted(groups: np.ndarray, seed: int) -> SplineCodes:
+    generator = np.random.default_rng(seed)
+    centres = generator.random((int(groups.max()) + 1, 200)) < 0.5
+    bits = centres[groups] ^ (generator.random((len(groups), 200)) < 0.02)
+    code_map = CodeMap((CodePart("a", "relu", (200,)),), "x", "planted")
+    return SplineCodes.hard(code_map, {"a": np.where(bits, 1.0, -1.0)})
+
+
+def test_clusters_that_merge_and_split_are_counted_layer_by_layer() -> None:
+    fine = np.repeat(np.arange(4), 20)
+    codes = {2: planted(fine, 0), 5: planted(fine // 2, 1), 7: planted(fine, 2)}
+    merging, splitting = flow_by_layer(codes, CLUSTERING)
+    assert (merging.first, merging.second, merging.merged, merging.split) == (2, 5, 2, 0)
+    assert (splitting.clusters_first, splitting.clusters_second) == (2, 4)
+    assert (splitting.split, splitting.merged) == (2, 0) and splitting.split_bits == pytest.approx(1)
+    assert merging.neighbours_by_chance == pytest.approx(5 / 79) and merging.network == "trained"
+
+
+def test_the_neuron_of_two_clusters_is_shown_with_its_tokens() -> None:
+    groups = np.repeat(np.arange(3), 20)
+    codes = planted(groups, 0)
+    found = cluster_codes(codes, **CLUSTERING)
+    hidden = np.random.default_rng(0).normal(size=(60, 8)) * 0.01 - 1
+    hidden[groups != 2, 5] = 3 + np.arange(40) % 7
+    nothing = np.zeros(60, dtype=np.int64)
+    strings = [f"w{i}" for i in range(60)]
+    sample = TokenSample(nothing, nothing, nothing, nothing, nothing, {}, ["before"] * 60, strings)
+    (row,) = neurons_across_clusters(hidden, [3, 4], sample, found)
+    assert (row.layer, row.unit, row.n_clusters) == (4, 1, 2) and len(row.tokens) == 20
+    clusters = [one.cluster for one in row.tokens]
+    assert clusters == sorted(clusters) and all(one.activation >= 3 for one in row.tokens)
+
+
+def test_units_set_by_hand_are_the_block_with_those_hidden_values(model, corpus, sample) -> None:
+    pre, post = (resolve_site(model, kind, 1).hook for kind in ("mlp_pre", "mlp_post"))
+    item = len(sample) // 2
+    z = torch.tensor(sample.values[pre][item])
+    on, off = int(z.argmin()), int(z.argmax())
+    wanted = {pre: (torch.tensor([on, off]), torch.tensor([True, False]))}
+    logits, moved = _one(model, corpus, sample, item, [1], wanted, np.random.default_rng(0))
+    assert moved == 2
+    row = int(np.flatnonzero(corpus.window == sample.window[item])[0])
+    tokens = torch.as_tensor(corpus.tokens[row, : int(sample.position[item]) + 1].copy()).long()
+
+    def by_hand(activation, hook):
+        del hook
+        out = activation.clone()
+        out[:, -1, on], out[:, -1, off] = z[on], 0.0
+        return out
+
+    with torch.no_grad():
+        plain = model.bridge(tokens[None], return_type="logits")[0, -1]
+        with model.bridge.hooks(fwd_hooks=[(post, by_hand)]):
+            forced = model.bridge(tokens[None], return_type="logits")[0, -1]
+    torch.testing.assert_close(logits[0], plain.float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(logits[1], forced.float(), rtol=1e-3, atol=1e-3)
+    assert float((logits[1] - logits[0]).abs().max()) > 1e-4 < float((logits[2] - logits[0]).abs().max())
+
+
+def test_rows_have_the_control_beside_them_and_are_those_of_the_seed(model, corpus, sample) -> None:
+    codes = hard_codes(model, sample, [1])
+    found = cluster_codes(codes, min_cluster_size=5, min_samples=2, method="leaf")
+    rows = cluster_interventions(model, corpus, sample, codes, found, [1], count=2)
+    assert len(rows) == min(2, found.n_clusters) > 0
+    for row in rows:
+        assert row.n_items == 16 and 0 < row.flipped <= row.n_bits
+        assert row.towards.value - row.towards_random.value == pytest.approx(row.beyond_random.value)
+    again = cluster_interventions(model, corpus, sample, codes, found, [1], count=2)
+    assert again == rows
