@@ -1,4 +1,4 @@
-"""Flow, neurons and interventions on a tiny model: planted codes, and hidden units set by hand in the block itself."""
+"""Codes set by hand on a tiny model: hidden units against a hook that sets them, and the control beside every row."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ import pytest
 import torch
 
 from eval.measures.clustering.clusters import cluster_codes
-from eval.measures.codes.code_map import CodeMap, CodePart
-from eval.measures.codes.polytope import SplineCodes
 from llm_codes.corpus import load_corpus
-from llm_codes.lenses.polytopes.flow import flow_by_layer
 from llm_codes.lenses.polytopes.interventions import _one, cluster_interventions
-from llm_codes.lenses.polytopes.neurons import neurons_across_clusters
-from llm_codes.lenses.polytopes.samples import TokenSample, collect, hard_codes
+from llm_codes.lenses.polytopes.samples import collect, hard_codes
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
-
-CLUSTERING = {"min_cluster_size": 8, "min_samples": 5, "method": "leaf"}
 
 
 @pytest.fixture(scope="module")
@@ -33,39 +27,6 @@ def corpus(model, text_folder):
 @pytest.fixture(scope="module")
 def sample(model, corpus):
     return collect(model, corpus, [resolve_site(model, kind, 1) for kind in ("mlp_pre", "mlp_post")])
-
-
-def planted(groups: np.ndarray, seed: int) -> SplineCodes:
-    generator = np.random.default_rng(seed)
-    centres = generator.random((int(groups.max()) + 1, 200)) < 0.5
-    bits = centres[groups] ^ (generator.random((len(groups), 200)) < 0.02)
-    code_map = CodeMap((CodePart("a", "relu", (200,)),), "x", "planted")
-    return SplineCodes.hard(code_map, {"a": np.where(bits, 1.0, -1.0)})
-
-
-def test_clusters_that_merge_and_split_are_counted_layer_by_layer() -> None:
-    fine = np.repeat(np.arange(4), 20)
-    codes = {2: planted(fine, 0), 5: planted(fine // 2, 1), 7: planted(fine, 2)}
-    merging, splitting = flow_by_layer(codes, CLUSTERING)
-    assert (merging.first, merging.second, merging.merged, merging.split) == (2, 5, 2, 0)
-    assert (splitting.clusters_first, splitting.clusters_second) == (2, 4)
-    assert (splitting.split, splitting.merged) == (2, 0) and splitting.split_bits == pytest.approx(1)
-    assert merging.neighbours_by_chance == pytest.approx(5 / 79) and merging.network == "trained"
-
-
-def test_the_neuron_of_two_clusters_is_shown_with_its_tokens() -> None:
-    groups = np.repeat(np.arange(3), 20)
-    codes = planted(groups, 0)
-    found = cluster_codes(codes, **CLUSTERING)
-    hidden = np.random.default_rng(0).normal(size=(60, 8)) * 0.01 - 1
-    hidden[groups != 2, 5] = 3 + np.arange(40) % 7
-    nothing = np.zeros(60, dtype=np.int64)
-    strings = [f"w{i}" for i in range(60)]
-    sample = TokenSample(nothing, nothing, nothing, nothing, nothing, {}, ["before"] * 60, strings)
-    (row,) = neurons_across_clusters(hidden, [3, 4], sample, found)
-    assert (row.layer, row.unit, row.n_clusters) == (4, 1, 2) and len(row.tokens) == 20
-    clusters = [one.cluster for one in row.tokens]
-    assert clusters == sorted(clusters) and all(one.activation >= 3 for one in row.tokens)
 
 
 def test_units_set_by_hand_are_the_block_with_those_hidden_values(model, corpus, sample) -> None:
