@@ -14,7 +14,7 @@ from eval.runs import Run
 from tests.vision_codes.lenses.polytopes.test_study import _Small
 from vision_codes.configs.images import ImagesOptions
 from vision_codes.configs.polytopes import PolytopesConfig
-from vision_codes.lenses.polytopes import study
+from vision_codes.lenses.polytopes import panels, study
 from vision_codes.lenses.polytopes.artefacts import Artefacts, slice_as_arrays
 from vision_codes.models import VisionModel
 
@@ -31,11 +31,13 @@ def contents(artefacts: Artefacts) -> list[np.ndarray]:
     values = [getattr(path, field.name) for path in paths for field in dataclasses.fields(path)]
     assert artefacts.places is not None
     values += [artefacts.places.image, artefacts.places.row, artefacts.places.grid, artefacts.places.site]
+    assert artefacts.unit_places is not None and artefacts.cosines is not None
+    values += [artefacts.unit_places.image, artefacts.unit_places.row, *artefacts.cosines]
     values += [array for one in artefacts.slices.values() for array in slice_as_arrays(*one).values()]
     return [np.asarray(value) for value in (*values, artefacts.hamming, artefacts.frobenius)]
 
 
-@pytest.mark.parametrize("last", ["noise_density", "scaling", "channel_vectors", "slice_after"])
+@pytest.mark.parametrize("last", ["scaling", "channel_vectors", "slice_after", "way_out_row"])
 def test_a_study_that_was_stopped_goes_on_to_the_same_end(tmp_path, monkeypatch, last) -> None:
     torch.manual_seed(0)
     model = VisionModel("small", _Small().eval(), 32, tuple(map(str, range(10))), "random")
@@ -48,7 +50,7 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_end(tmp_path, monkeypatch,
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(study, last, kill)
+        patch.setattr(panels if hasattr(panels, last) else study, last, kill)
         with pytest.raises(Killed):
             study.polytopes(model, images, labels, CONFIG, pieces=pieces)
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("items/*.json")}
