@@ -10,6 +10,7 @@ from eval.report.tables import text_table
 from eval.run_identity import short_hash
 from eval.runs import Run
 from llm_codes.configs.patching import CircuitPatchConfig
+from llm_codes.harvest import check_memory
 from llm_codes.inputs import Inputs, open_inputs
 from llm_codes.lenses.faithfulness.prompts import find_prompts
 from llm_codes.lenses.graphs.transcoders import transcoders_sha256
@@ -17,7 +18,7 @@ from llm_codes.lenses.patching.activations import HEADS, SITES
 from llm_codes.lenses.patching.chapter import COLUMNS, add_patching, patched_rows, strongest
 from llm_codes.lenses.patching.pairs import Pair, make_pairs, read_pairs
 from llm_codes.lenses.patching.paths import PATHS
-from llm_codes.lenses.patching.study import activation_patching, open_or_reason
+from llm_codes.lenses.patching.study import activation_patching, memory_bytes, open_or_reason
 
 CODE = (activation_patching.__module__,)
 
@@ -40,6 +41,8 @@ def command(config: CircuitPatchConfig, run: Run) -> str:
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     model = inputs.model
     pairs, words = pairs_of(config, inputs)
+    needed = memory_bytes(model, pairs, config.inputs.batch_size) if pairs else 0
+    check_memory(needed, config.inputs.max_memory_gb, "circuit patch")
     transcoders, _ = open_or_reason(model, config.transcoders, config.patching)
     run.inputs(pairs=short_hash([asdict(pair) for pair in pairs]), transcoders=transcoders_sha256(transcoders))
     results = activation_patching(

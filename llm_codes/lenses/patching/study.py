@@ -21,7 +21,7 @@ from eval.options import chosen
 from eval.pieces import Pieces
 from llm_codes.configs.patching import PatchingOptions
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
-from llm_codes.lenses.patching.activations import Grid, head_grid, logit_difference, site_grids, site_hooks
+from llm_codes.lenses.patching.activations import SITES, Grid, head_grid, logit_difference, site_grids, site_hooks
 from llm_codes.lenses.patching.features import features_of_pair
 from llm_codes.lenses.patching.pairs import Pair, own_tokens, read_pairs
 from llm_codes.lenses.patching.paths import (
@@ -91,6 +91,13 @@ def activation_patching(
         own = own_tokens(fresh, given)
         beside = patched_pairs(fresh, own, (), settings, batch_size, seed, pieces.below("untrained-"), null=False)
     return results_together(found, beside, given, places_of(given), asked.features, reason, seed)
+
+
+def memory_bytes(model: Model, pairs: Sequence[Pair], batch_size: int) -> int:
+    """Logits of one pass of interventions, twice, and what is kept of three runs at every site, in float32."""
+    longest = max(len(pair.clean) for pair in pairs)
+    kept = 3 * longest * model.n_layers * (len(SITES) + 1) * model.d_model
+    return 4 * (2 * batch_size * ROWS * longest * model.vocabulary_size + kept)
 
 
 def open_or_reason(

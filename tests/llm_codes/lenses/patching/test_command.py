@@ -79,6 +79,14 @@ def test_text_too_short_for_a_pair_is_said(tmp_path: Path, capsys: pytest.Captur
     assert "no word of any prompt had another to change to; read more text" in capsys.readouterr().err
 
 
+def test_more_memory_than_allowed_is_refused_before_any_work(
+    tiny_model_folder: Path, both_ways: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["circuit", "patch", "--model", str(tiny_model_folder), "--pairs", str(both_ways)]
+    assert main([*given, "--max-memory-gb", "1e-6", "--out", str(tmp_path / "run")]) == 2
+    assert "raise --max-memory-gb" in capsys.readouterr().err and not (tmp_path / "run" / "results.json").exists()
+
+
 def test_a_line_that_is_no_pair_ends_the_run(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

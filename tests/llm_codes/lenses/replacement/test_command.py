@@ -12,7 +12,7 @@ from llm_codes.__main__ import main
 
 def test_layers_one_by_one_and_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     out = tmp_path / "run"
-    arguments = ["sae", "replacement", "--tokens", "1500", "--context", "32", "--fit-tokens", "2000", "--out", str(out)]
+    arguments = ["sae", "replacement", "--tokens", "640", "--context", "32", "--fit-tokens", "800", "--out", str(out)]
     assert main(arguments) == 0
     results = json.loads((out / "results.json").read_text())
     places = {row["layer"] for row in results["replacements"]}

@@ -22,8 +22,8 @@ from llm_codes.lenses.replacement.study import _Passes, replacement_model
 @pytest.fixture(scope="module")
 def opened() -> Any:
     model = load_model("embedded")
-    train = load_corpus("sotu", model.tokenizer, context=64, n_tokens=3000, split="train")
-    held_out = load_corpus("sotu", model.tokenizer, context=64, n_tokens=3000, split="held-out")
+    train = load_corpus("sotu", model.tokenizer, context=64, n_tokens=1500, split="train")
+    held_out = load_corpus("sotu", model.tokenizer, context=64, n_tokens=1500, split="held-out")
     return SimpleNamespace(model=model, train=train, held_out=held_out)
 
 
