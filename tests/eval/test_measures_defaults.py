@@ -135,6 +135,9 @@ METHOD: dict[str, dict[str, Any]] = {
     "eval.measures.geometry.cells": {
         "MOST_AXES_OF_VERTICES": 6,
     },
+    "eval.measures.geometry.crossings": {
+        "Events.add": dict(segment=0),
+    },
     "eval.measures.geometry.decision_paths": {
         "ways_out": dict(most_steps=50, overshoot=0.02),
     },
