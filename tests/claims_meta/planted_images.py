@@ -176,22 +176,23 @@ def maps_as_far_as_codes(generator: np.random.Generator) -> World:
     return world(["Footnote"], module, blocks, probes=200)
 
 
-def codes_of_classes(generator: np.random.Generator) -> World:
-    """Prediction 1: codes tell the shade of red, which is the class, and not the loud green and blue."""
+def shades_of_classes(generator: np.random.Generator) -> World:
+    """Prediction 1: codes and activations tell the shade of red (the class), and not the loud green and blue."""
     module = emptied(network(), FIRST)
     for channel in range(SHADES - 1):
         reads_block(module, channel, 0, -(SHADE * (channel + 0.5) + 0.1))
         for colour in (1, 2):
             module[FIRST].weight[channel, colour, 0, :] = torch.tensor([BIG, -BIG])
-    labels = np.repeat(np.arange(SHADES), 3)
+    labels = np.repeat(np.arange(SHADES), 9)
     blocks = generator.uniform(0, 1, (len(labels), 3, BLOCKS))
     blocks[:, 0] = 0.1 + SHADE * labels[:, None]
-    return world(["P1 (images)"], module, blocks, labels, patches=1400)
+    beginnings = ["P1 (images): clusters of channel codes", "P1 (images): clusters of one place"]
+    return world(beginnings, module, blocks, labels, patches=1400)
 
 
 PLANTED: Sequence[Callable[[np.random.Generator], World]] = (
     walls_on_the_way,
     walls_between_classes,
     maps_as_far_as_codes,
-    codes_of_classes,
+    shades_of_classes,
 )
