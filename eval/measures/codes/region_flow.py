@@ -10,18 +10,23 @@ Axis glossary: ``item`` coded inputs, ``before`` and ``after`` clusters of the e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int, Real
 
 from eval.errors import UserError
+from eval.measures.clustering.clusters import Clusters
 from eval.measures.statistics.resampling import bootstrap_mean
+from eval.results import Result, result
 from eval.scores import Score
 
 LEAST_SHARED = 2
 """Items that a pair of clusters must share before it counts as a branch."""
 MINIMUM_ITEMS = 10
+NEIGHBOURS = 5
+"""Nearest items that `flow_between` follows."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,45 @@ def region_flow(before: Int[np.ndarray, " item"], after: Int[np.ndarray, " other
     )
 
 
+@result
+class Flow(Result):
+    """How the clusters of two layers, and the items' neighbours, go over: `region_flow` and `neighbours_kept` as a row.
+
+    in_both: items in a cluster of both layers. neighbours_by_chance: of codes in random order; none where there are too
+    few items.
+    """
+
+    clusters_first: int
+    clusters_second: int
+    in_both: int
+    split_bits: float
+    merged_bits: float
+    split: int
+    merged: int
+    agreement: Score
+    neighbours_kept: Score
+    neighbours_by_chance: float | None
+
+
+def flow_between(
+    first: Clusters, second: Clusters, apart: Sequence[Real[np.ndarray, "item item"]], *, items: str, seed: int = 0
+) -> Flow:
+    """The flow from one layer's clusters of codes to the next's.
+
+    Args:
+        apart: distances of codes at the first and at the second layer, of all items or of some of them.
+        items: what they are, in the words of the reason where they are too few for neighbours.
+    """
+    flow, n = region_flow(first.labels, second.labels), len(apart[0])
+    kept, chance = Score.undefined(f"{n} {items}; {NEIGHBOURS} neighbours need {NEIGHBOURS + 2}", n), None
+    if n >= NEIGHBOURS + 2:
+        kept, chance = neighbours_kept(apart[0], apart[1], NEIGHBOURS, seed=seed)
+    return Flow(
+        first.n_clusters, second.n_clusters, flow.n_items, flow.split_bits, flow.merged_bits, flow.split, flow.merged,
+        flow.agreement, kept, chance,
+    )  # fmt: skip
+
+
 def _conditional_bits(table: np.ndarray) -> float:
     """Entropy in bits of the column given the row; 0 for no items."""
     total = table.sum()
@@ -91,7 +135,7 @@ def _conditional_bits(table: np.ndarray) -> float:
 
 
 def neighbours_kept(
-    before: Real[np.ndarray, "item item"], after: Real[np.ndarray, "other other"], k: int = 5, *, seed: int = 0
+    before: Real[np.ndarray, "item item"], after: Real[np.ndarray, "other other"], k: int = NEIGHBOURS, *, seed: int = 0
 ) -> tuple[Score, float]:
     """Which share of an item's k nearest by one layer's codes are among its k nearest by the other's?
 

@@ -138,6 +138,36 @@ def clusters_crossed(top: list[np.ndarray], labels: Int[np.ndarray, " item"], le
     return rows
 
 
+@dataclass(frozen=True)
+class SpreadColumn:
+    """A column whose strongest items lie in several clusters; items stand cluster by cluster, those in none last."""
+
+    column: int
+    n_clusters: int
+    effective_clusters: float
+    items: Int[np.ndarray, " item"]
+
+
+def most_spread(
+    values: Float[np.ndarray, "item column"], labels: Int[np.ndarray, " item"], *, n_top: int, shown: int
+) -> list[SpreadColumn]:
+    """The columns whose strongest items spread over most clusters, most first; at most so many, each over two or more.
+
+    Only positive values are strong: a column that is never above 0 is left out.
+    """
+    top = top_items(values, n_top)
+    spreads = clusters_crossed(top, labels)
+    order = sorted(range(len(top)), key=lambda column: (-spreads[column]["effective_clusters"], column))
+    last = np.where(labels < 0, labels.max(initial=-1) + 1, labels)
+    return [
+        SpreadColumn(
+            column, spreads[column]["n_clusters"], spreads[column]["effective_clusters"],
+            top[column][np.argsort(last[top[column]], kind="stable")],
+        )
+        for column in [one for one in order if spreads[one]["n_clusters"] > 1][:shown]
+    ]  # fmt: skip
+
+
 def overlap_above_chance(
     top: list[np.ndarray], labels: Int[np.ndarray, " item"], *, least: int = 2, n_draws: int = 1000, seed: int = 0
 ) -> tuple[Score, float]:

@@ -41,8 +41,7 @@ def command(config: CircuitPatchConfig, run: Run) -> str:
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     model = inputs.model
     pairs, words = pairs_of(config, inputs)
-    needed = memory_bytes(model, pairs, config.inputs.batch_size) if pairs else 0
-    check_memory(needed, config.inputs.max_memory_gb, "circuit patch")
+    check_memory(memory_bytes(model, pairs, config.inputs.batch_size), config.inputs.max_memory_gb, "circuit patch")
     transcoders, _ = open_or_reason(model, config.transcoders, config.patching)
     run.inputs(pairs=short_hash([asdict(pair) for pair in pairs]), transcoders=transcoders_sha256(transcoders))
     results = activation_patching(

@@ -95,7 +95,7 @@ def activation_patching(
 
 def memory_bytes(model: Model, pairs: Sequence[Pair], batch_size: int) -> int:
     """Logits of one pass of interventions, twice, and what is kept of three runs at every site, in float32."""
-    longest = max(len(pair.clean) for pair in pairs)
+    longest = max((len(pair.clean) for pair in pairs), default=0)
     kept = 3 * longest * model.n_layers * (len(SITES) + 1) * model.d_model
     return 4 * (2 * batch_size * ROWS * longest * model.vocabulary_size + kept)
 

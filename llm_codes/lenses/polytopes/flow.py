@@ -13,11 +13,9 @@ import numpy as np
 
 from eval.measures.clustering.clusters import cluster_codes
 from eval.measures.codes.polytope import SplineCodes
-from eval.measures.codes.region_flow import neighbours_kept, region_flow
-from eval.scores import Score
+from eval.measures.codes.region_flow import flow_between
 from llm_codes.lenses.polytopes.panel_rows import FlowRow
 
-NEIGHBOURS = 5
 MOST_ITEMS = 2000
 """Tokens, drawn by seed, whose nearest are compared: all pairs of them are measured."""
 
@@ -27,19 +25,10 @@ def flow_by_layer(
 ) -> tuple[FlowRow, ...]:
     """One row for each pair of neighbouring layers. codes: of the same tokens, by layer, in order."""
     found = {layer: cluster_codes(one, **clustering) for layer, one in codes.items()}
-    rows = []
-    for first, second in pairwise(codes):
-        n = len(codes[first])
-        chosen = np.sort(np.random.default_rng(seed).permutation(n)[:MOST_ITEMS])
-        kept, chance = Score.undefined(f"{n} tokens; {NEIGHBOURS} neighbours need {NEIGHBOURS + 2}", n), None
-        if n >= NEIGHBOURS + 2:
-            apart = [codes[layer][chosen].hamming_matrix() for layer in (first, second)]
-            kept, chance = neighbours_kept(apart[0], apart[1], NEIGHBOURS, seed=seed)
-        flow = region_flow(found[first].labels, found[second].labels)
-        rows.append(
-            FlowRow(
-                network, first, second, found[first].n_clusters, found[second].n_clusters, flow.n_items,
-                flow.split_bits, flow.merged_bits, flow.split, flow.merged, flow.agreement, kept, chance,
-            )
-        )  # fmt: skip
-    return tuple(rows)
+    n = len(next(iter(codes.values()), ()))
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:MOST_ITEMS])
+    apart = {layer: one[chosen].hamming_matrix() for layer, one in codes.items()} if len(codes) > 1 else {}
+    return tuple(
+        FlowRow(network, a, b, flow_between(found[a], found[b], (apart[a], apart[b]), items="tokens", seed=seed))
+        for a, b in pairwise(codes)
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eval.measures.clustering.clusters import Clusters
-from eval.measures.dictionaries.directions import clusters_crossed, top_items
+from eval.measures.dictionaries.directions import most_spread
 from llm_codes.lenses.polytopes.panel_rows import NeuronRow, StrongToken
 from llm_codes.lenses.polytopes.samples import TokenSample
 
@@ -26,20 +26,13 @@ def neurons_across_clusters(
     hidden: activations after the nonlinearity ``[item unit]``, the layers of `span` side by side. Only positive ones
     are strong: a unit that is never above 0 is left out.
     """
-    top = top_items(hidden, TOP_ITEMS)
-    spreads = clusters_crossed(top, found.labels)
-    order = sorted(range(len(top)), key=lambda unit: (-spreads[unit]["effective_clusters"], unit))
     width = hidden.shape[1] // len(span)
     rows = []
-    for column in [u for u in order if spreads[u]["n_clusters"] > 1][:SHOWN]:
-        items = top[column]
-        of = found.labels[items]
-        by_cluster = items[np.lexsort((np.arange(len(items)), np.where(of < 0, found.n_clusters, of)))]
+    for one in most_spread(hidden, found.labels, n_top=TOP_ITEMS, shown=SHOWN):
         tokens = tuple(
-            StrongToken(sample.before[i], sample.string[i], float(hidden[i, column]), int(found.labels[i]))
-            for i in by_cluster
+            StrongToken(sample.before[i], sample.string[i], float(hidden[i, one.column]), int(found.labels[i]))
+            for i in one.items
         )
-        spread = spreads[column]
-        place = (int(span[column // width]), column % width)
-        rows.append(NeuronRow(*place, spread["n_clusters"], spread["effective_clusters"], tokens))
+        place = (int(span[one.column // width]), one.column % width)
+        rows.append(NeuronRow(*place, one.n_clusters, one.effective_clusters, tokens))
     return tuple(rows)

@@ -5,31 +5,23 @@ Axis glossary: ``item`` sampled tokens, ``cluster``, ``unit`` hidden units.
 
 from __future__ import annotations
 
+from eval.measures.codes.region_flow import Flow
+from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
 
 
 @result
 class FlowRow(Result):
-    """How clusters of one MLP's codes go over into those of the next compared one (`eval.measures.codes.region_flow`).
+    """How clusters of one MLP's codes go over into those of the next compared one.
 
-    network: `trained` or `untrained`. in_both: tokens in a cluster of both layers. neighbours_kept: share of a token's
-    nearest five by code that stay; neighbours_by_chance: of random codes.
+    network: `trained` or `untrained`.
     """
 
     network: str
     first: int
     second: int
-    clusters_first: int
-    clusters_second: int
-    in_both: int
-    split_bits: float
-    merged_bits: float
-    split: int
-    merged: int
-    agreement: Score
-    neighbours_kept: Score
-    neighbours_by_chance: float | None
+    flow: Flow = noted(inline=True)
 
 
 @result

@@ -18,6 +18,7 @@ from eval.measures.clustering.clusters import Clusters
 from eval.measures.dictionaries.directions import (
     clusters_crossed,
     cosine_histograms,
+    most_spread,
     nmf_directions,
     overlap_above_chance,
     top_items,
@@ -84,21 +85,13 @@ def _overlap(found: Clusters, top: list[np.ndarray], seed: int) -> tuple[Score, 
 
 def _units(active: np.ndarray, found: Clusters, classes: np.ndarray) -> tuple[UnitRow, ...]:
     """The channels whose strongest places are spread over most clusters, most first; each with two or more."""
-    top = top_items(active, TOP_ITEMS)
-    spreads = clusters_crossed(top, found.labels)
-    order = sorted(range(len(top)), key=lambda unit: (-spreads[unit]["effective_clusters"], unit))
-    rows = []
-    for unit in [u for u in order if spreads[u]["n_clusters"] > 1][:SHOWN_UNITS]:
-        items = top[unit]
-        of = found.labels[items]
-        by_cluster = np.lexsort((np.arange(len(items)), np.where(of < 0, found.n_clusters, of)))
-        rows.append(
-            UnitRow(
-                unit, spreads[unit]["n_clusters"], spreads[unit]["effective_clusters"], _entropy(classes[items]),
-                items[by_cluster], of[by_cluster],
-            )
-        )  # fmt: skip
-    return tuple(rows)
+    return tuple(
+        UnitRow(
+            one.column, one.n_clusters, one.effective_clusters, _entropy(classes[one.items]), one.items,
+            found.labels[one.items],
+        )
+        for one in most_spread(active, found.labels, n_top=TOP_ITEMS, shown=SHOWN_UNITS)
+    )  # fmt: skip
 
 
 def _entropy(classes: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eval.measures.codes.region_flow import Flow
 from eval.result_json import noted
 from eval.results import Result, result
 from eval.scores import Score
@@ -29,21 +30,12 @@ class PositionRow(Result):
 
 @result
 class FlowRow(Result):
-    """How regions go over from one site to the next: see `eval.measures.codes.region_flow`."""
+    """How regions go over from one site to the next."""
 
     network: str
     first: str
     second: str
-    clusters_first: int
-    clusters_second: int
-    in_both: int
-    split_bits: float
-    merged_bits: float
-    split: int
-    merged: int
-    agreement: Score
-    neighbours_kept: Score
-    neighbours_by_chance: float | None
+    flow: Flow = noted(inline=True)
 
 
 @result

@@ -22,14 +22,11 @@ from torch import Tensor
 from eval.errors import UserError, known_name
 from eval.measures.clustering.clusters import Clusters, cluster_codes, cluster_points
 from eval.measures.codes.polytope import CodeMap, CodePart, SplineCodes
-from eval.measures.codes.region_flow import neighbours_kept, region_flow
+from eval.measures.codes.region_flow import flow_between
 from eval.measures.geometry.piecewise_linear import Program, Step, own_rule, walk
-from eval.scores import Score
 from vision_codes.lenses.polytopes.density import batches
 from vision_codes.lenses.polytopes.panel_rows import FixedPosition, FlowRow, PositionRow
 from vision_codes.lenses.polytopes.patches import Places, judged_clusters
-
-NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
@@ -102,9 +99,12 @@ def fixed_position(
     if len(places) > 1:
         add("codes of all sites", "all", cluster_codes(whole, **size))
     flow = [
-        _flow(network, (a.step.site, b.step.site), grouped[i : i + 2], apart[i : i + 2], seed)
+        FlowRow(
+            network, a.step.site, b.step.site,
+            flow_between(grouped[i], grouped[i + 1], apart[i : i + 2], items="images", seed=seed),
+        )
         for i, (a, b) in enumerate(pairwise(places))
-    ]
+    ]  # fmt: skip
     return FixedPosition(tuple(rows), tuple(flow))
 
 
@@ -112,17 +112,3 @@ def _codes(places: Sequence[MiddlePlaces], name: str) -> SplineCodes:
     parts = tuple(place.part for place in places)
     values = {place.step.site: torch.as_tensor(place.before) for place in places}
     return SplineCodes.hard(CodeMap(parts, parts[0].layer, name), values)
-
-
-def _flow(
-    network: str, sites: tuple[str, str], grouped: Sequence[Clusters], apart: Sequence[np.ndarray], seed: int
-) -> FlowRow:
-    first, second = grouped
-    found, n = region_flow(first.labels, second.labels), len(first.labels)
-    kept, chance = Score.undefined(f"{n} images; {NEIGHBOURS} neighbours need {NEIGHBOURS + 2}", n), None
-    if n >= NEIGHBOURS + 2:
-        kept, chance = neighbours_kept(apart[0], apart[1], NEIGHBOURS, seed=seed)
-    return FlowRow(
-        network, *sites, first.n_clusters, second.n_clusters, found.n_items, found.split_bits, found.merged_bits,
-        found.split, found.merged, found.agreement, kept, chance,
-    )  # fmt: skip

@@ -61,7 +61,8 @@ def test_planted_colours_are_clusters_and_flow_on_whole(program) -> None:
         *[("codes", CLASSES, CLASSES), ("activations", CLASSES, CLASSES)] * 2,
         ("codes of all sites", CLASSES, CLASSES),
     ]
-    (flow,) = found.flow
+    flow = next(iter(found.flow)).flow
+    assert len(found.flow) == 1
     assert (flow.split, flow.merged, flow.in_both) == (0, 0, 48)
     assert flow.agreement.value == pytest.approx(1) and (flow.neighbours_kept.value or 0) > 0.4
     assert flow.neighbours_by_chance == pytest.approx(5 / 47)
@@ -71,5 +72,6 @@ def test_few_images_have_no_neighbours_to_keep_and_say_so(program) -> None:
     x, labels = images(1.0)
     sites = [step.site for step in program.sites[:2]]
     found = fixed_position(program, x[::10], labels[::10], sites, min_cluster_size=2)
-    (flow,) = found.flow
+    flow = next(iter(found.flow)).flow
+    assert len(found.flow) == 1
     assert "5 images; 5 neighbours need 7" in str(flow.neighbours_kept.reason) and flow.neighbours_by_chance is None
