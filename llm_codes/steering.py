@@ -10,7 +10,7 @@ model meets itself it shows only what a broken stream does. Axes: position, widt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -45,6 +45,13 @@ class NextToken:
         values, tokens = self.probabilities.topk(n)
         words = self.model.token_strings(tokens.tolist())
         return tuple(TokenProbability(word, round(float(v), 6)) for word, v in zip(words, values, strict=True))
+
+
+def _choice(probabilities: Float[Tensor, " token"], generator: torch.Generator, temperature: float) -> int:
+    if temperature == 0:
+        return int(probabilities.argmax())
+    scaled = (probabilities.log() / temperature).softmax(-1)
+    return int(torch.multinomial(scaled, 1, generator=generator))
 
 
 @dataclass(eq=False, repr=False)
@@ -85,7 +92,7 @@ class Model(HookedModel):
     @torch.no_grad()
     def next_token(self, text: str) -> NextToken:
         """The distribution over the next token after a text (which starts with BOS where the model has one)."""
-        return NextToken(self._next(self._tokens(text)), self)
+        return NextToken(self._next([self._tokens(text)])[0], self)
 
     @torch.no_grad()
     def continuation(self, text: str, n: int, *, seed: int = 0, temperature: float = 1.0) -> str:
@@ -97,22 +104,49 @@ class Model(HookedModel):
         Raises:
             UserError: fewer than one token, a negative temperature, a text without tokens.
         """
+        return self.continuations([text], n, seeds=[seed], temperature=temperature)[0]
+
+    @torch.no_grad()
+    def continuations(
+        self, texts: Sequence[str], n: int, *, seeds: Sequence[int], temperature: float = 1.0
+    ) -> list[str]:
+        """`continuation` of several texts, each under its own seed; those of as many tokens are read together.
+
+        Raises:
+            UserError: as `continuation`; another number of seeds than of texts.
+        """
         if n < 1 or temperature < 0:
             raise UserError(f"expected n of at least 1 and a temperature of at least 0; got {n} and {temperature}")
-        generator = torch.Generator().manual_seed(seed)
-        tokens = self._tokens(text)
-        start = len(tokens)
+        if len(seeds) != len(texts):
+            raise UserError(f"expected a seed for each of {len(texts)} texts; got {len(seeds)}")
+        read = [self._tokens(text) for text in texts]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        said: list[str] = [""] * len(texts)
+        for length in sorted({len(tokens) for tokens in read}):
+            places = [place for place, tokens in enumerate(read) if len(tokens) == length]
+            drawn = self._drawn([read[place] for place in places], n, [generators[p] for p in places], temperature)
+            for place, tokens in zip(places, drawn, strict=True):
+                said[place] = str(self.tokenizer.decode(tokens))
+        return said
+
+    def _drawn(
+        self, read: list[list[int]], n: int, generators: list[torch.Generator], temperature: float
+    ) -> list[list[int]]:
+        """The new tokens of texts of one length; a text that ended is read no further."""
+        end = getattr(self.tokenizer, "eos_token_id", None)
+        new: list[list[int]] = [[] for _ in read]
+        going = list(range(len(read)))
         for _ in range(n):
-            probabilities = self._next(tokens)
-            if temperature > 0:
-                scaled = (probabilities.log() / temperature).softmax(-1)
-                chosen = int(torch.multinomial(scaled, 1, generator=generator))
-            else:
-                chosen = int(probabilities.argmax())
-            if chosen == getattr(self.tokenizer, "eos_token_id", None):
+            probabilities = self._next([read[place] + new[place] for place in going])
+            chosen = [
+                _choice(row, generators[place], temperature) for row, place in zip(probabilities, going, strict=True)
+            ]
+            going = [place for place, token in zip(going, chosen, strict=True) if token != end]
+            for place, token in zip(going, (token for token in chosen if token != end), strict=True):
+                new[place].append(token)
+            if not going:
                 break
-            tokens.append(chosen)
-        return str(self.tokenizer.decode(tokens[start:]))
+        return new
 
     def _tokens(self, text: str) -> list[int]:
         bos = [] if self.bos_token_id is None else [self.bos_token_id]
@@ -121,6 +155,6 @@ class Model(HookedModel):
             raise UserError("expected a text of at least one token; got none; this model has no BOS to start from")
         return tokens
 
-    def _next(self, tokens: list[int]) -> Float[Tensor, " token"]:
-        read = torch.tensor([tokens[-self.context :]])
-        return self.logits(read)[0, -1].float().softmax(-1).cpu()
+    def _next(self, rows: list[list[int]]) -> Float[Tensor, "text token"]:
+        read = torch.tensor([tokens[-self.context :] for tokens in rows])
+        return self.logits(read)[:, -1].float().softmax(-1).cpu()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -54,9 +56,27 @@ def test_a_continuation_is_seeded_and_steered(model):
     greedy = [model.continuation(TEXT, 5, seed=seed, temperature=0) for seed in (0, 1)]
     assert greedy[0] == greedy[1]
     assert isinstance(model.continuation(TEXT * 40, 3), str)  # longer than the context: read by its end
-    rows = model.bridge.original_model.lm_head.weight.detach()
-    with model.steered(site="resid_post", layer=1, add=1e3 * rows[65]):
-        assert model.next_token(TEXT).top(1)[0].token == model.token_strings([65])[0]
+
+
+def test_texts_continued_together_say_what_each_says_alone(model):
+    texts = [TEXT, TEXT + " and", "We hold", TEXT, TEXT * 40]
+    alone = [model.continuation(text, 8, seed=seed) for seed, text in enumerate(texts)]
+    assert model.continuations(texts, 8, seeds=range(len(texts))) == alone
+    with pytest.raises(UserError, match="expected a seed for each of 5 texts; got 1"):
+        model.continuations(texts, 8, seeds=[0])
+
+
+def test_a_text_that_ends_stops_alone(model, monkeypatch):
+    read = [model._tokens(TEXT)] * 2
+
+    def drawn() -> list[list[int]]:
+        generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+        return model._drawn(read, 8, generators, 1.0)
+
+    first, second = drawn()
+    end = next(token for token in first if token not in second)
+    monkeypatch.setattr(model, "tokenizer", SimpleNamespace(eos_token_id=end))
+    assert drawn() == [first[: first.index(end)], second]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class SteeredUnits:
             return self._continued(texts, seed)
 
     def _continued(self, texts: Sequence[str], seed: int) -> list[tuple[str, ...]]:
-        said = [self.model.continuation(text, NEW_TOKENS, seed=seed + place) for place, text in enumerate(texts)]
+        said = self.model.continuations(texts, NEW_TOKENS, seeds=[seed + place for place in range(len(texts))])
         return [tuple(self.model.token_strings(self.model.encode(text))) if text else () for text in said]
 
 
