@@ -99,7 +99,8 @@ def draw_neurons(run: Run, rows: Sequence[NeuronRow]) -> SavedFigure:
         axis.grid(visible=False)
     fig.supylabel("activation", fontsize=8)
     caption = (
-        "Neurons whose strongest tokens lie in most clusters of codes; one colour is one cluster, grey: in no cluster."
+        "Neurons whose strongest tokens lie in most clusters of codes; one colour is one cluster, grey: in no cluster. "
+        "Counted: clusters with two tokens or more."
     )
     return save_figure(run, fig, "neurons", caption)
 

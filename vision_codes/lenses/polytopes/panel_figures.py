@@ -34,7 +34,8 @@ def draw_cosines(run: Run, edges: np.ndarray, counts: np.ndarray, found: Mapping
 def draw_units(run: Run, images: np.ndarray, places: Places, found: Mapping[str, Any]) -> SavedFigure:
     caption = (
         f"Channels of {found['site']} whose strongest places lie in most clusters of codes: the image around each "
-        "place, cluster by cluster; one frame colour is one cluster, grey is none."
+        "place, cluster by cluster; one frame colour is one cluster, grey is none. Counted: clusters with two places "
+        "or more among a channel's twenty strongest, of which fourteen are shown."
     )
     return save_figure(run, units_figure(images, places, found["units"]), "units", caption)
 
