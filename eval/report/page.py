@@ -108,9 +108,10 @@ def _table_cell(name: str, value: Any) -> Markup:
 
 
 def _statement(row: Mapping[str, Any]) -> str:
-    """What a judged row says: its claim or statement, else its first text."""
+    """What a judged row says: its claim or statement, else its first text; with the length it was judged at."""
     texts = [row[name] for name in ("claim", "statement") if row.get(name)]
-    return str(next(iter(texts), next((value for value in row.values() if isinstance(value, str)), "")))
+    text = str(next(iter(texts), next((value for value in row.values() if isinstance(value, str)), "")))
+    return f"{text} ({row['length']})" if texts and row.get("length") else text
 
 
 class Page:

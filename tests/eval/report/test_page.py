@@ -90,6 +90,14 @@ def test_the_summary_shows_every_verdict_and_every_doubt(html):
     assert '<a href="#claims">Claims</a>: Few tokens.' in summary
 
 
+def test_a_statement_judged_at_several_lengths_is_told_apart_in_the_summary():
+    page = Page("t")
+    rows = [{"length": length, "claim": "rises", "verdict": "fails"} for length in ("1 word", "12 words")]
+    page.section("s").table(rows)
+    summary = page.html().split('id="summary"')[1].split("</section>")[0]
+    assert "rises (1 word)" in summary and "rises (12 words)" in summary
+
+
 def test_a_page_without_statements_has_no_summary():
     page = Page("t")
     page.section("s").text("words")
