@@ -137,13 +137,11 @@ class Model(HookedModel):
         new: list[list[int]] = [[] for _ in read]
         going = list(range(len(read)))
         for _ in range(n):
-            probabilities = self._next([read[place] + new[place] for place in going])
-            chosen = [
-                _choice(row, generators[place], temperature) for row, place in zip(probabilities, going, strict=True)
-            ]
-            going = [place for place, token in zip(going, chosen, strict=True) if token != end]
-            for place, token in zip(going, (token for token in chosen if token != end), strict=True):
-                new[place].append(token)
+            rows = self._next([read[place] + new[place] for place in going])
+            chosen = {p: _choice(row, generators[p], temperature) for p, row in zip(going, rows, strict=True)}
+            going = [place for place in going if chosen[place] != end]
+            for place in going:
+                new[place].append(chosen[place])
             if not going:
                 break
         return new

@@ -56,6 +56,9 @@ def test_a_continuation_is_seeded_and_steered(model):
     greedy = [model.continuation(TEXT, 5, seed=seed, temperature=0) for seed in (0, 1)]
     assert greedy[0] == greedy[1]
     assert isinstance(model.continuation(TEXT * 40, 3), str)  # longer than the context: read by its end
+    rows = model.bridge.original_model.lm_head.weight.detach()
+    with model.steered(site="resid_post", layer=1, add=1e3 * rows[65]):
+        assert model.next_token(TEXT).top(1)[0].token == model.token_strings([65])[0]
 
 
 def test_texts_continued_together_say_what_each_says_alone(model):

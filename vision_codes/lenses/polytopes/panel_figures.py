@@ -13,10 +13,12 @@ from eval.measures.geometry.boundary_length import boundary_length
 from eval.measures.geometry.slices import Slice
 from eval.report.figures import COLOURS, STYLE, SavedFigure, drawing, figure, save_figure
 from eval.runs import Run
+from vision_codes.lenses.polytopes.directions import TOP_ITEMS
 from vision_codes.lenses.polytopes.patches import Places, patch
 
 SHOWN_DIRECTIONS = 8
 SHOWN_CLUSTERS = 6
+SHOWN_PLACES = 14
 GREY = "#b8b8b8"
 CELLS = 48
 
@@ -35,7 +37,7 @@ def draw_units(run: Run, images: np.ndarray, places: Places, found: Mapping[str,
     caption = (
         f"Channels of {found['site']} whose strongest places lie in most clusters of codes: the image around each "
         "place, cluster by cluster; one frame colour is one cluster, grey is none. Counted: clusters with two places "
-        "or more among a channel's twenty strongest, of which fourteen are shown."
+        f"or more among a channel's {TOP_ITEMS} strongest, of which at most {SHOWN_PLACES} are shown."
     )
     return save_figure(run, units_figure(images, places, found["units"]), "units", caption)
 
@@ -78,7 +80,9 @@ def cosines_figure(edges: np.ndarray, counts: np.ndarray, rows: Sequence[Mapping
     return fig
 
 
-def units_figure(images: np.ndarray, places: Places, units: Sequence[Mapping[str, Any]], columns: int = 14) -> Figure:
+def units_figure(
+    images: np.ndarray, places: Places, units: Sequence[Mapping[str, Any]], columns: int = SHOWN_PLACES
+) -> Figure:
     """One row for each channel: its strongest places, sorted and framed by their cluster of codes."""
     with mpl.rc_context(STYLE):
         fig = Figure(figsize=(7.2, 0.58 * max(1, len(units)) + 0.2), layout="constrained")
