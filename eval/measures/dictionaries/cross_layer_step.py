@@ -75,7 +75,7 @@ class CrossLayerTrainer:
         width, rows = self.options.d_out, len(x[0])
         reads = [layer.read(own) for layer, own in zip(self.layers, x, strict=True)]
         made = [
-            decode_active(read.indices, read.values, layer.decoder)
+            decode_active(read.indices, read.values, layer.decoder, read.counts)
             for layer, read in zip(self.layers, reads, strict=True)
         ]
         written = made[0] + self.layers[0].decoder_bias

@@ -21,21 +21,57 @@ from torch.nn import functional
 
 
 def decode_active(
-    indices: Int[Tensor, "row active"], values: Float[Tensor, "row active"], vectors: Float[Tensor, "feature width"]
+    indices: Int[Tensor, "row active"],
+    values: Float[Tensor, "row active"],
+    vectors: Float[Tensor, "feature width"],
+    counts: Int[Tensor, " row"] | None = None,
 ) -> Float[Tensor, "row width"]:
-    """What do the active features add up to? ``out[r] = sum_a values[r, a] vectors[indices[r, a]]``."""
-    return functional.embedding_bag(indices, vectors, per_sample_weights=values, mode="sum")
+    """What do the active features add up to? ``out[r] = sum_a values[r, a] vectors[indices[r, a]]``.
+
+    counts: how many entries of each row are real, from the left; the rest, and zeros, are passed over (no autograd).
+    """
+    if counts is None or vectors.device.type != "cpu":
+        return functional.embedding_bag(indices, vectors, per_sample_weights=values, mode="sum")
+    out = torch.zeros(len(indices), vectors.shape[1], dtype=vectors.dtype)
+    _as_many_threads_as_torch()
+    _decode(indices.numpy(), values.contiguous().numpy(), counts.numpy(), vectors.contiguous().numpy(), out.numpy())
+    return out
+
+
+def sums_by_feature(
+    indices: Int[Tensor, "row active"],
+    values: Float[Tensor, "row active"],
+    counts: Int[Tensor, " row"],
+    n_features: int,
+) -> Float[Tensor, " feature"]:
+    """``out[f] = sum of values[r, a] over the real entries (r, a) with indices[r, a] = f``."""
+    out = torch.zeros(n_features, dtype=values.dtype, device=values.device)
+    if values.device.type != "cpu":
+        real = torch.arange(indices.shape[1], device=values.device) < counts[:, None]
+        return out.index_add_(0, indices[real], values[real])
+    _sum(indices.numpy(), values.contiguous().numpy(), counts.numpy(), out.numpy())
+    return out
 
 
 def dots_active(
-    left: Float[Tensor, "row width"], vectors: Float[Tensor, "feature width"], indices: Int[Tensor, "row active"]
+    left: Float[Tensor, "row width"],
+    vectors: Float[Tensor, "feature width"],
+    indices: Int[Tensor, "row active"],
+    counts: Int[Tensor, " row"] | None = None,
 ) -> Float[Tensor, "row active"]:
-    """``out[r, a] = left[r] . vectors[indices[r, a]]``: the gradient of ``decode_active`` for its values."""
+    """``out[r, a] = left[r] . vectors[indices[r, a]]``: the gradient of ``decode_active`` for its values.
+
+    counts: how many entries of each row are wanted, from the left; the rest are 0.
+    """
     if left.device.type != "cpu":
-        return torch.einsum("rw,raw->ra", left, vectors[indices])
-    out = torch.empty(indices.shape, dtype=left.dtype)
+        out = torch.einsum("rw,raw->ra", left, vectors[indices])
+        if counts is not None:
+            out[torch.arange(out.shape[1], device=out.device) >= counts[:, None]] = 0
+        return out
+    out = torch.zeros(indices.shape, dtype=left.dtype)
+    wanted = torch.full((len(indices),), indices.shape[1]) if counts is None else counts
     _as_many_threads_as_torch()
-    _dots(left.contiguous().numpy(), vectors.contiguous().numpy(), indices.numpy(), out.numpy())
+    _dots(left.contiguous().numpy(), vectors.contiguous().numpy(), indices.numpy(), wanted.numpy(), out.numpy())
     return out
 
 
@@ -63,11 +99,31 @@ def _as_many_threads_as_torch() -> None:
     numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))  # pyright: ignore
 
 
+@numba.njit(parallel=True, fastmath={"contract"}, cache=True)
+@no_type_check
+def _decode(indices, values, counts, vectors, out):  # pragma: no cover (compiled)
+    for row in numba.prange(indices.shape[0]):
+        for a in range(counts[row]):
+            value = values[row, a]
+            if value != 0:
+                feature = indices[row, a]
+                for w in range(vectors.shape[1]):
+                    out[row, w] += value * vectors[feature, w]
+
+
+@numba.njit(cache=True)
+@no_type_check
+def _sum(indices, values, counts, out):  # pragma: no cover (compiled)
+    for row in range(indices.shape[0]):
+        for a in range(counts[row]):
+            out[indices[row, a]] += values[row, a]
+
+
 @numba.njit(parallel=True, fastmath={"reassoc", "contract"}, cache=True)
 @no_type_check
-def _dots(left, vectors, indices, out):  # pragma: no cover (compiled)
+def _dots(left, vectors, indices, counts, out):  # pragma: no cover (compiled)
     for row in numba.prange(indices.shape[0]):
-        for a in range(indices.shape[1]):
+        for a in range(counts[row]):
             feature = indices[row, a]
             total = left.dtype.type(0)
             for w in range(left.shape[1]):

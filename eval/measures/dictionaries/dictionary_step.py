@@ -19,27 +19,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from eval.measures.dictionaries.baselines import Constraint
 from eval.measures.dictionaries.dictionary import TopKDictionary
-from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
+from eval.measures.dictionaries.dictionary_kernels import (
+    accumulate_active,
+    decode_active,
+    dots_active,
+    sums_by_feature,
+)
+from eval.measures.dictionaries.selection import Chosen, Read, largest_by_row, largest_of_all
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
-
-
-@dataclass(frozen=True)
-class Read:
-    """What a batch makes of a dictionary: its centred rows, decoder norms, all scores, and the chosen features."""
-
-    centred: Float[Tensor, "row d_in"]
-    size: Float[Tensor, " feature"]
-    scores: Float[Tensor, "row feature"]
-    indices: Int[Tensor, "row active"]
-    values: Float[Tensor, "row active"]
 
 
 class TopKTrainer:
@@ -104,7 +98,7 @@ class TopKTrainer:
         """
         target = x if target is None else target
         read = self.read(x)
-        error = decode_active(read.indices, read.values, self.decoder) + self.decoder_bias - target
+        error = decode_active(read.indices, read.values, self.decoder, read.counts) + self.decoder_bias - target
         if self.options.skip:
             error.addmm_(read.centred, self.skip)
         auxiliary, gradients = self.gradients(read, error)
@@ -121,14 +115,13 @@ class TopKTrainer:
         centred = x - self.input_bias
         size = self.decoder.norm(dim=1).clamp_min(1e-12)
         scores = torch.addmm(self.encoder_bias, centred, self.encoder.T).mul_(size)
-        indices, values = self._choose(scores, size)
-        return Read(centred, size, scores, indices, values)
+        chosen, smallest = self._choose(scores)
+        values = chosen.values.relu() / size[chosen.indices]
+        return Read(centred, size, scores, chosen.indices, values, chosen.counts, smallest)
 
     def gradients(self, read: Read, error: Float[Tensor, "row d_out"]) -> tuple[float, dict[str, Tensor]]:
         """The loss of dead features, and the gradients of all but the decoder's bias, from what was written wrongly."""
-        found = self._gradients(
-            read.indices, read.values, read.centred, error * (2 / len(error)), active=read.values > 0
-        )
+        found = self.of_written(read, read.values, error)
         if self.options.skip:
             found["skip"] = read.centred.T @ error * (2 / len(error))
         dead = self.since_fired > self.options.dead_after
@@ -141,8 +134,10 @@ class TopKTrainer:
         return math.sqrt(sum(float(gradients[name].square().sum()) for name in self.parameters()))
 
     def measured(self, read: Read, error: Tensor, target: Tensor) -> dict[str, float]:
-        """Count what fired; ``l0``, ``fvu`` and ``dead_share`` of the batch."""
+        """After a step: count what fired, move the threshold; ``l0``, ``fvu`` and ``dead_share`` of the batch."""
         self._count(read.indices, read.values)
+        rate = self.options.threshold_rate if self.step_count > 1 else 1.0  # start at the first batch's, not at 0
+        self.threshold = (1 - rate) * self.threshold + rate * read.smallest
         spread = float((target - target.mean(0)).square().sum())
         return {
             "l0": float((read.values > 0).sum()) / len(target),
@@ -150,30 +145,34 @@ class TopKTrainer:
             "dead_share": float((self.since_fired > self.options.dead_after).float().mean()),
         }
 
-    def _choose(self, scores: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Indices and values (not scaled by the decoder's norm) of the chosen features."""
+    def _choose(self, scores: Float[Tensor, "row feature"]) -> tuple[Chosen, float]:
+        """The active features with their scores, and the smallest score kept (k on average over the batch)."""
         if not self.options.batch_topk:
-            chosen, indices = scores.topk(self.options.k, dim=1, sorted=False)
-            return indices, chosen.relu_() / size[indices]
-        smallest = scores.flatten().topk(self.options.k * len(scores), sorted=False).values.min().clamp_min(1e-12)
-        most = int((scores >= smallest).sum(1).max())
-        chosen, indices = scores.topk(max(1, most), dim=1, sorted=False)
-        chosen = torch.where(chosen >= smallest, chosen, 0.0)
-        rate = self.options.threshold_rate if self.step_count else 1.0  # start at the first batch's, not at 0
-        self.threshold = (1 - rate) * self.threshold + rate * float(smallest)
-        return indices, chosen / size[indices]
+            return largest_by_row(scores, self.options.k), 0.0
+        return largest_of_all(scores, self.options.k * len(scores))
+
+    def of_written(self, read: Read, values: Float[Tensor, "row active"], error: Tensor) -> dict[str, Tensor]:
+        """Gradients of the mean squared error that these values of the active features leave (0: not written)."""
+        of_out, active = error * (2 / len(error)), values > 0
+        return self._gradients(read.indices, values, read.centred, of_out, active, read.counts)
 
     def _gradients(
-        self, indices: Tensor, values: Tensor, centred: Tensor, of_out: Tensor, active: Tensor | None
+        self,
+        indices: Tensor,
+        values: Tensor,
+        centred: Tensor,
+        of_out: Tensor,
+        active: Tensor | None,
+        counts: Tensor,
     ) -> dict[str, Tensor]:
         """Gradients of every parameter given the gradient of the reconstruction; ``active`` masks what relu stopped."""
         n = self.options.n_features
-        of_values = dots_active(of_out, self.decoder, indices)
+        of_values = dots_active(of_out, self.decoder, indices, counts)
         if active is not None:
             of_values *= active
         of_encoder = accumulate_active(indices, of_values, centred, n)
         of_decoder = accumulate_active(indices, values, of_out, n)
-        of_bias = torch.zeros_like(self.encoder_bias).index_add_(0, indices.flatten(), of_values.flatten())
+        of_bias = sums_by_feature(indices, of_values, counts, n)
         of_decoder_bias = torch.zeros_like(self.decoder_bias)
         if not self.options.is_transcoder:
             of_decoder_bias -= of_bias @ self.encoder
@@ -191,12 +190,13 @@ class TopKTrainer:
         n_dead = int(dead.sum())
         half = self.options.auxiliary_features or max(1, error.shape[1] // 2)
         scale = self.options.auxiliary * min(n_dead / half, 1.0)
-        only_dead = torch.where(dead, scores, -torch.inf)
-        values, indices = only_dead.topk(min(half, n_dead), dim=1, sorted=False)
-        values = values / size[indices]
-        missed = decode_active(indices, values, self.decoder) + error
+        places = dead.nonzero().flatten()
+        chosen = largest_by_row(scores[:, places], min(half, n_dead))
+        indices = places[chosen.indices]
+        values = chosen.values / size[indices]
+        missed = decode_active(indices, values, self.decoder, chosen.counts) + error
         for name, gradient in self._gradients(
-            indices, values, centred, missed * (2 * scale / len(error)), active=None
+            indices, values, centred, missed * (2 * scale / len(error)), None, chosen.counts
         ).items():
             gradients[name] += gradient
         return scale * float(missed.square().sum()) / len(error)

@@ -21,6 +21,7 @@ class StepOptions:
     learning_rate, warmup_steps, decay_steps, total_steps: linear warm-up, constant, linear decay to zero at the end.
     auxiliary: weight of the dead-feature loss; dead_after: steps without firing after which a feature counts as dead;
     auxiliary_features: dead features that reconstruct together (0: half the width written).
+    nested: widths below n_features at which the first features have to reconstruct alone too (Matryoshka).
     bias: whether the decoder has one of its own. skip: a transcoder adds a linear map of its centred input.
     baseline: what is held at random instead of being trained (`baselines`).
     clip: largest gradient norm. seed: of the initial weights.
@@ -39,6 +40,7 @@ class StepOptions:
     auxiliary: float = 1.0
     auxiliary_features: int = 0
     dead_after: int = 1000
+    nested: tuple[int, ...] = ()
     bias: bool = True
     skip: bool = False
     clip: float = 1.0
@@ -55,6 +57,11 @@ class StepOptions:
         if not 0 < self.k <= self.n_features:
             raise UserError(
                 f"expected 1 <= k <= {self.n_features} features; got k={self.k}; lower --k or widen the SAE"
+            )
+        if list(self.nested) != sorted({width for width in self.nested if 0 < width < self.n_features}):
+            raise UserError(
+                f"expected nested widths that grow, from 1 to below {self.n_features} features; got {self.nested}; "
+                "leave the last one out"
             )
         if self.tied and self.is_transcoder:
             raise UserError(

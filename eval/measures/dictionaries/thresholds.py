@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -60,12 +61,11 @@ def _largest(batches: Iterable[Tensor], k: int | float, n_rows: int, least: floa
         raise UserError(f"expected rows and k above 0; got {n_rows} rows and k={k}; give activations to calibrate on")
     kept = torch.zeros(0)
     for scores in batches:
-        flat = scores.flatten().float().cpu()
-        flat = flat[flat > (kept.min() if len(kept) == count else least)]
-        kept = torch.cat([kept, flat])
+        flat = torch.nan_to_num(scores.flatten().float().cpu(), nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+        kept = torch.cat([kept, flat[flat > kept.min()] if len(kept) == count else flat])
         if len(kept) > count:
-            kept = kept.topk(count, sorted=False).values
-    return kept, count
+            kept = torch.from_numpy(np.partition(kept.numpy(), len(kept) - count)[len(kept) - count :])
+    return kept[kept > least], count
 
 
 def _below(kept: Tensor) -> float:

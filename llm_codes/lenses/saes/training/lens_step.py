@@ -1,7 +1,8 @@
-"""sae-lens' own training classes behind our loop: standard, jumprelu, gated, matryoshka, batch-TopK.
+"""sae-lens' own training classes with a penalty behind our loop: standard, jumprelu, gated.
 
-The forward pass and the losses are sae-lens'; Adam, the gradient clip, the warm-up of coefficients and the count of
-dead features are those of `sae_lens.SAETrainer`, kept as plain tensors so that a continuation is bitwise.
+The weights and the losses are those of sae-lens' classes, differentiated at the active features (`lens_gradients`);
+Adam, the gradient clip, the warm-up of coefficients and the count of dead features are those of `sae_lens.SAETrainer`,
+kept as plain tensors so that a continuation is bitwise.
 
 With a target L0 a user asks for a sparsity and not for a number in the units of a loss. A standard dictionary has no
 other means than its coefficient, which is moved every step by the ratio of the L0 of the batch and the target. Gated
@@ -27,9 +28,11 @@ from eval.measures.dictionaries.baselines import Constraint
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
 from eval.measures.dictionaries.thresholds import shift_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
-from llm_codes.lenses.saes.training.specification import GATES, SAESpec
+from llm_codes.lenses.saes.training.lens_gradients import Pass, differentiated, scores_of
+from llm_codes.lenses.saes.training.specification import GATES, SAESpec, nested_widths
 
 INTEGRAL, PROPORTIONAL = 0.03, 2.0  # of the coefficient's logarithm, per step and unit of log(L0 / target)
+CLIP = 1.0  # largest gradient norm
 SHIFTED = 0.5  # share of the way to the target by which a step shifts the gates
 LENS_NAMES = {"matryoshka": "matryoshka_batchtopk"}
 
@@ -44,7 +47,7 @@ def training_sae(spec: SAESpec, device: str) -> Any:
     if spec.architecture in ("batchtopk", "matryoshka", "topk"):
         options |= {"k": spec.k, "aux_loss_coefficient": spec.auxiliary}
     if spec.architecture == "matryoshka":
-        options["matryoshka_widths"] = [spec.n_features // 4, spec.n_features // 2, spec.n_features]
+        options["matryoshka_widths"] = [*nested_widths(spec.n_features), spec.n_features]
     if spec.architecture in ("standard", "gated"):
         options["l1_coefficient"] = spec.sparsity
     if spec.architecture == "jumprelu":
@@ -83,8 +86,8 @@ class LensTrainer:
         self.step_count = 0
         self.constraint = Constraint(spec.baseline, self.sae.W_dec.data)
         named = {name: p for name, p in self.sae.named_parameters() if not (spec.tied and name == "W_enc")}
-        moved = self.constraint.moved(named, "W_enc", "W_dec")
-        self.optimizer = torch.optim.Adam(moved.values(), lr=spec.learning_rate)
+        self.moved = self.constraint.moved(named, "W_enc", "W_dec")
+        self.optimizer = torch.optim.Adam(self.moved.values(), lr=spec.learning_rate, fused=True)
         if spec.tied:
             self._tie()
 
@@ -95,13 +98,11 @@ class LensTrainer:
     def _tie(self) -> None:
         self.sae.W_enc.data.copy_(self.sae.W_dec.data.T)
 
-    def _coefficients(self) -> dict[str, float]:
-        """Coefficients after their linear warm-up."""
-        out = {}
-        for name, value in self.sae.get_coefficients().items():
-            final, steps = (value, 0) if isinstance(value, (int, float)) else (value.value, value.warm_up_steps)
-            out[name] = final * self.sparsity_factor * (1.0 if not steps else min(1.0, self.step_count / steps))
-        return out
+    def _coefficient(self) -> float:
+        """The coefficient after its linear warm-up."""
+        (given,) = self.sae.get_coefficients().values()
+        final, steps = (given, 0) if isinstance(given, (int, float)) else (given.value, given.warm_up_steps)
+        return final * self.sparsity_factor * (1.0 if not steps else min(1.0, self.step_count / steps))
 
     def _steer(self, l0: float) -> None:
         """Raise the coefficient while more features are active than asked for, lower it while fewer are.
@@ -119,65 +120,52 @@ class LensTrainer:
     def _shift_gates(self, scores: Float[Tensor, "row feature"], share: float) -> None:
         """Shift every gate by one number, this share of the way to the one that leaves the target active.
 
-        scores: what `encode_with_hidden_pre` gives beside the features.
+        scores: what the encoder reads (`scores_of`).
         """
-        if self.spec.architecture not in GATES or not self.spec.target_l0 or not bool(torch.isfinite(scores).all()):
+        if self.spec.architecture not in GATES or not self.spec.target_l0 or not math.isfinite(float(scores.sum())):
             return
-        if self.spec.architecture == "jumprelu":
-            gates = scores - self.sae.threshold
-        else:  # of a gated dictionary they are those of the magnitudes
-            gates = (scores - self.sae.b_mag) / self.sae.r_mag.exp() + self.sae.b_gate
+        jumps = self.spec.architecture == "jumprelu"
+        gates = scores - self.sae.threshold if jumps else scores + self.sae.b_gate
         shift = share * shift_for_mean_active([gates], self.spec.target_l0, len(gates))
-        if self.spec.architecture == "jumprelu":
+        if jumps:
             self.sae.threshold.data.add_(shift).clamp_(min=0.0)
         else:
             self.sae.b_gate.data.sub_(shift)
 
+    @torch.no_grad()
     def step(self, x: Float[Tensor, "row d_in"], target: Tensor | None = None) -> dict[str, float]:
         """One gradient step; a step whose loss or gradient is not finite changes nothing and returns `loss = nan`."""
-        from sae_lens.saes.sae import TrainStepInput
-
         if self.step_count == 0:
-            with torch.no_grad():
-                self._shift_gates(self.sae.encode_with_hidden_pre(x)[1], 1.0)
-        dead = self.since_fired > self.dead_after
-        threshold = self.sae.topk_threshold.clone() if hasattr(self.sae, "topk_threshold") else None
-        output = self.sae.training_forward_pass(TrainStepInput(x, self._coefficients(), dead, self.step_count, False))
-        output.loss.backward()
+            self._shift_gates(scores_of(self.sae, x), 1.0)
+        found = differentiated(self.sae, self.spec.architecture, x, self._coefficient())
         if self.spec.tied:
-            self.sae.W_dec.grad += self.sae.W_enc.grad.T
-            self.sae.W_enc.grad = None
-        moved = self.optimizer.param_groups[0]["params"]
-        norm = float(torch.nn.utils.clip_grad_norm_(moved, 1.0))
-        if not math.isfinite(norm) or not math.isfinite(output.loss.item()):
-            self.sae.zero_grad()
-            if threshold is not None:
-                self.sae.topk_threshold = threshold
+            found.gradients["W_dec"] += found.gradients.pop("W_enc").T
+        norm = math.sqrt(sum(float(found.gradients[name].square().sum()) for name in self.moved))
+        if not math.isfinite(norm) or not math.isfinite(found.loss):
             return {"loss": math.nan}
+        for name, parameter in self.moved.items():
+            parameter.grad = found.gradients[name].mul_(min(1.0, CLIP / (norm + 1e-6)))
         self.optimizer.param_groups[0]["lr"] = learning_rate_at(self.schedule, self.step_count)
         self.optimizer.step()
-        self.sae.zero_grad()
+        self.optimizer.zero_grad()
         self.constraint.hold(self.sae.W_dec.data)
         if self.spec.tied:
             self._tie()
         self.step_count += 1
-        return self._measure(output, x, norm)
+        return self._measure(found, x, norm)
 
-    @torch.no_grad()
-    def _measure(self, output: Any, x: Tensor, norm: float) -> dict[str, float]:
-        active = (output.feature_acts > 0).float()
-        counts = active.sum(0)
-        self.fired += counts
+    def _measure(self, found: Pass, x: Tensor, norm: float) -> dict[str, float]:
+        self.fired += found.fired
         self.since_fired += 1
-        self.since_fired[counts > 0] = 0
-        self._steer(float(active.sum()) / len(x))
-        self._shift_gates(output.hidden_pre, SHIFTED)
-        error = float((output.sae_out - x).square().sum())
+        self.since_fired[found.fired > 0] = 0
+        l0 = float(found.fired.sum()) / len(x)
+        self._steer(l0)
+        self._shift_gates(found.scores, SHIFTED)
         spread = float((x - x.mean(0)).square().sum())
         return {
-            "loss": output.loss.item(),
-            "l0": float(active.sum()) / len(x),
-            "fvu": error / spread if spread else math.nan,
+            "loss": found.loss,
+            "l0": l0,
+            "fvu": found.error / spread if spread else math.nan,
             "dead_share": float((self.since_fired > self.dead_after).float().mean()),
             "gradient_norm": norm,
         }

@@ -188,6 +188,11 @@ Spec = SAESpec | CrossLayerSpec
 """Anything that `sae train` trains."""
 
 
+def nested_widths(n_features: int) -> tuple[int, ...]:
+    """The inner widths of a Matryoshka dictionary: a quarter and a half of its features."""
+    return tuple(sorted({n_features // 4, n_features // 2} - {0}))
+
+
 def parse_width(text: str, d_in: int) -> int:
     """`8x` is eight times the width of the site; a plain number is a number of features."""
     try:

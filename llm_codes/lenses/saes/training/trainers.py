@@ -12,13 +12,13 @@ from torch import Tensor
 from eval.errors import UserError
 from eval.measures.dictionaries.cross_layer_step import CrossLayerTrainer
 from eval.measures.dictionaries.dictionary_step import TopKTrainer
+from eval.measures.dictionaries.nested_step import NestedTrainer
 from eval.measures.dictionaries.step_options import StepOptions
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.lenses.saes.training.lens_step import LensTrainer
-from llm_codes.lenses.saes.training.specification import MEAN_K, CrossLayerSpec, SAESpec, Spec
+from llm_codes.lenses.saes.training.specification import MEAN_K, TOP_K, CrossLayerSpec, SAESpec, Spec, nested_widths
 
 WARMUP_TOKENS = 102_400
-SPARSE_STEP = ("topk", "batchtopk", "transcoder")  # decoded and differentiated at the active features only
 
 
 class Trained(Protocol):
@@ -119,10 +119,10 @@ def under_training(spec: Spec, options: TrainingOptions, device: str) -> Trained
 
 
 def make_trainer(spec: SAESpec, options: TrainingOptions, device: str) -> Any:
-    """Our sparse step for TopK, BatchTopK and transcoders, sae-lens' classes for the rest."""
+    """Our own step for all that keep a number of features, sae-lens' classes where a penalty makes them sparse."""
     step = step_options(spec, options)
-    if spec.architecture in SPARSE_STEP:
-        return TopKTrainer(step, device)
+    if spec.architecture in TOP_K:
+        return (NestedTrainer if step.nested else TopKTrainer)(step, device)
     steps = {name: getattr(step, name) for name in ("warmup_steps", "decay_steps", "total_steps", "dead_after")}
     return LensTrainer(spec, device, **steps)
 
@@ -138,6 +138,7 @@ def step_options(spec: SAESpec, options: TrainingOptions) -> StepOptions:
         spec.n_features,
         min(spec.k, spec.n_features),
         d_out=spec.d_out,
+        nested=nested_widths(spec.n_features) if spec.architecture == "matryoshka" else (),
         tied=spec.tied,
         batch_topk=spec.architecture in MEAN_K,
         learning_rate=spec.learning_rate,

@@ -8,7 +8,12 @@ import torch
 
 from eval.errors import UserError
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
-from eval.measures.dictionaries.dictionary_kernels import accumulate_active, decode_active, dots_active
+from eval.measures.dictionaries.dictionary_kernels import (
+    accumulate_active,
+    decode_active,
+    dots_active,
+    sums_by_feature,
+)
 from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.step_options import StepOptions, learning_rate_at
 
@@ -75,6 +80,13 @@ def test_kernels_are_the_dense_products():
     assert torch.allclose(decode_active(indices, values, vectors), dense @ vectors, atol=1e-6)
     assert torch.allclose(dots_active(rows, vectors, indices), (rows @ vectors.T).gather(1, indices), atol=1e-5)
     assert torch.allclose(accumulate_active(indices, values, rows, 20), dense.T @ rows, atol=1e-6)
+    counts = torch.tensor([3, 0, 2, 3, 1, 3, 3])
+    cut = values * (torch.arange(3) < counts[:, None])
+    kept = torch.zeros(7, 20).scatter_add_(1, indices, cut)
+    assert torch.allclose(decode_active(indices, values, vectors, counts), kept @ vectors, atol=1e-6)
+    expected = (rows @ vectors.T).gather(1, indices) * (torch.arange(3) < counts[:, None])
+    assert torch.allclose(dots_active(rows, vectors, indices, counts), expected, atol=1e-5)
+    assert torch.allclose(sums_by_feature(indices, values, counts, 20), kept.sum(0), atol=1e-6)
 
 
 def test_tied_gradient_is_autograds():
@@ -210,10 +222,11 @@ def test_batch_topk_keeps_exactly_k_per_row_of_the_batch():
     trainer = TopKTrainer(StepOptions(16, 64, 4, batch_topk=True))
     scores = torch.rand(10, 64, generator=torch.Generator().manual_seed(0)) + 0.1
     scores[0, :30] += 5  # one row holds most of them
-    indices, values = trainer._choose(scores, torch.ones(64))
+    chosen, found = trainer._choose(scores)
+    indices, values = chosen.indices, chosen.values
     assert int((values > 0).sum()) == 40 and int((values[0] > 0).sum()) >= 30
     smallest = scores.flatten().topk(40).values.min()
-    assert trainer.threshold == pytest.approx(float(smallest)) and float(values[values > 0].min()) == float(smallest)
+    assert found == pytest.approx(float(smallest)) and float(values[values > 0].min()) == float(smallest)
     assert torch.equal(scores.gather(1, indices)[values > 0], values[values > 0])
 
 

@@ -10,7 +10,7 @@ from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.training.lens_step import LensTrainer
 from llm_codes.lenses.saes.training.specification import SAESpec
 
-ARCHITECTURES = ("standard", "batchtopk", "jumprelu", "gated", "matryoshka")
+ARCHITECTURES = ("standard", "jumprelu", "gated")
 
 
 def specification(architecture, **options):
