@@ -1,11 +1,11 @@
 """Every architecture that sae-lens trains, ours against sae-lens' own trainer: FVU at equal L0, tokens and width.
 
 One process, the same activations in the same order, the same learning rate, warm-up and decay; three seeds. Measured on
-held-out activations, with the dictionaries as they are saved. Where one threshold is saved (BatchTopK, Matryoshka) or
-gates decide (gated, JumpReLU) theirs is recalibrated on training text as ours is, so that L0 is equal; gated and
-JumpReLU have the same coefficient on both sides. A standard dictionary of theirs is trained with the coefficient that
-ours found for 32 features, and ours again for the L0 that theirs then has: both L0 are kept. No bound is set for
-those with a coefficient.
+held-out activations, with the dictionaries as they are saved. Ours are asked for 32 features with the default
+coefficient. Theirs: BatchTopK and Matryoshka get the threshold that leaves 32 on training text, as ours do; for those
+with a penalty the coefficient that ends at 32 features is searched with whole runs of the first seed and kept for the
+others. What is left of the difference in L0 (a few percent) is taken out along the slope of log FVU on log L0 of that
+search. Kernels are compiled and packages imported before the first clock.
 
     SAE_LENS_FOUND=found.json python -m pytest tests/benchmarks/benchmark_sae_lens.py -m benchmark -n 0 -s
 """
@@ -25,7 +25,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from eval.measures.dictionaries.thresholds import shift_for_mean_active, threshold_for_mean_active
+from eval.measures.dictionaries.thresholds import threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.configs.saes import TrainingOptions
 from llm_codes.corpus import load_corpus
@@ -33,15 +33,17 @@ from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.folder import SAEFolder
 from llm_codes.lenses.saes.study import train_on_activations, training_text
 from llm_codes.lenses.saes.training.lens_step import training_sae
-from llm_codes.lenses.saes.training.specification import GATES, MEAN_K, PENALISED, SAESpec
+from llm_codes.lenses.saes.training.specification import MEAN_K, PENALISED, SAESpec
 from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
 ARCHITECTURES = ("topk", "batchtopk", "matryoshka", "standard", "gated", "jumprelu")
-TOKENS, WIDTH, BATCH, BLOCK, K, SEEDS = 50_000, 512, 512, 16_384, 32, (0, 1, 2)
-RATES = {"standard": 1e-3, "gated": 1e-3, "jumprelu": 1e-3}
-LARGEST_RATIO = 1.02  # of FVU, for the kinds that are at equal L0 here; those with a coefficient are printed
+TOKENS, WIDTH, BATCH, BLOCK, K, SEEDS = 200_000, 768, 256, 16_384, 32, (0, 1, 2)
+LEARNING_RATE = 3e-3
+GUESSES = {"standard": 2.0, "gated": 2.0, "jumprelu": 1.2}  # coefficients from which theirs are searched
+NEAR, RUNS = 0.02, 6  # of log L0, and the most runs of a search
+LARGEST_RATIO = 1.02  # of FVU
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +62,7 @@ def activations() -> dict[str, Tensor]:
 
 
 def specification(architecture: str, seed: int) -> SAESpec:
-    return SAESpec(
-        "h", 192, WIDTH, architecture, k=K, target_l0=K, seed=seed, learning_rate=RATES.get(architecture, 3e-3)
-    )
+    return SAESpec("h", 192, WIDTH, architecture, k=K, target_l0=K, seed=seed, learning_rate=LEARNING_RATE)
 
 
 def stream_of(rows: Tensor) -> ArrayStream:
@@ -82,22 +82,24 @@ def batches(stream: ArrayStream, steps: int) -> Any:
         number += 1
 
 
-def ours(rows: Tensor, spec: SAESpec, folder: Path) -> tuple[SAEFolder, float]:
+def ours(rows: Tensor, spec: SAESpec, folder: Path, tokens: int = TOKENS) -> tuple[SAEFolder, float]:
     """A dictionary of our loop, and its processor seconds."""
     options = TrainingOptions(
-        tokens=TOKENS, train_batch_size=BATCH, checkpoint_every=10**6, block_windows=BLOCK // 256, context=256
+        tokens=tokens, train_batch_size=BATCH, checkpoint_every=10**6, block_windows=BLOCK // 256, context=256
     )
     started = time.process_time()
     (made,) = train_on_activations({"h": rows}, [spec], folder, options, seed=0)
     return load_sae(made), time.process_time() - started
 
 
-def theirs(rows: Tensor, spec: SAESpec, coefficient: float, folder: Path) -> tuple[SAEFolder, float]:
+def theirs(
+    rows: Tensor, spec: SAESpec, coefficient: float, folder: Path, tokens: int = TOKENS
+) -> tuple[SAEFolder, float]:
     """A dictionary of sae-lens' own trainer on the same batches, and its processor seconds."""
     from sae_lens import SAETrainer
     from sae_lens.config import SAETrainerConfig
 
-    steps = TOKENS // BATCH
+    steps = tokens // BATCH
     started = time.process_time()
     torch.manual_seed(spec.seed)
     sae = training_sae(replace(spec, sparsity=coefficient), "cpu")
@@ -115,20 +117,13 @@ def theirs(rows: Tensor, spec: SAESpec, coefficient: float, folder: Path) -> tup
     return load_sae(folder), time.process_time() - started
 
 
-def recalibrated(sae: SAEFolder, rows: Tensor, architecture: str) -> SAEFolder:
-    """With the threshold, or the gates shifted by the number, that gives K on training text, as ours is saved; in
-    place."""
+def recalibrated(sae: SAEFolder, rows: Tensor) -> SAEFolder:
+    """With the threshold that gives K on training text, as ours is saved; in place."""
     text, own = training_text(stream_of(rows))["h"], sae.sae
     offset = sae.offset if own.cfg.apply_b_dec_to_input else torch.zeros(192)
-    bias = own.b_gate if architecture == "gated" else own.b_enc
     with torch.no_grad():
-        scores = ((part - offset) @ own.W_enc + bias for part in text.split(4096))
-        if architecture == "gated":
-            own.b_gate -= shift_for_mean_active(scores, K, len(text))
-        elif architecture == "jumprelu":
-            own.threshold += shift_for_mean_active((part - own.threshold for part in scores), K, len(text))
-        else:
-            own.threshold.fill_(threshold_for_mean_active(scores, K, len(text)))
+        scores = ((part - offset) @ own.W_enc + own.b_enc for part in text.split(4096))
+        own.threshold.fill_(threshold_for_mean_active(scores, K, len(text)))
     return sae
 
 
@@ -144,31 +139,42 @@ def quality(sae: SAEFolder, rows: Tensor) -> dict[str, float]:
     }
 
 
-def coefficient_found(folder: Path) -> float:
-    """The coefficient at which our run ended, from its last checkpoint."""
-    from safetensors.torch import load_file
+def searched(architecture: str, held: Mapping[str, Tensor], place: Path) -> dict[str, float]:
+    """The coefficient at which theirs ends with K features, and the slope of log FVU on log L0 there.
 
-    newest = sorted((folder / "checkpoints").glob("*.safetensors"))[-1]
-    found = [value for name, value in load_file(newest).items() if name.endswith("steering")]
-    return float(found[0][1]) if found else 1.0
+    Secant steps on log L0 against the logarithm of the coefficient, each a whole run of the first seed.
+    """
+    spec, seen = specification(architecture, SEEDS[0]), []
+    at = np.log(GUESSES[architecture])
+    for number in range(RUNS):
+        made = quality(theirs(held["train"], spec, float(np.exp(at)), place / str(number))[0], held["held-out"])
+        seen.append((at, np.log(made["l0"] / K), np.log(made["fvu"])))
+        near = sorted(seen, key=lambda one: abs(one[1]))[:2]
+        if len(seen) > 1 and abs(near[0][1]) < NEAR:
+            break
+        rise = (near[1][1] - near[0][1]) / (near[1][0] - near[0][0]) if len(near) > 1 else -1.0
+        at = near[0][0] - near[0][1] / (rise if rise < -0.1 else -1.0)
+    (first, second) = near
+    slope = (second[2] - first[2]) / (second[1] - first[1])
+    return {"coefficient": float(np.exp(first[0])), "slope": float(slope), "runs": len(seen)}
 
 
-def compared(architecture: str, seed: int, held: Mapping[str, Tensor], place: Path) -> dict[str, Any]:
-    """Both sides of one architecture and seed."""
+def compared(
+    architecture: str, seed: int, held: Mapping[str, Tensor], place: Path, found: Mapping[str, float]
+) -> dict[str, Any]:
+    """Both sides of one architecture and seed; `fvu_ratio` at our L0."""
     spec = specification(architecture, seed)
     mine, seconds = ours(held["train"], spec, place / "ours")
-    start = coefficient_found(place / "ours") if architecture == "standard" else 1.0
-    other, their_seconds = theirs(held["train"], spec, start, place / "theirs")
+    other, their_seconds = theirs(held["train"], spec, found.get("coefficient", 1.0), place / "theirs")
     as_saved = quality(other, held["held-out"])
-    if architecture in (*MEAN_K, *GATES):
-        other = recalibrated(other, held["train"], architecture)
-    if architecture == "standard":
-        asked = max(1.0, min(quality(other, held["held-out"])["l0"], WIDTH - 1.0))
-        mine, seconds = ours(held["train"], replace(spec, target_l0=asked), place / "again")
+    if architecture in MEAN_K:
+        other = recalibrated(other, held["train"])
     rows = {"ours": quality(mine, held["held-out"]), "theirs": quality(other, held["held-out"])}
-    ratios = {"fvu_ratio": rows["ours"]["fvu"] / rows["theirs"]["fvu"], "speed_ratio": their_seconds / seconds}
+    plain = rows["ours"]["fvu"] / rows["theirs"]["fvu"]
+    equal = plain / (rows["ours"]["l0"] / rows["theirs"]["l0"]) ** found.get("slope", 0.0)
+    ratios = {"fvu_ratio": equal, "fvu_ratio_plain": plain, "speed_ratio": their_seconds / seconds}
     seconds_of = {"ours_seconds": seconds, "theirs_seconds": their_seconds}
-    return {"architecture": architecture, "seed": seed, **rows, "as_saved": as_saved, **ratios, **seconds_of}
+    return {"architecture": architecture, "seed": seed, **rows, "as_saved": as_saved, **ratios, **seconds_of, **found}
 
 
 @pytest.mark.benchmark
@@ -177,12 +183,16 @@ def test_fvu_of_every_architecture_beside_sae_lens(activations: dict[str, Tensor
     declare_missing_operators()
     found = []
     for architecture in ARCHITECTURES:
+        spec, few = specification(architecture, 0), activations["train"][:BLOCK]
+        ours(few, spec, tmp_path / architecture / "ours", tokens=8 * BATCH)
+        theirs(few, spec, 1.0, tmp_path / architecture / "theirs", tokens=8 * BATCH)
+        search = searched(architecture, activations, tmp_path / architecture) if architecture in PENALISED else {}
         for seed in SEEDS:
-            found.append(compared(architecture, seed, activations, tmp_path / f"{architecture}-{seed}"))
+            found.append(compared(architecture, seed, activations, tmp_path / f"{architecture}-{seed}", search))
             if place := os.environ.get("SAE_LENS_FOUND"):
                 Path(place).write_text(json.dumps(found, indent=1))
     for architecture in ARCHITECTURES:
         rows = [row for row in found if row["architecture"] == architecture]
         fvu, speed = (float(np.mean([row[name] for row in rows])) for name in ("fvu_ratio", "speed_ratio"))
         print(f"{architecture:12} FVU ratio {fvu:.3f}, CPU time of theirs over ours {speed:.2f}")
-        assert architecture in PENALISED or fvu <= LARGEST_RATIO
+        assert fvu <= LARGEST_RATIO

@@ -5,11 +5,12 @@ Adam, the gradient clip, the warm-up of coefficients and the count of dead featu
 kept as plain tensors so that a continuation is bitwise.
 
 With a target L0 a user asks for a sparsity and not for a number in the units of a loss. A standard dictionary has no
-other means than its coefficient, which is moved every step by the ratio of the L0 of the batch and the target. Gated
+other means than its coefficient, which is moved every step so that L0 falls from that of the start along a curve that
+ends at the target after nine tenths of the run: a coefficient that asks for the target at once kills features. Gated
 and JumpReLU ones have a gate: all gate biases, or thresholds, are shifted by one number every step, half of the way to
 the one that leaves the target active on the batch, and the loss decides which features are on. Through the coefficient
-alone they are late: Adam moves a bias or a threshold by its rate a step, so that after 100 steps L0 is still that of
-the start, or the coefficient has shrunk the dictionary.
+alone they are late: Adam moves a bias or a threshold by its rate a step. The penalty of a gated one also moves the
+encoder, so that its coefficient follows until the gates need no shift.
 
 Tied dictionaries: sae-lens has none. The decoder is the only matrix that Adam moves; before each step the encoder is
 set to its transpose, and the encoder's gradient is added to the decoder's: the exact gradient of the tied loss.
@@ -31,7 +32,10 @@ from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.training.lens_gradients import Pass, differentiated, scores_of
 from llm_codes.lenses.saes.training.specification import GATES, SAESpec, nested_widths
 
-INTEGRAL, PROPORTIONAL = 0.03, 2.0  # of the coefficient's logarithm, per step and unit of log(L0 / target)
+INTEGRAL, PROPORTIONAL = 20.0, 1.0  # of the coefficient's logarithm, per run and unit of log(L0 / asked): standard
+GATED_INTEGRAL = 0.2  # the same per step: gated
+ARRIVED = 0.9  # share of the run after which the target itself is asked for
+UNKNOWN_LENGTH = 1000  # steps, where the length of the run is not given
 CLIP = 1.0  # largest gradient norm
 SHIFTED = 0.5  # share of the way to the target by which a step shifts the gates
 LENS_NAMES = {"matryoshka": "matryoshka_batchtopk"}
@@ -79,7 +83,7 @@ class LensTrainer:
             total_steps=total_steps,
             k=1,
         )
-        self.steering, self.sparsity_factor = 0.0, 1.0
+        self.steering, self.sparsity_factor, self.first_above = 0.0, 1.0, 0.0
         self.sae = training_sae(spec, device).train()
         self.since_fired = torch.zeros(spec.n_features, device=device)
         self.fired = torch.zeros(spec.n_features, dtype=torch.float64, device=device)
@@ -107,13 +111,23 @@ class LensTrainer:
     def _steer(self, l0: float) -> None:
         """Raise the coefficient while more features are active than asked for, lower it while fewer are.
 
-        A proportional-integral rule on log(L0 / target): the integral finds the coefficient, the proportional part
-        keeps it from overshooting.
+        A proportional-integral rule on log(L0 / asked). A standard dictionary is asked for
+        target exp(s (1 - t)^2), t the share of the way to `ARRIVED` and s = log(first L0 / target); a gated one, which
+        is near its target from the start, for the target, by the integral alone.
         """
-        if self.spec.architecture != "standard" or not self.spec.target_l0:
+        if self.spec.architecture == "jumprelu" or not self.spec.target_l0:
             return
-        ratio = max(-1.0, min(1.0, math.log(max(l0, 0.1) / self.spec.target_l0)))
-        self.steering += INTEGRAL * ratio
+        above = math.log(max(l0, 0.1) / self.spec.target_l0)
+        if self.spec.architecture == "gated":
+            self.steering += GATED_INTEGRAL * max(-1.0, min(1.0, above))
+            self.sparsity_factor = math.exp(self.steering)
+            return
+        steps = self.schedule.total_steps or UNKNOWN_LENGTH
+        if self.step_count == 1:
+            self.first_above = above
+        left = max(0.0, 1 - self.step_count / (ARRIVED * steps))
+        ratio = max(-1.0, min(1.0, above - self.first_above * left**2))
+        self.steering += INTEGRAL / steps * ratio
         self.sparsity_factor = math.exp(self.steering + PROPORTIONAL * ratio)
 
     @torch.no_grad()
@@ -180,7 +194,7 @@ class LensTrainer:
             "since_fired": self.since_fired,
             "fired": self.fired,
             "step_count": torch.tensor(self.step_count),
-            "steering": torch.tensor([self.steering, self.sparsity_factor], dtype=torch.float64),
+            "steering": torch.tensor([self.steering, self.sparsity_factor, self.first_above], dtype=torch.float64),
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -195,4 +209,4 @@ class LensTrainer:
         self.since_fired.copy_(state["since_fired"])
         self.fired.copy_(state["fired"])
         self.step_count = int(state["step_count"])
-        self.steering, self.sparsity_factor = state["steering"].tolist()
+        self.steering, self.sparsity_factor, self.first_above = state["steering"].tolist()

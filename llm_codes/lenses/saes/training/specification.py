@@ -21,9 +21,9 @@ class SAESpec:
 
     hook: where it reads; d_in: how wide that is. hook_out, d_out: where a transcoder writes (its target).
     architecture: see `ARCHITECTURES`; `transcoder` is trained as batch-TopK, saved as `jumprelu_transcoder`.
-    k: active features per token (TopK kinds). target_l0: the same of the other kinds. The L1 coefficient of a standard
-    one starts at `sparsity` and is moved until it is reached; gated and JumpReLU ones keep their coefficient, and their
-    gates are shifted. 0: what the coefficient gives.
+    k: active features per token (TopK kinds). target_l0: the same of the other kinds. The coefficient of a standard or
+    gated one starts at `sparsity` and is moved until it is reached; a JumpReLU one keeps it; gates are shifted. 0: what
+    the coefficient gives.
     tied: the decoder is the encoder's transpose. learning_rate: Adam's; seed: of the initial weights.
     auxiliary: weight of the loss that revives dead features. dead_window: share of the run's tokens without firing
     after which a feature counts as dead, so that short runs revive features too.
