@@ -8,6 +8,7 @@ from eval.report.page import Section
 from eval.runs import Run
 from llm_codes.lenses.patching.activations import HEADS, SITES
 from llm_codes.lenses.patching.figures import draw_heads, draw_paths, draw_sites
+from llm_codes.lenses.patching.levels import levels_of, licensed
 from llm_codes.lenses.patching.paths import PATHS
 from llm_codes.lenses.patching.rows import FeaturesTogether, Patched, PatchedFeature, PatchingResults
 
@@ -65,6 +66,9 @@ def add_patching(section: Section, run: Run, results: PatchingResults, inputs: s
         section.figure(draw_paths(run, results.patched))
         section.table(patched_rows(strongest(results.patched, (PATHS,))), COLUMNS, "The paths that carry most")
     _add_features(section, results)
+    levels = levels_of(results)
+    section.table([level.to_json() for level in levels], caption="What was measured of a claim about these pairs")
+    section.text(licensed(levels))
 
 
 def _counts(rows: Sequence[Patched]) -> str:
@@ -74,7 +78,19 @@ def _counts(rows: Sequence[Patched]) -> str:
         if own:
             beyond, open_ = sum(row.beyond is True for row in own), sum(row.beyond is None for row in own)
             words.append(f"{beyond} of {len(own)} {name}" + (f" ({open_} cannot be told)" if open_ else ""))
-    return f"Beyond both controls: {', '.join(words)}."
+    return f"Beyond both controls: {', '.join(words)}.{_why_open(rows)}"
+
+
+def _why_open(rows: Sequence[Patched]) -> str:
+    """Why entries cannot be told, where their intervals are what is missing."""
+    reasons = {
+        score.reason or score.interval_reason
+        for row in rows
+        for score in (row.restored, row.untrained)
+        if row.beyond is None
+    }
+    given = sorted(reason for reason in reasons if reason)
+    return f" Not told: {'; '.join(given)}." if given else ""
 
 
 def _add_features(section: Section, results: PatchingResults) -> None:

@@ -51,6 +51,7 @@ def test_pairs_of_a_file_are_patched_and_finished_ones_are_kept(
     assert results["features"] is None and "no transcoders ship for" in results["features_reason"]
     page = (out / "report.html").read_text()
     assert page.count("<figure") == 3 and "Beyond both controls: 0 of" in page and "cannot be told" in page
+    assert "an interval resampled over documents needs at least 20" in page and "Licensed: none" in page
     assert (out / "tables" / "patched.csv").read_text().startswith("part,row,column,pairs,restored")
 
     def again(*_: object, **__: object) -> None:
