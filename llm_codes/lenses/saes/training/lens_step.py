@@ -112,7 +112,7 @@ class LensTrainer:
         """Raise the coefficient while more features are active than asked for, lower it while fewer are.
 
         A proportional-integral rule on log(L0 / asked). A standard dictionary is asked for
-        target exp(s (1 - t)^2), t the share of the way to `ARRIVED` and s = log(first L0 / target); a gated one, which
+        target exp(s (1 - t)^4), t the share of the way to `ARRIVED` and s = log(first L0 / target); a gated one, which
         is near its target from the start, for the target, by the integral alone.
         """
         if self.spec.architecture == "jumprelu" or not self.spec.target_l0:
@@ -126,7 +126,7 @@ class LensTrainer:
         if self.step_count == 1:
             self.first_above = above
         left = max(0.0, 1 - self.step_count / (ARRIVED * steps))
-        ratio = max(-1.0, min(1.0, above - self.first_above * left**2))
+        ratio = max(-1.0, min(1.0, above - self.first_above * left**4))
         self.steering += INTEGRAL / steps * ratio
         self.sparsity_factor = math.exp(self.steering + PROPORTIONAL * ratio)
 

@@ -139,5 +139,5 @@ def test_a_standard_dictionary_arrives_at_its_target_without_killing_features():
     for _ in range(400):
         planted = (torch.rand(256, 48, generator=generator) < 0.1) * torch.rand(256, 48, generator=generator)
         seen.append(trainer.step(planted @ mixing)["l0"])
-    assert seen[0] > 12 and seen[100] > 6 and abs(sum(seen[-40:]) / 40 - 4.0) < 0.3
+    assert seen[0] > 12 and seen[100] > 5 and abs(sum(seen[-40:]) / 40 - 4.0) < 0.3
     assert float((trainer.since_fired > 20).float().mean()) < 0.05
