@@ -62,7 +62,7 @@ def code_identity(module_names: Iterable[str], root: Path = ROOT) -> str:
     names = list(module_names)
     if not names:
         raise UserError("expected at least one module name, got none; name the modules that compute the numbers")
-    digests = sorted(digest for name in closure(names, root) for digest in _module_digests(root, name))
+    digests = sorted(digest for name in closure(names, root) for digest in module_digests(root, name))
     if not digests:
         raise UserError(
             f"expected modules that compute, got none in {', '.join(names)}; name the study, not its package"
@@ -96,6 +96,7 @@ def left_out(name: str) -> bool:
     return carries or any(part in DRAWING for part in name.split("."))
 
 
+@cache
 def module_path(root: Path, name: str) -> Path | None:
     """The source file of a project module, or `None` where `name` is none."""
     if name.split(".")[0] not in PACKAGES:
@@ -110,14 +111,23 @@ def _imported(root: Path, name: str) -> tuple[str, ...]:
     path = module_path(root, name)
     assert path is not None
     found: set[str] = set()
-    for node in _without_type_checking(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {target for target in inner if module_path(root, target)}
-            found |= modules if modules == inner else modules | {node.module}
+    for module, names in _import_lines(path.read_bytes()):
+        inner = {f"{module}.{one}" for one in names}
+        modules = {target for target in inner if module_path(root, target)}
+        found |= modules if inner and modules == inner else modules | {module}
     return tuple(sorted(target for target in found if module_path(root, target)))
+
+
+@cache
+def _import_lines(source: bytes) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What a file imports, each module with the names taken from it (`import a.b`: none)."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for node in _without_type_checking(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.append((node.module, tuple(alias.name for alias in node.names)))
+    return tuple(found)
 
 
 def _without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
@@ -131,16 +141,22 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-@cache
-def _module_digests(root: Path, name: str) -> tuple[str, ...]:
+def module_digests(root: Path, name: str) -> tuple[str, ...]:
     """One digest for each top-level statement that computes, and for each text file of a package."""
     path = module_path(root, name)
     assert path is not None
-    statements = [node for node in ast.parse(path.read_bytes()).body if not _is_silent(node)]
-    contents = [canonical(node).encode() for node in statements]
-    if path.name == "__init__.py":
-        contents += [text.read_bytes() for text in sorted(path.parent.glob("*.txt"))]
-    return tuple(hashlib.sha256(content).hexdigest() for content in contents)
+    texts = sorted(path.parent.glob("*.txt")) if path.name == "__init__.py" else []
+    return (*_statement_digests(path.read_bytes()), *(_digest(text.read_bytes()) for text in texts))
+
+
+@cache
+def _statement_digests(source: bytes) -> tuple[str, ...]:
+    statements = [node for node in ast.parse(source).body if not _is_silent(node)]
+    return tuple(_digest(canonical(node).encode()) for node in statements)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _is_silent(node: ast.AST) -> bool:

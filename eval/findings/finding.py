@@ -90,7 +90,11 @@ class Finding:
     order: int = 0
     """Its place on the topic's page."""
     command: tuple[str, ...] = ()
-    """The command lines as typed; empty where a finding has none of its own."""
+    """The command lines as typed, complete; a line that ends in a backslash goes on in the next."""
+    no_command: str = ""
+    """Why there is no command that measures it again, where there is none."""
+    since: str = ""
+    """What a change of its code means for its numbers, shown where the code has changed since."""
     inputs: tuple[str, ...] = ()
     """What was read, each with its hash where one was written down, else in words."""
     tables: tuple[Table, ...] = ()

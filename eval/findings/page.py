@@ -6,11 +6,12 @@ stale in words; that it is stale is no error. `python -m eval findings render` (
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from eval.files import write_text
+from eval.findings.changes import reasons
 from eval.findings.finding import Code, Finding, Table, Topic, is_current, read_topics
 from eval.findings.headlines import headline_lines, read_headlines, relative_link, with_headlines
 from eval.findings.text import anchor, cell_text
@@ -25,6 +26,7 @@ STATUS = {
     None: "measured at the commit named; the code has moved since",
 }
 """Words for `is_current`. They are true of the code at the last rendering."""
+CHANGE, SINCE = "Its code since then: ", "What that means: "
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def command(config: FindingsConfig) -> str:
     """`python -m eval findings render`: writes every page; returns a table of findings and their states."""
     folder = Path(config.folder)
     topics = read_topics(folder)
-    for name, text in pages(topics).items():
+    old = [it.code for topic in topics for it in topic.findings if not is_current(it.code)]
+    for name, text in pages(topics, reasons(old)).items():
         write_text(folder / name, text)
     for name, text in front_pages(folder, topics).items():
         write_text(_root(folder) / name, text)
@@ -50,13 +53,13 @@ def command(config: FindingsConfig) -> str:
     return text_table(rows, ("topic", "finding", "state"))
 
 
-def pages(topics: Iterable[Topic]) -> dict[str, str]:
-    """The text of every page by its file name."""
+def pages(topics: Iterable[Topic], changes: Mapping[Code, str] | None = None) -> dict[str, str]:
+    """The text of every page by its file name; changes: what of a finding's code has changed since, in words."""
     listed = list(topics)
     return {
         "index.md": index_page(listed),
         CHOICES: choices_page(listed),
-        **{f"{topic.name}.md": topic_page(topic) for topic in listed},
+        **{f"{topic.name}.md": topic_page(topic, changes or {}) for topic in listed},
     }
 
 
@@ -116,19 +119,21 @@ def choices_page(topics: Iterable[Topic]) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def topic_page(topic: Topic) -> str:
+def topic_page(topic: Topic, changes: Mapping[Code, str] | None = None) -> str:
     """One topic: every finding with its question, tables, figures, notes, doubts and provenance."""
     lines = [GENERATED.format(source=f"{topic.name}/*.json"), "", f"# {topic.title}", "", topic.about, ""]
     for finding in topic.findings:
-        lines += finding_lines(finding)
+        lines += finding_lines(finding, (changes or {}).get(finding.code, ""))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def finding_lines(finding: Finding) -> list[str]:
-    """The section of one finding."""
+def finding_lines(finding: Finding, change: str = "") -> list[str]:
+    """The section of one finding; change: what of its code has changed since."""
     lines = [f"## {finding.title}", "", f"*{finding.question}*", "", f"State: {state(finding.code)}.", ""]
-    if finding.command:
-        lines += ["```bash", *finding.command, "```", ""]
+    lines += [f"{CHANGE}{change}.", ""] if change else []
+    lines += [f"{SINCE}{finding.since}", ""] if finding.since and not is_current(finding.code) else []
+    lines += ["```bash", *finding.command, "```", ""] if finding.command else []
+    lines += [f"No command measures this again: {finding.no_command}", ""] if finding.no_command else []
     for figure in finding.figures:
         lines += [f"![{figure.caption}](../{figure.path.removeprefix('docs/')})", ""]
     for table in finding.tables:

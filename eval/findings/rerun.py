@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +36,14 @@ def command(config: RerunConfig) -> str:
         IncompleteError: a command that ended with another status than 0; those after it were not run.
     """
     found = finding_named(config.finding, Path(config.folder))
-    lines = [words_of(line) for line in found.command]
+    if found.no_command:
+        raise UserError(f"expected a finding with a command; {config.finding} has none: {found.no_command}")
+    lines = [words_of(line) for line in whole_lines(found.command)]
     if not config.show:
         for number, words in enumerate(lines):
             say(f"{number + 1} of {len(lines)}: {shlex.join(words)}")
-            status = subprocess.run([sys.executable, *words[1:]], check=False).returncode
+            program = [sys.executable] if words[0] == "python" else [words[0]]
+            status = subprocess.run([*program, *words[1:]], check=False).returncode
             if status:
                 raise IncompleteError(
                     f"command {number + 1} of {len(lines)} ended with status {status}: {shlex.join(words)}"
@@ -53,11 +57,22 @@ def finding_named(reference: str, folder: Path) -> Finding:
     return found[known_name(reference, found, "finding")]
 
 
+def whole_lines(printed: Iterable[str]) -> list[str]:
+    """Commands as one line each: a printed line that ends in a backslash goes on in the next."""
+    return "\n".join(printed).replace("\\\n", " ").splitlines()
+
+
 def words_of(line: str) -> list[str]:
-    """A printed command as words; raises `UserError` for one with a word to fill in, or that is not `python -m ...`."""
+    """A printed command as words; raises `UserError` for one with a word to fill in, or that is none of this project's.
+
+    Of this project are `python -m MODULE`, `python tests/FILE.py` and `make TARGET`.
+    """
     words = shlex.split(line)
-    if words[:2] != ["python", "-m"]:
-        raise UserError(f"expected a command that begins with `python -m`; got {line!r}; run it yourself")
+    ours = words[:2] == ["python", "-m"] or re.match(r"(python tests/\S+\.py|make [a-z-]+$)", line)
+    if not ours:
+        raise UserError(
+            f"expected a command that begins with `python -m`, `python tests/` or `make`; got {line!r}; run it yourself"
+        )
     if blanks := PLACEHOLDER.findall(line):
         raise UserError(f"expected a complete command; {blanks[0]} is yours to fill in: {line}")
     return words

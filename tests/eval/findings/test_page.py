@@ -13,7 +13,7 @@ import pytest
 from eval.__main__ import main
 from eval.code_identity import code_identity
 from eval.findings.finding import Code, Measured, Table, Topic, read_topics
-from eval.findings.page import STATUS, anchor, cell_text, pages, table_lines, topic_page
+from eval.findings.page import CHANGE, SINCE, STATUS, anchor, cell_text, pages, table_lines, topic_page
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "findings"
 
@@ -22,7 +22,7 @@ def without_states(text: str) -> str:
     """A page without the words for its findings' states: those follow the code of the day, and stale is no failure."""
     for words in STATUS.values():
         text = text.replace(words, "STATE")
-    return text
+    return re.sub(rf"^(?:{CHANGE}|{SINCE})[^\n]*\n\n", "", text, flags=re.MULTILINE)
 
 
 def disagreeing(folder: Path) -> list[str]:
@@ -76,6 +76,18 @@ def test_a_stale_finding_is_marked_in_words():
         code = Code("eb6fbc2", modules, fingerprint)
         page = topic_page(Topic("t", "T", "about", (dataclasses.replace(finding, code=code),)))
         assert words in page
+
+
+def test_a_stale_finding_says_what_has_changed_and_what_that_means():
+    finding = next(topic for topic in read_topics(FOLDER) if topic.name == "trajectories").findings[0]
+    modules = ("eval.measures.spectra.power_law",)
+    stale = Code("eb6fbc2", modules, "0" * 16)
+    current = Code("eb6fbc2", modules, code_identity(modules))
+    for code, shown in ((stale, True), (current, False)):
+        one = dataclasses.replace(finding, code=code, since="only the units of its claims")
+        page = topic_page(Topic("t", "T", "about", (one,)), {stale: "changed: `eval.claims`"})
+        assert (f"{CHANGE}changed: `eval.claims`." in page) is shown
+        assert (f"{SINCE}only the units of its claims" in page) is shown
 
 
 @pytest.mark.parametrize(

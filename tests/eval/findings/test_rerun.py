@@ -9,7 +9,8 @@ import pytest
 
 from eval.__main__ import main
 from eval.findings.finding import read_topics
-from eval.findings.rerun import words_of
+from eval.findings.rerun import whole_lines, words_of
+from tests.printed_commands import check_command
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "findings"
 
@@ -42,7 +43,7 @@ def test_shown_commands_are_not_run(tmp_path, capsys) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("make benchmark", "expected a command that begins with `python -m`; got 'make benchmark'; run it yourself"),
+        ("rm -r runs", "expected a command that begins with `python -m`, `python tests/` or `make`; got 'rm -r runs'"),
         (
             "python -m llm_codes sae eval --sae DICTIONARY",
             "expected a complete command; DICTIONARY is yours to fill in",
@@ -59,7 +60,23 @@ def test_a_finding_that_is_not_there_is_named_with_the_nearest(capsys) -> None:
     assert "spectra/embedded" in capsys.readouterr().err
 
 
-def test_most_findings_can_be_run_as_they_stand() -> None:
-    lines = [line for topic in read_topics(FOLDER) for one in topic.findings for line in one.command]
-    assert sum(line.startswith("python -m") for line in lines) > 20
-    assert words_of("python -m llm_codes spectra --model embedded")[1:3] == ["-m", "llm_codes"]
+LINES = {
+    f"{topic.name}/{one.name}": whole_lines(one.command) for topic in read_topics(FOLDER) for one in topic.findings
+}
+
+
+def test_a_line_that_ends_in_a_backslash_goes_on() -> None:
+    assert whole_lines(["python -m a \\", "    --b 'c d'", "make x"]) == ["python -m a      --b 'c d'", "make x"]
+
+
+def test_a_finding_has_commands_or_says_why_not(tmp_path, capsys) -> None:
+    reasons = {f"{it.name}/{one.name}": one.no_command for it in read_topics(FOLDER) for one in it.findings}
+    assert [name for name, lines in LINES.items() if bool(lines) == bool(reasons[name])] == []
+    assert main(["findings", "rerun", "statements/audit", "--folder", str(FOLDER)]) == 2
+    assert "has none: it compares an audit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name, lines in LINES.items() if lines])
+def test_every_command_of_a_finding_can_be_run_as_printed(name: str) -> None:
+    for line in LINES[name]:
+        check_command(words_of(line))
