@@ -40,6 +40,12 @@ from llm_codes.lenses.saes.rows import Context
 from llm_codes.models import Model
 from llm_codes.sites import resolve_site
 
+CLAIM = (
+    "Licensed: a description of the connector, none of the model. Necessity, sufficiency and distance from random "
+    "edges and an untrained network are not measured on this page; `connector eval` measures them for the same chain "
+    "and says what they license."
+)
+
 
 def _chain(options: ChainOptions, device: str, transcoder: str = "") -> Chain:
     return open_chain(options.connector, options.from_, options.to, transcoder, device)
@@ -77,6 +83,7 @@ def command(config: CircuitConfig, run: Run) -> str:
     page = Page(f"Circuit of {inputs.model.name}", f"{chain.first.hook} to {chain.second.hook_out}")
     page.section("What was read", "inputs").text(inputs.describe())
     add_circuit(page, data)
+    page.section("What this circuit may claim", "circuit-levels").text(CLAIM)
     page.write(run, "circuit.html")
     layer = resolve_site(inputs.model, chain.first.hook).layer
     run.write_json("graph.json", graph_json(data, inputs.model.name, layer))

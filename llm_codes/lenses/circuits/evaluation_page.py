@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from eval.claims import claims_rows
 from eval.report.page import Page
+from llm_codes.lenses.circuits.levels import levels_of, licensed
 from llm_codes.lenses.circuits.rows import ChainEvaluation, Circuit, LogicForms, UntrainedEvaluation
 from llm_codes.lenses.connectors.rows import EdgeValidation, Scorecard
+from llm_codes.lenses.connectors.scorecard import CONNECTOR
 
 SCORECARD = (
     *("row", "ce", "ce_delta", "ci", "share_of_gap", "share_of_gap_ci"),
@@ -56,6 +58,11 @@ def add_tests(page: Page, found: ChainEvaluation) -> None:
         _add_circuits(page, found.circuits, found.logic_forms)
     if found.claims:
         page.section("Statements of the feature-connector post", "claims").table(claims_rows(found.claims))
+    if any(row.row == CONNECTOR for row in found.scorecard.scorecard):
+        levels = levels_of(found)
+        section = page.section("What these circuits may claim", "chain-levels")
+        section.table([level.to_json() for level in levels])
+        section.text(licensed(levels))
 
 
 def agreement_rows(tested: EdgeValidation) -> list[dict[str, object]]:
