@@ -35,6 +35,7 @@ from llm_codes.lenses.saes.study import train_on_activations, training_text
 from llm_codes.lenses.saes.training.lens_step import training_sae
 from llm_codes.lenses.saes.training.specification import MEAN_K, PENALISED, SAESpec
 from llm_codes.lenses.saes.training.stream import ActivationStream, ArrayStream
+from llm_codes.lenses.saes.training.trainers import make_trainer
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_site
 
@@ -196,3 +197,35 @@ def test_fvu_of_every_architecture_beside_sae_lens(activations: dict[str, Tensor
         fvu, speed = (float(np.mean([row[name] for row in rows])) for name in ("fvu_ratio", "speed_ratio"))
         print(f"{architecture:12} FVU ratio {fvu:.3f}, CPU time of theirs over ours {speed:.2f}")
         assert fvu <= LARGEST_RATIO
+
+
+def step_ratio(architecture: str, width: int, rows: Tensor) -> float:
+    """Processor time of a step of theirs over one of ours at a width, medians of the 6th to 40th batch of 512 rows."""
+    from sae_lens import SAETrainer
+    from sae_lens.config import SAETrainerConfig
+
+    spec = replace(specification(architecture, 0), n_features=width)
+    mine = make_trainer(spec, TrainingOptions(tokens=50_000, train_batch_size=512), "cpu")
+    config = SAETrainerConfig(
+        total_training_samples=50_000, train_batch_size_samples=512, lr=LEARNING_RATE, lr_end=LEARNING_RATE
+    )
+    other, seconds = SAETrainer(config, training_sae(spec, "cpu"), iter([])), []
+    for batch in rows[: 40 * 512].split(512):
+        times = [time.process_time()]
+        mine.step(batch)
+        times.append(time.process_time())
+        other.step(batch)
+        times.append(time.process_time())
+        seconds.append(np.diff(times))
+    own, their = np.median(seconds[5:], axis=0)
+    return float(their / own)
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(3600)
+def test_a_step_of_every_architecture_is_no_dearer(activations: dict[str, Tensor]) -> None:
+    declare_missing_operators()
+    for width in (512, 1536):
+        ratios = {name: step_ratio(name, width, activations["train"]) for name in ARCHITECTURES}
+        print(width, {name: round(ratio, 2) for name, ratio in ratios.items()})
+        assert min(ratios.values()) >= 1
