@@ -10,7 +10,9 @@ cell in it.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,14 +20,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.errors import UserError
-from eval.measures.geometry.cell_walls import cell_of
+from eval.measures.geometry.cell_walls import Box, cell_of, cells_of
 from eval.measures.geometry.cells import BOX, Cell
 from eval.measures.geometry.piecewise_linear import Program, code_of
 from eval.scores import Score
 
 STEPS = (1e-3, 1e-5, 1e-7)
 """Steps across a facet, as a share of the cell's inradius (at most 1): shorter ones for thinner neighbours."""
-Box = tuple[np.ndarray | float, np.ndarray | float]
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,49 @@ class CellComplex:
         return bad if bad is not None else Score(float(sum(part.value or 0.0 for part in parts)), n=len(parts))
 
 
-def neighbours(program: Program, cell: Cell) -> list[tuple[int, Float[np.ndarray, " in"], bytes] | None]:
-    """Across each facet that is no side of the box: (wall, a point of the neighbour, its code); None for a neighbour
-    thinner than the shortest step."""
+Across = tuple[int, Float[np.ndarray, " in"], bytes] | None
+"""The wall, a point of the cell behind it, and its code; None where that cell is thinner than the shortest step."""
+
+
+def neighbours(program: Program, cell: Cell) -> list[Across]:
+    """What lies across each facet that is no side of the box."""
+    return _neighbours(program, [cell])[0]
+
+
+def _neighbours(program: Program, cells: Sequence[Cell]) -> list[list[Across]]:
+    """`neighbours` of several cells, their points through the network together."""
     exact = program.to(torch.float64)
-    inner = np.flatnonzero(cell.site[cell.facets] != BOX)
-    walls, starts = cell.facets[inner], cell.facet_points[inner]
-    out: list[tuple[int, np.ndarray, bytes] | None] = [None] * len(walls)
-    scale = min(1.0, cell.inradius)
+    inner = [cell.facets[cell.site[cell.facets] != BOX] for cell in cells]
+    owner = np.repeat(np.arange(len(cells)), [len(walls) for walls in inner])
+    walls = np.concatenate(inner)
+    starts = np.concatenate([cell.facet_points[cell.site[cell.facets] != BOX] for cell in cells])
+    ways = np.concatenate([cell.normals[of] for cell, of in zip(cells, inner, strict=True)])
+    scale = np.array([min(1.0, cell.inradius) for cell in cells])[owner, None]
+    out: list[list[Across]] = [[None] * len(of) for of in inner]
+    place = np.concatenate([np.arange(len(of)) for of in inner])
+    left = np.arange(len(walls))
     for step in STEPS:
-        left = [i for i in range(len(walls)) if out[i] is None]
-        if not left:
+        if not len(left):
             break
-        near = starts[left] + step * scale * cell.normals[walls[left]]
-        nearer = starts[left] + step * scale / 8 * cell.normals[walls[left]]
+        near, nearer = (starts[left] + share * scale[left] * ways[left] for share in (step, step / 8))
         with torch.no_grad():
             codes = code_of(exact, _points(program, np.r_[near, nearer])).numpy()
-        for row, i in enumerate(left):
-            first, second = codes[row].tobytes(), codes[len(left) + row].tobytes()
-            if first == second != cell.key and cell.inside_box(near[row]):
-                out[i] = (int(walls[i]), near[row], first)
+        inside = _inside_boxes(cells, owner[left], near)
+        same = (codes[: len(left)] == codes[len(left) :]).all(1) & inside
+        for row in np.flatnonzero(same):
+            i, key = int(left[row]), codes[row].tobytes()
+            mine = int(owner[i])
+            same[row] = key != cells[mine].key
+            if same[row]:
+                out[mine][int(place[i])] = (int(walls[i]), near[row], key)
+        left = left[~same]
     return out
+
+
+def _inside_boxes(cells: Sequence[Cell], owner: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points lie in the box of their cell; points are in the order of their owners."""
+    parts = np.split(points, np.searchsorted(owner, np.arange(1, len(cells))))
+    return np.concatenate([cell.inside_box(part) for cell, part in zip(cells, parts, strict=True)])
 
 
 def cells_in_box(
@@ -113,28 +136,44 @@ def nearest_cells(program: Program, x: Tensor, k: int, box: Box | None = None) -
 
 
 def _walk(program: Program, first: Cell, box: Box | None, most: int, towards: np.ndarray | None) -> CellComplex:
-    """Breadth first, or by the distance to a point; a cell is made when it is met and listed when its turn comes."""
+    """Breadth first, or by the distance to a point; a cell is made when it is met and listed when its turn comes.
+
+    Those of one distance take their turn together, which without a point are all that have been met.
+    """
     made: dict[bytes, Cell] = {first.key: first}
     rank: dict[bytes, int] = {}
     queue: list[tuple[float, int, bytes]] = [(0.0, 0, first.key)]
     links: set[tuple[bytes, bytes]] = set()
-    thin = 0
+    thin, left_out = 0, False
     while queue and len(rank) < most:
-        _, _, key = heapq.heappop(queue)
-        rank[key] = len(rank)
-        for found in neighbours(program, made[key]):
-            if found is None:
-                thin += 1
-                continue
-            _, point, other = found
-            links.add((min(key, other), max(key, other)))
-            if other not in made:
-                made[other] = cell_of(program, _points(program, point[None])[0], box)
-                far = made[other].distance(towards) if towards is not None else 0.0
-                heapq.heappush(queue, (far, len(made), other))
+        wave = _least(queue, most - len(rank))
+        rank |= {key: turn for turn, key in enumerate(wave, len(rank))}
+        fresh: dict[bytes, np.ndarray] = {}
+        for key, found in zip(wave, _neighbours(program, [made[key] for key in wave]), strict=True):
+            thin += sum(across is None for across in found)
+            for _, point, other in (across for across in found if across is not None):
+                links.add((min(key, other), max(key, other)))
+                if other not in made:
+                    fresh.setdefault(other, point)
+        if towards is None and len(fresh) > most - len(rank):  # these would never be listed
+            fresh, left_out = dict(islice(fresh.items(), most - len(rank))), True
+        if fresh:
+            for cell in cells_of(program, _points(program, np.array([*fresh.values()])), box):
+                made[cell.key] = cell
+                far = cell.distance(towards) if towards is not None else 0.0
+                heapq.heappush(queue, (far, len(made), cell.key))
     pairs = sorted((min(rank[a], rank[b]), max(rank[a], rank[b])) for a, b in links if a in rank and b in rank)
     edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return CellComplex(tuple(made[key] for key in rank), edges, not queue and thin == 0, thin)
+    complete = not queue and thin == 0 and not left_out
+    return CellComplex(tuple(made[key] for key in rank), edges, complete, thin)
+
+
+def _least(queue: list[tuple[float, int, bytes]], most: int) -> list[bytes]:
+    """Takes the keys of least distance off the queue, in the order met."""
+    least, taken = queue[0][0], []
+    while queue and queue[0][0] == least and len(taken) < most:
+        taken.append(heapq.heappop(queue)[2])
+    return taken
 
 
 def _points(program: Program, rows: Float[np.ndarray, "point in"]) -> Tensor:

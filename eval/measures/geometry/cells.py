@@ -19,12 +19,11 @@ from scipy.optimize import linprog, nnls
 from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
 
 from eval.errors import UserError
+from eval.measures.geometry.small_programmes import TOLERANCE, largest_ball, middle_of_wall
 from eval.scores import Score
 
 BOX = -1
 """`Cell.site` of a wall that is a side of the box the cell was cut to."""
-TOLERANCE = 1e-9
-"""Two walls closer than this, and a facet thinner, are rounding."""
 MOST_AXES_OF_VERTICES = 6
 """Vertices and volumes are listed up to this dimension: their number grows exponentially."""
 RAYS = 64
@@ -57,23 +56,14 @@ class Cell:
         """Which points lie in the closed cell, ``[point]``."""
         return np.all(points @ self.normals.T <= self.offsets + TOLERANCE, axis=1)
 
-    def inside_box(self, point: Float[np.ndarray, " in"]) -> bool:
-        """Whether a point lies strictly inside the box that the cell was cut to (anywhere, where there is none)."""
+    def inside_box(self, points: Float[np.ndarray, "point in"]) -> np.ndarray:
+        """Which points lie strictly inside the box that the cell was cut to (all, where there is none), ``[point]``."""
         sides = self.site == BOX
-        return bool((self.normals[sides] @ point < self.offsets[sides]).all())
+        return np.all(points @ self.normals[sides].T < self.offsets[sides], axis=1)
 
     @cached_property
     def _ball(self) -> tuple[np.ndarray, float]:
-        n = self.normals.shape[1]
-        found = linprog(
-            np.r_[np.zeros(n), -1.0],
-            A_ub=np.c_[self.normals, np.ones(len(self.normals))],
-            b_ub=self.offsets,
-            bounds=[(None, None)] * n + [(0, None)],
-        )
-        if found.status == 3:
-            return self.point, np.inf
-        return (found.x[:n], float(found.x[n])) if found.status == 0 else (self.point, 0.0)
+        return largest_ball(self.normals, self.offsets, self.point)
 
     @property
     def centre(self) -> Float[np.ndarray, " in"]:
@@ -105,7 +95,9 @@ class Cell:
         inside = self.centre if np.isfinite(self.inradius) and self.inradius > 0 else self.point
         hit = _shoot(self.normals, self.offsets, inside)
         for wall in range(len(self.normals)):
-            if wall not in hit and (place := _on_wall(self.normals, self.offsets, wall)) is not None:
+            if wall in hit:
+                continue
+            if (place := middle_of_wall(self.normals, self.offsets, wall, inside)) is not None:
                 hit[wall] = place
         order = np.array(sorted(hit), dtype=np.int64)
         return order, np.array([hit[wall] for wall in order]).reshape(len(order), len(self.point))
@@ -178,7 +170,7 @@ def _from_corners(
     corners: np.ndarray, meet: list[list[int]], normals: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Facets and the mean corner of each, inside it; None where a mean lies on another wall (corners that coincide)."""
-    owners = np.concatenate([np.full(len(walls), corner) for corner, walls in enumerate(meet)])
+    owners = np.repeat(np.arange(len(meet)), [len(walls) for walls in meet])
     walls = np.concatenate(meet).astype(np.int64)
     facets, which = np.unique(walls, return_inverse=True)
     places = np.zeros((len(facets), corners.shape[1]))
@@ -202,21 +194,3 @@ def _shoot(normals: np.ndarray, offsets: np.ndarray, inside: np.ndarray) -> dict
     t[np.arange(len(t)), first] = np.inf
     clear = np.isfinite(soonest) & (t.min(1) > soonest * (1 + 1e-6) + TOLERANCE)
     return {int(first[ray]): inside + soonest[ray] * ways[ray] for ray in np.flatnonzero(clear)}
-
-
-def _on_wall(normals: np.ndarray, offsets: np.ndarray, wall: int) -> np.ndarray | None:
-    """The middle of the largest ball in a wall, None where the wall is redundant."""
-    n = normals.shape[1]
-    others = np.arange(len(normals)) != wall
-    along = normals[others] @ normals[wall]
-    size = np.sqrt(np.maximum(1 - along * along, 0.0))
-    found = linprog(
-        np.r_[np.zeros(n), -1.0],
-        A_ub=np.c_[normals[others], size],
-        b_ub=offsets[others],
-        A_eq=np.r_[normals[wall], 0.0][None],
-        b_eq=offsets[wall : wall + 1],
-        bounds=[(None, None)] * n + [(0, 1.0)],
-    )
-    thin = found.status != 0 or (n > 1 and found.x[n] <= TOLERANCE)
-    return None if thin else found.x[:n]

@@ -240,12 +240,17 @@ def walk(program: Program, x: Tensor) -> Iterator[tuple[Step, Tensor]]:
     while position < len(program.steps):
         step = program.steps[position]
         z = live[step.source]
-        if not torch.isfinite(z).all():
-            raise UserError(f"non-finite pre-activations at {step.site!r} of {program.name}; check the weights")
+        require_finite(program, step, z)
         yield step, z
         live[step.name] = own_rule(step, z)
         program.release(live, position)
         position = program.advance(live, position + 1)
+
+
+def require_finite(program: Program, step: Step, z: Tensor) -> None:
+    """Refuse pre-activations that say nothing, by the name of their site."""
+    if not torch.isfinite(z).all():
+        raise UserError(f"non-finite pre-activations at {step.site!r} of {program.name}; check the weights")
 
 
 def site_symbols(step: Step, z: Tensor) -> Tensor:
