@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -18,6 +19,11 @@ from eval.errors import UserError, known_name
 from eval.measures.geometry.piecewise_linear import Program, Step, own_rule, site_symbols
 
 Change = Callable[[Tensor], Tensor]
+Values = Literal["continued", "mirrored"]
+"""What a switch that is set by hand passes on: `continued`, the affine function of the piece at the switch's own
+pre-activation, outside the piece; `mirrored`, the activation at the pre-activation mirrored into the piece, so that
+the point has the code that was set."""
+KINDS_OF_VALUES: tuple[Values, ...] = get_args(Values)
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,15 @@ def as_many_at_random(code: ClusterCode, n_pieces: int, seed: int = 0) -> Change
     return change
 
 
-def force_codes(program: Program, x: Tensor, site: str, change: Change) -> Forced:
+def force_codes(program: Program, x: Tensor, site: str, change: Change, values: Values = "continued") -> Forced:
     """What does the network compute when some switches of one site are set by hand?
 
-    A switch set to a piece applies that piece's affine function to its own pre-activation, also where that lies outside
-    the piece (a ReLU set on passes a negative value on; one set off gives 0).
+    Continued, a ReLU set on passes its own, negative, value on; mirrored, that value's opposite. One set off gives 0
+    either way.
 
     Args:
         program: traced; x: inputs ``[point ...]``; site: of elementwise switches, with units on the first axis of a
-            point (channels). change: new pieces from old ones, both ``[point unit place]`` uint8.
+            point (channels). change: new pieces from old ones, both ``[point unit place]`` uint8. values: see `Values`.
 
     Raises `UserError` for an unknown site, and for one that is a max-pool or smooth.
     """
@@ -114,7 +120,10 @@ def force_codes(program: Program, x: Tensor, site: str, change: Change) -> Force
             old = step.switch.pieces(z[n:])
             new = change(_by_unit(old)).reshape(old.shape)
             flipped = (new != old).flatten(1).sum(1)
-            return torch.cat([step.switch.value(z[:n]), step.switch.apply(z[n:], new)])
+            own, moved = step.switch.value(z[:n]), z[n:]
+            if values == "mirrored":
+                return torch.cat([own, step.switch.value(step.switch.mirrored(moved, new))])
+            return torch.cat([own, step.switch.apply(moved, new)])
         if reached:
             symbols = site_symbols(step, z)
             later = later + (symbols[:n] != symbols[n:]).sum(1)

@@ -45,6 +45,23 @@ class Switch:
             out = torch.where(pieces == p, self.slopes[p] * z + self.offsets[p], out)
         return out
 
+    def mirrored(self, z: Tensor, pieces: Tensor) -> Tensor:
+        """Each value carried into its given piece, as far beyond that piece's wall as it was before its own.
+
+        ReLU: z becomes -z where it has to change sides, ``|z|`` with the sign of the piece. A piece between two walls
+        folds what would lie beyond the second; a value already in its piece stays, and so does one on its wall.
+        """
+        old, walls = self.pieces(z).long(), torch.tensor(self.thresholds, dtype=z.dtype, device=z.device)
+        new, last = pieces.long(), len(self.thresholds) - 1
+        up = new > old
+        before = torch.where(up, walls[old.clamp(max=last)] - z, z - walls[(old - 1).clamp(min=0)])
+        wall = torch.where(up, walls[(new - 1).clamp(min=0)], walls[new.clamp(max=last)])
+        width = torch.where(
+            (new > 0) & (new <= last), walls[new.clamp(max=last)] - walls[(new - 1).clamp(min=0)], torch.inf
+        )
+        beyond = torch.where(before > width, width - (before % (2 * width) - width).abs(), before)
+        return torch.where(new == old, z, torch.where(up, wall + beyond, wall - beyond))
+
 
 @dataclass(frozen=True)
 class Window:

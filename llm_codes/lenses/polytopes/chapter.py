@@ -32,8 +32,8 @@ FLOW_COLUMNS = (
     "neighbours_kept", "neighbours_kept_ci", "neighbours_by_chance",
 )  # fmt: skip
 INTERVENTION_COLUMNS = (
-    "cluster", "n_items", "flipped", "towards", "towards_ci", "towards_random", "beyond_random", "beyond_random_ci",
-    "token_changed", "token_changed_random",
+    "cluster", "values", "n_items", "flipped", "towards", "towards_ci", "towards_random", "beyond_random",
+    "beyond_random_ci", "token_changed", "token_changed_random",
 )  # fmt: skip
 
 
@@ -111,7 +111,9 @@ def add_chapter(page: Page, results: Polytopes, figures: Mapping[str, SavedFigur
     if results.interventions:
         caption = (
             "The code of a cluster set by hand at tokens outside it: gain in log-probability (nats) of what "
-            "follows the cluster's tokens, and the same with as many units moved at random"
+            "follows the cluster's tokens, and the same with as many units moved at random; continued: the cluster's "
+            "linear map at the token's own pre-activations, outside the cluster's region; mirrored: with the "
+            "pre-activations reflected into that region"
         )
         section.table(_json(results.interventions), INTERVENTION_COLUMNS, caption)
 

@@ -1,15 +1,20 @@
 """Setting a cluster's code by hand: does a token then continue like the cluster's tokens?
 
 At the last token of a window the hidden units that set a cluster apart are put on the cluster's side of their
-threshold, in every coded MLP: on, the unit passes its pre-activation on (times its other branch in a gated MLP); off,
-it gives 0. Units that are there already stay as they are. The control moves as many units of the same MLP, at random.
+threshold, in every coded MLP and in two ways. *Continued*: on, the unit passes its own, negative, pre-activation on
+(times its other branch in a gated MLP); off, it gives 0: the cluster's linear map outside the cluster's region.
+*Mirrored*: the pre-activation z becomes -z before the model's own activation, so that the token lies in that region.
+Units that are there already stay as they are. The control moves as many units of the same MLP, at random, in the same
+way.
 
-Axis glossary: ``item`` sampled tokens, ``arm``: as it is, set, random; ``unit`` hidden units.
+Axis glossary: ``item`` sampled tokens, ``arm``: as it is, set and random (continued), set and random (mirrored);
+``unit`` hidden units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +23,7 @@ from torch import Tensor
 
 from eval.measures.clustering.clusters import Clusters
 from eval.measures.codes.polytope import SplineCodes
-from eval.measures.geometry.forced_codes import cluster_code
+from eval.measures.geometry.forced_codes import KINDS_OF_VALUES, Values, cluster_code
 from eval.measures.statistics.resampling import bootstrap_mean
 from eval.scores import Score
 from llm_codes.corpus import Corpus
@@ -37,7 +42,7 @@ def cluster_interventions(
     model: Model, corpus: Corpus, sample: TokenSample, codes: SplineCodes, found: Clusters, span: Sequence[int], *,
     count: int, seed: int = 0,
 ) -> tuple[InterventionRow, ...]:  # fmt: skip
-    """One row for each of the `count` largest clusters of codes."""
+    """Two rows, continued and mirrored, for each of the `count` largest clusters of codes."""
     bits = codes.bits()
     rows = []
     for cluster in range(min(count, found.n_clusters)):
@@ -53,8 +58,10 @@ def cluster_interventions(
         chosen = np.sort(generator.permutation(outside)[:ITEMS])
         measured = [_one(model, corpus, sample, int(item), span, wanted, generator) for item in chosen]
         logits = torch.stack([one for one, _ in measured]).double().log_softmax(-1)
-        flipped = float(np.mean([moved for _, moved in measured]))
-        rows.append(_row(cluster, len(code.units), logits, following, flipped, sample.document[chosen], seed))
+        for kind, values in enumerate(KINDS_OF_VALUES):
+            flipped = float(np.mean([moved[kind] for _, moved in measured]))
+            arms = logits[:, [0, 2 * kind + 1, 2 * kind + 2]]
+            rows.append(_row(cluster, values, len(code.units), arms, following, flipped, sample.document[chosen], seed))
     return tuple(rows)
 
 
@@ -69,55 +76,82 @@ def _by_layer(codes: SplineCodes, units: np.ndarray, pieces: np.ndarray) -> dict
     return {layer: (torch.tensor(at), torch.tensor(bit, dtype=torch.bool)) for layer, (at, bit) in out.items()}
 
 
+@dataclass
+class _Setter:
+    """Hooks that set units by hand at the last token: mirrored where the pre-activations stand, continued after.
+
+    seen: pre-activations by hook; drawn: an order of the units for the control, one for each MLP; moved: how many units
+    were moved so far, continued and mirrored.
+    """
+
+    wanted: dict[str, tuple[Tensor, Tensor]]
+    other: dict[str, str]
+    generator: np.random.Generator
+    seen: dict[str, Tensor] = field(default_factory=dict)
+    drawn: dict[str, np.ndarray] = field(default_factory=dict)
+    moved: list[int] = field(default_factory=lambda: [0, 0])
+
+    def keep(self, activation: Tensor, hook: Any, name: str) -> Tensor | None:
+        del hook
+        z = self.seen[name] = activation[:, -1].clone()
+        if name not in self.wanted:
+            return None
+        self.drawn[name] = self.generator.permutation(z.shape[1])
+        own, random = self._units(name, 3)
+        self.moved[1] += len(own)
+        out = activation.clone()
+        out[3, -1, own], out[4, -1, random] = -z[3, own], -z[4, random]
+        return out
+
+    def force(self, activation: Tensor, hook: Any, name: str) -> Tensor:
+        del hook
+        z, out = self.seen[name], activation.clone()
+        on = z * self.seen[self.other[name]] if name in self.other else z
+        own, random = self._units(name, 1)
+        self.moved[0] += len(own)
+        for arm, units in ((1, own), (2, random)):
+            out[arm, -1, units] = torch.where(z[arm, units] > 0, 0.0, on[arm, units]).to(out)
+        return out
+
+    def _units(self, name: str, arm: int) -> tuple[Tensor, Tensor]:
+        """Units that have to change sides in an arm, and as many drawn at random."""
+        z = self.seen[name]
+        units, want = (value.to(z.device) for value in self.wanted[name])
+        flips = units[(z[arm, units] > 0) != want]
+        return flips, torch.as_tensor(self.drawn[name][: len(flips)], device=z.device)
+
+
 @torch.no_grad()
 def _one(
     model: Model, corpus: Corpus, sample: TokenSample, item: int, span: Sequence[int],
     wanted: dict[str, tuple[Tensor, Tensor]], generator: np.random.Generator,
-) -> tuple[Tensor, int]:  # fmt: skip
-    """Logits after one token, ``[arm vocabulary]``, and how many units were moved."""
+) -> tuple[Tensor, list[int]]:  # fmt: skip
+    """Logits after one token, ``[arm vocabulary]``, and how many units were moved, continued and mirrored."""
     row = int(np.flatnonzero(corpus.window == sample.window[item])[0])
     tokens = torch.as_tensor(corpus.tokens[row, : int(sample.position[item]) + 1].copy()).long()
-    seen: dict[str, Tensor] = {}
-    other: dict[str, str] = {}
-    moved: list[int] = []
-
-    def keep(activation: Tensor, hook: Any, name: str) -> None:
-        del hook
-        seen[name] = activation[:, -1]
-
-    def force(activation: Tensor, hook: Any, name: str) -> Tensor:
-        del hook
-        z, out = seen[name], activation.clone()
-        on = z * seen[other[name]] if name in other else z
-        units, want = (value.to(z.device) for value in wanted[name])
-        flips = units[(z[1, units] > 0) != want]
-        drawn = torch.as_tensor(generator.permutation(z.shape[1])[: len(flips)], device=z.device)
-        out[1, -1, flips] = torch.where(z[1, flips] > 0, 0.0, on[1, flips]).to(out)
-        out[2, -1, drawn] = torch.where(z[2, drawn] > 0, 0.0, on[2, drawn]).to(out)
-        moved.append(len(flips))
-        return out
-
+    setter = _Setter(wanted, {}, generator)
     hooks: list[Hook] = []
     for layer in span:
         pre, post = (resolve_site(model, kind, layer).hook for kind in ("mlp_pre", "mlp_post"))
         if pre in wanted:
             if model.is_gated:
-                other[pre] = f"blocks.{layer}.mlp.in.hook_out"
-            read = [pre, *([other[pre]] if pre in other else [])]
-            hooks += [(name, lambda a, hook, name=name: keep(a, hook, name)) for name in read]
-            hooks.append((post, lambda a, hook, name=pre: force(a, hook, name)))
-    return last_logits(model, tokens, 3, hooks).float().cpu(), sum(moved)
+                setter.other[pre] = f"blocks.{layer}.mlp.in.hook_out"
+            read = [pre, *([setter.other[pre]] if pre in setter.other else [])]
+            hooks += [(name, lambda a, hook, name=name: setter.keep(a, hook, name)) for name in read]
+            hooks.append((post, lambda a, hook, name=pre: setter.force(a, hook, name)))
+    return last_logits(model, tokens, 5, hooks).float().cpu(), setter.moved
 
 
 def _row(
-    cluster: int, n_bits: int, logits: Tensor, following: np.ndarray, flipped: float, document: np.ndarray, seed: int
-) -> InterventionRow:
+    cluster: int, values: Values, n_bits: int, logits: Tensor, following: np.ndarray, flipped: float,
+    document: np.ndarray, seed: int,
+) -> InterventionRow:  # fmt: skip
     gain = (logits[:, 1:] - logits[:, :1])[:, :, torch.as_tensor(following)].mean(-1).numpy()
     best = logits.argmax(-1)
     changed = (best[:, 1:] != best[:, :1]).double().mean(0)
     own, random, beyond = (_mean(v, document, seed) for v in (gain[:, 0], gain[:, 1], gain[:, 0] - gain[:, 1]))
     return InterventionRow(
-        cluster, n_bits, len(logits), flipped, own, random, beyond, float(changed[0]), float(changed[1])
+        cluster, values, n_bits, len(logits), flipped, own, random, beyond, float(changed[0]), float(changed[1])
     )
 
 

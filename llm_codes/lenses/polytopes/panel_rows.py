@@ -65,10 +65,12 @@ class InterventionRow(Result):
 
     n_bits: units that are set; flipped: how many of them that moved, mean over tokens. towards: gain in nats of the
     log-probability of what follows the cluster's own tokens, mean over them; beyond_random: minus that of the control.
+    values: what a unit set by hand passes on (`eval.measures.geometry.forced_codes.Values`).
     token_changed: share of tokens at which the most likely next token changes.
     """
 
     cluster: int
+    values: str
     n_bits: int
     n_items: int
     flipped: float

@@ -117,12 +117,14 @@ def _add_steps(page: Page, results: dict[str, Any]) -> None:
         page.section("Steps out of a class").table(results["ways_out"], keep, caption)
     if results["interventions"]:
         keep = (
-            *("cluster", "site", "n_images", "flipped_per_place", "towards", "towards_ci", "towards_random"),
+            *("cluster", "site", "values", "n_images", "flipped_per_place", "towards", "towards_ci", "towards_random"),
             *("beyond_random", "beyond_random_ci", "class_changed", "class_changed_random", "later_changed"),
         )
         caption = (
             "The code of a cluster set at every place of images without it: gain in log-probability (nats) of what the "
-            "network says of the cluster's images, and the same with as many switches moved at random"
+            "network says of the cluster's images, and the same with as many switches moved at random; continued: the "
+            "cluster's linear map at the image's own pre-activations, outside the cluster's region; mirrored: with "
+            "the pre-activations reflected into that region"
         )
         page.section("Codes set by hand").table(results["interventions"], keep, caption)
 

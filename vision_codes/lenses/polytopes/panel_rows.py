@@ -113,10 +113,12 @@ class WayOutRow(Result):
 class InterventionRow(Result):
     """What follows when the code of a cluster is set at every place of images that do not hold it, and when as many
     switches are set at random. towards: gain in nats of the log-probability of what the network says of the cluster's
-    own images; class_changed, later_changed: share of images, and of later switches, that change."""
+    own images; values: what a switch set by hand passes on (`eval.measures.geometry.forced_codes.Values`);
+    class_changed, later_changed: share of images, and of later switches, that change."""
 
     cluster: int
     site: str
+    values: str
     units: tuple[int, ...]
     n_images: int
     flipped_per_place: float

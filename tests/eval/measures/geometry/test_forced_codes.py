@@ -10,6 +10,7 @@ from torch import nn
 from eval.errors import UserError
 from eval.measures.geometry.forced_codes import as_many_at_random, cluster_code, force_codes, set_pieces
 from eval.measures.geometry.piecewise_linear import code_of
+from eval.measures.geometry.switches import Switch
 from eval.measures.geometry.tracing import trace
 
 
@@ -65,6 +66,44 @@ def test_forced_switches_are_a_network_with_that_mask() -> None:
     net.gate = None
     same = force_codes(program, x, site, lambda pieces: pieces)
     assert torch.equal(same.before, same.after) and same.later.sum() == same.flipped.sum() == 0
+
+
+def test_mirrored_values_have_the_code_that_was_set_and_continued_ones_do_not() -> None:
+    net = _Net().eval()
+    program = trace(net, torch.zeros(2, 4, 4))
+    x = torch.randn(5, 2, 4, 4)
+    site = program.sites[0].site
+    found = force_codes(program, x, site, set_pieces(code([1, 4], [1, 0])), "mirrored")
+    with torch.no_grad():
+        z = net.first(x)
+        z[:, 1], z[:, 4] = z[:, 1].abs(), -z[:, 4].abs()
+        after = net.third(net.second(z.relu()).relu().flatten(1))
+    torch.testing.assert_close(found.after, after, rtol=1e-4, atol=1e-5)
+    other = force_codes(program, x, site, set_pieces(code([1, 4], [1, 0])))
+    assert torch.equal(found.before, other.before) and torch.equal(found.flipped, other.flipped)
+    assert float((found.after - other.after).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("thresholds", [(0.0,), (0.3,), (0.0, 6.0), (-1.0, 0.5, 2.0)])
+def test_mirroring_keeps_the_distance_to_the_wall_and_lands_in_the_piece(thresholds: tuple[float, ...]) -> None:
+    n = len(thresholds) + 1
+    switch = Switch(thresholds, tuple(float(p) for p in range(n)), (0.0,) * n)
+    generator = torch.Generator().manual_seed(0)
+    z = 5 * torch.randn(4000, generator=generator, dtype=torch.float64)
+    new = torch.randint(0, n, z.shape, generator=generator, dtype=torch.uint8)
+    old, out = switch.pieces(z), switch.mirrored(z, new)
+    assert torch.equal(switch.pieces(out), new) and torch.equal(out[old == new], z[old == new])
+    gap = lambda values: (values[:, None] - torch.tensor(thresholds, dtype=z.dtype)).abs().min(1).values  # noqa: E731
+    outer = (old != new) & ((new == 0) | (new == n - 1)) & ((old == 0) | (old == n - 1))
+    torch.testing.assert_close(gap(out[outer]), gap(z[outer]))
+    if n == 2:
+        assert torch.allclose(out, torch.where(old == new, z, 2 * thresholds[0] - z))
+
+
+def test_a_piece_between_two_walls_folds_what_lies_beyond_the_second() -> None:
+    relu6 = Switch((0.0, 6.0), (0.0, 1.0, 0.0), (0.0, 0.0, 6.0))
+    z, new = torch.tensor([-2.0, -8.0, -13.0, 7.0, 14.0, -1.0, 9.0, 0.0]), torch.tensor([1, 1, 1, 1, 1, 2, 0, 1])
+    assert relu6.mirrored(z, new).tolist() == [2, 4, 1, 5, 2, 7, -3, 0]
 
 
 def test_the_control_moves_as_many_switches_at_every_place() -> None:

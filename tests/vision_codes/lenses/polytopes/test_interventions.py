@@ -42,7 +42,10 @@ def test_a_planted_cluster_carries_its_class_and_random_switches_do_not() -> Non
     found, _ = cluster_vectors(vectors, labels, min_cluster_size=20)
     rows = cluster_interventions(program, x, vectors, found, count=8)
     marked = [row for row in rows if (labels[vectors.image[found.labels == row.cluster]] == 1).all()]
-    assert marked and len(rows) == found.n_clusters
+    assert marked and len(rows) == 2 * found.n_clusters
+    assert [(row.cluster, row.values) for row in rows] == [
+        (cluster, values) for cluster in range(found.n_clusters) for values in ("continued", "mirrored")
+    ]
     assert all(0 <= row.flipped_per_place <= UNITS and row.n_images == 16 for row in rows)
     for row in marked:
         assert sorted(row.units) == list(range(UNITS))
