@@ -32,7 +32,7 @@ FLOW_COLUMNS = (
     "neighbours_kept", "neighbours_kept_ci", "neighbours_by_chance",
 )  # fmt: skip
 INTERVENTION_COLUMNS = (
-    "cluster", "values", "n_items", "flipped", "towards", "towards_ci", "towards_random", "beyond_random",
+    "network", "cluster", "values", "n_items", "flipped", "towards", "towards_ci", "towards_random", "beyond_random",
     "beyond_random_ci", "token_changed", "token_changed_random",
 )  # fmt: skip
 

@@ -40,7 +40,7 @@ MINIMUM_ITEMS = 8
 
 def cluster_interventions(
     model: Model, corpus: Corpus, sample: TokenSample, codes: SplineCodes, found: Clusters, span: Sequence[int], *,
-    count: int, seed: int = 0,
+    count: int, seed: int = 0, network: str = "trained",
 ) -> tuple[InterventionRow, ...]:  # fmt: skip
     """Two rows, continued and mirrored, for each of the `count` largest clusters of codes."""
     bits = codes.bits()
@@ -61,7 +61,8 @@ def cluster_interventions(
         for kind, values in enumerate(KINDS_OF_VALUES):
             flipped = float(np.mean([moved[kind] for _, moved in measured]))
             arms = logits[:, [0, 2 * kind + 1, 2 * kind + 2]]
-            rows.append(_row(cluster, values, len(code.units), arms, following, flipped, sample.document[chosen], seed))
+            of = network, cluster, values, len(code.units)
+            rows.append(_row(*of, arms, following, flipped, sample.document[chosen], seed))
     return tuple(rows)
 
 
@@ -143,7 +144,7 @@ def _one(
 
 
 def _row(
-    cluster: int, values: Values, n_bits: int, logits: Tensor, following: np.ndarray, flipped: float,
+    network: str, cluster: int, values: Values, n_bits: int, logits: Tensor, following: np.ndarray, flipped: float,
     document: np.ndarray, seed: int,
 ) -> InterventionRow:  # fmt: skip
     gain = (logits[:, 1:] - logits[:, :1])[:, :, torch.as_tensor(following)].mean(-1).numpy()
@@ -151,7 +152,17 @@ def _row(
     changed = (best[:, 1:] != best[:, :1]).double().mean(0)
     own, random, beyond = (_mean(v, document, seed) for v in (gain[:, 0], gain[:, 1], gain[:, 0] - gain[:, 1]))
     return InterventionRow(
-        cluster, values, n_bits, len(logits), flipped, own, random, beyond, float(changed[0]), float(changed[1])
+        network,
+        cluster,
+        values,
+        n_bits,
+        len(logits),
+        flipped,
+        own,
+        random,
+        beyond,
+        float(changed[0]),
+        float(changed[1]),
     )
 
 

@@ -63,12 +63,14 @@ class NeuronStage(Result):
 class InterventionRow(Result):
     """What follows at tokens outside a cluster when its code is set by hand, and when as many units are at random.
 
-    n_bits: units that are set; flipped: how many of them that moved, mean over tokens. towards: gain in nats of the
-    log-probability of what follows the cluster's own tokens, mean over them; beyond_random: minus that of the control.
-    values: what a unit set by hand passes on (`eval.measures.geometry.forced_codes.Values`).
-    token_changed: share of tokens at which the most likely next token changes.
+    network: trained or untrained, each with clusters of its own. values: what a unit set by hand passes on
+    (`eval.measures.geometry.forced_codes.Values`). n_bits: units that are set; flipped: how many of them that moved,
+    mean over tokens. towards: gain in nats of the log-probability of what follows the cluster's own tokens, mean over
+    them; beyond_random: minus that of the control. token_changed: share of tokens at which the most likely next token
+    changes.
     """
 
+    network: str
     cluster: int
     values: str
     n_bits: int

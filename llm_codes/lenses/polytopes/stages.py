@@ -145,10 +145,10 @@ class Stages:
         """Neurons whose strongest tokens lie in several clusters of codes."""
         return NeuronStage(neurons_across_clusters(self.hidden, self.span, self.sample, self.of_codes))
 
-    def intervention_stage(self) -> InterventionStage:
+    def intervention_stage(self, network: str = "trained") -> InterventionStage:
         """Codes of the largest clusters, set by hand at other tokens."""
         count = self.options.interventions
-        words = {"count": count, "seed": self.seed}
+        words = {"count": count, "seed": self.seed, "network": network}
         if not count:
             return InterventionStage(())
         rows = cluster_interventions(

@@ -94,6 +94,8 @@ def polytopes(
         fresh = cache(lambda: _untrained(work))
         control = stage(Measured, "untrained", lambda: _measure_control(fresh()))
         flow += stage(FlowStage, "untrained-flow", lambda: fresh().flow_stage("untrained")).flow
+        by_hand = stage(InterventionStage, "untrained-interventions", lambda: fresh().intervention_stage("untrained"))
+        interventions += by_hand.interventions
     meaning = (*clusters.meaning, *directions.meaning)
     results = Polytopes(
         clusters=clusters.clusters,
@@ -121,7 +123,7 @@ def polytopes(
 
 def _untrained(work: Stages) -> Stages:
     """The same architecture untrained, on the same tokens."""
-    options = replace(work.options, dictionary_steps=0, rays=0, interventions=0)
+    options = replace(work.options, dictionary_steps=0, rays=0)
     return Stages(untrained_like(work.model, work.seed), work.corpus, options, work.reading, work.seed, None)
 
 

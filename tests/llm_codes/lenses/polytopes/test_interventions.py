@@ -91,7 +91,7 @@ def test_rows_have_the_control_beside_them_and_are_those_of_the_seed(model, corp
     found = cluster_codes(codes, min_cluster_size=5, min_samples=2, method="leaf")
     rows = cluster_interventions(model, corpus, sample, codes, found, [1], count=2)
     assert len(rows) == 2 * min(2, found.n_clusters) > 0
-    assert {row.values for row in rows} == {"continued", "mirrored"}
+    assert {row.values for row in rows} == {"continued", "mirrored"} and {row.network for row in rows} == {"trained"}
     for row in rows:
         assert row.n_items == 16 and 0 < row.flipped <= row.n_bits
         assert row.towards.value - row.towards_random.value == pytest.approx(row.beyond_random.value)

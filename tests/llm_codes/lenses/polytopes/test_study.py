@@ -233,7 +233,8 @@ def test_command_writes_the_documented_results(tiny_model_folder, text_folder, t
     assert [(row["network"], row["first"], row["second"]) for row in results["flow"]] == [
         ("trained", 0, 1), ("untrained", 0, 1)
     ]  # fmt: skip
-    assert len(results["interventions"]) <= 4 and len(results["neurons"]) <= 6
+    assert len(results["interventions"]) <= 16  # of each network up to four clusters, continued and mirrored
+    assert len(results["neurons"]) <= 6
     assert len(tables["predictions"]) == 1 + len(results["predictions"]) and len(tables["density"]) == 5
     bases = {(row["basis"], row["method"].split(",")[0]) for row in results["dictionary"]}
     assert {("codes", "TopK SAE"), ("activations", "TopK SAE"), ("codes", "NMF")} <= bases
