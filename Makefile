@@ -82,6 +82,18 @@ torchrun-stress: $(VENV)/.installed-test
 schemas: $(VENV)/.installed-test
 	$(BIN)/python -m tests.schemas
 
+# the page of versions: lowest and newest are resolved by the package index, nothing is installed but uv
+.PHONY: versions newest
+versions: $(VENV)/.installed-test
+	$(PIP) install --quiet uv
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.versions --resolve
+
+# the fast tests with the newest versions that the declared ranges take, in an environment of their own
+newest:
+	[ -d .venv-newest ] || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip --disable-pip-version-check install --quiet --upgrade -e '.[gguf,vision,test]'
+	$(TEST_ENVIRONMENT) .venv-newest/bin/python -m pytest -n 2 --dist loadfile
+
 transformer-lens-4:
 	sh tests/try_transformer_lens_4.sh
 
