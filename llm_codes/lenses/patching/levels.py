@@ -21,8 +21,8 @@ def levels_of(results: PatchingResults) -> list[Level]:
     """The head and the path that do most, the strongest features together, and what was not measured."""
     out = []
     for part, name, words in (
-        (HEADS, SUFFICIENT, "its clean output restores most of all heads, beyond both controls"),
-        (PATHS, NECESSARY, "its corruption takes away most of all paths, beyond both controls"),
+        (HEADS, SUFFICIENT, "of single heads its clean output restores most"),
+        (PATHS, NECESSARY, "of direct paths its corruption takes away most"),
     ):
         best = _best([row for row in results.patched if row.part == part])
         if best is not None:
