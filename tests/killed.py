@@ -20,7 +20,10 @@ from typing import Any
 
 import vision_codes.__main__  # noqa: F401
 
-PRELOADED = ("tests.killed", "torch", "transformers", "transformer_lens", "sklearn.cluster", "eval.report.figures")
+PRELOADED = (
+    *("tests.killed", "torch", "transformers", "transformer_lens", "sae_lens", "sklearn.cluster", "scipy.stats"),
+    "eval.report.figures",
+)
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(list(PRELOADED))
 VOLATILE = re.compile(r"seconds|minutes|per_second|throughput|rate$|peak_memory|megabytes|_mb$|_gb$")

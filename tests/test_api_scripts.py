@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import scripts
 
 TEXTS = """
 from llm_codes import load_corpus, load_model, spectra
@@ -149,12 +146,9 @@ for name, chapter in results["chapters"].items():
 """  # noqa: E501
 
 
-def run(script: str, folder: Path, *arguments: str) -> list[str]:
+def run(script: str, folder: Path, *arguments: str, afresh: bool = False) -> list[str]:
     """What a script prints, line by line."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    out = subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    out = (scripts.run_afresh if afresh else scripts.run)(script, folder, *arguments)
     assert out.returncode == 0, out.stderr[-2000:]
     return out.stdout.splitlines()
 
@@ -239,11 +233,10 @@ def test_a_wing_makes_every_import_order_work(wing, first, tmp_path):
     """After a wing, torchvision, transformers' models and sae-lens import in any order."""
     others = ["import torchvision", "from transformers import GPT2LMHeadModel", "import sae_lens"]
     order = [wing if " " in wing else f"import {wing}", first, *(line for line in others if line != first)]
-    run("\n".join(order), tmp_path)
+    run("\n".join(order), tmp_path, afresh=True)
 
 
 def test_importing_a_wing_imports_no_torch(tmp_path):
     lines = ["import sys", "import llm_codes, vision_codes, toy", "from eval import UserError"]
-    assert run("\n".join([*lines, "print('torch' in sys.modules, 'numpy' in sys.modules)"]), tmp_path) == [
-        "False False"
-    ]
+    lines.append("print('torch' in sys.modules, 'numpy' in sys.modules)")
+    assert run("\n".join(lines), tmp_path, afresh=True) == ["False False"]

@@ -149,6 +149,8 @@ def drawn(draw: Callable[..., Mapping[str, SavedFigure]], run: Run, *arguments: 
 def _save(run: Run, fig: Figure, name: str, caption: str) -> SavedFigure:
     paths = []
     with matplotlib.rc_context(STYLE):
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")  # laid out once: every format shows the same, and the solver is a third of a save
         formats: dict[str, Any] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"dpi": 200}}
         for suffix, options in formats.items():
             path = run.path(f"figures/{name}{suffix}")

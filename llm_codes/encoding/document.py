@@ -55,8 +55,12 @@ class Document:
     @property
     def is_text(self) -> bool:
         """Whether it can be written as UTF-8: half of a surrogate pair (`\\ud83d` in JSON) cannot."""
-        texts = [self.text, *(one.content for one in self.messages)]
-        return not any("\ud800" <= character <= "\udfff" for text in texts for character in text)
+        try:
+            for text in (self.text, *(one.content for one in self.messages)):
+                text.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
 
     @property
     def is_empty(self) -> bool:

@@ -74,7 +74,7 @@ def monosemanticity(
         if len(mine) < 2:
             continue
         if len(mine) not in nulls:
-            nulls[len(mine)] = np.array([_draw(values, len(mine), generator) for _ in range(n_draws)])
+            nulls[len(mine)] = _null(values, len(mine), n_draws, generator)
         counts = np.bincount(mine)
         entropy, null = float(label_entropy(counts.astype(float))), nulls[len(mine)]
         p = (1 + np.sum(null <= entropy + 1e-12)) / (1 + n_draws)
@@ -97,7 +97,13 @@ def labels_of(members: np.ndarray, labels: Int[np.ndarray, " item"]) -> Int[np.n
     return mine[mine >= 0]
 
 
-def _draw(values: np.ndarray, size: int, generator: np.random.Generator) -> float:
-    """Entropy of a random set without repetition."""
-    chosen = generator.choice(values, size, replace=False)
-    return float(label_entropy(np.bincount(chosen).astype(float)))
+def _null(
+    values: Int[np.ndarray, " known"], size: int, n_draws: int, generator: np.random.Generator
+) -> Float[np.ndarray, " draw"]:
+    """Entropies of random sets without repetition: sorted row by row, a label's count is the length of its run."""
+    drawn = np.sort([generator.choice(values, size, replace=False) for _ in range(n_draws)], axis=1)
+    first = np.ones((n_draws, size), dtype=bool)
+    first[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
+    starts = np.flatnonzero(first)
+    share = np.diff(starts, append=drawn.size) / size
+    return -np.bincount(starts // size, weights=share * np.log2(share), minlength=n_draws) + 0.0
