@@ -30,7 +30,8 @@ VOLATILE = re.compile(r"seconds|minutes|per_second|throughput|rate$|peak_memory|
 """Keys of results that say how fast or how large a run was: they may differ."""
 
 
-def _call(wing: str, arguments: list[str], log: str) -> None:
+def call(wing: str, arguments: list[str], log: str) -> None:
+    """What a forked process does: the verb, both its streams in a file."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -44,7 +45,7 @@ class Started:
         self.folder, self.log = folder, folder.with_suffix(".log")
         place = "--store" if arguments[0] == "harvest" else "--out"
         given = (wing, [*arguments, place, str(folder)], str(self.log))
-        self.process = CONTEXT.Process(target=_call, args=given)
+        self.process = CONTEXT.Process(target=call, args=given)
         self.process.start()
         self.seconds = 0.0
 

@@ -17,7 +17,7 @@ from eval.processes import refuse_sharing
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARING = {("llm_codes", "spectra"), ("llm_codes", "trajectories"), ("vision_codes", "train")}
-TRIES = int(os.environ.get("TORCHRUN_TRIES", "2"))
+TRIES = int(os.environ.get("TORCHRUN_TRIES", "1"))
 PATIENCE = 600  # seconds; a loaded machine is slow, a hang does not end
 
 
@@ -49,7 +49,7 @@ def spectra_of(folder: Path) -> list[list[float]]:
     return [[row["alpha"], row["n_tokens"]] for key in ("sites", "control_sites") for row in results[key]]
 
 
-@pytest.mark.timeout(1500 * max(1, TRIES // 2))
+@pytest.mark.timeout(1500 * TRIES)
 def test_spectra_with_its_control_ends_every_time(tmp_path, tiny_model_folder, text_folder):
     read = f"--model {tiny_model_folder} --corpus {text_folder} --tokens 2000 --context 64 --sites resid_post"
     words = f"spectra {read} --layers 1 --out".split()

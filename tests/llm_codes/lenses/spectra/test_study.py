@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from llm_codes.corpus import load_corpus
 from llm_codes.lenses.spectra.study import spectra
 from llm_codes.models import load_model
 from llm_codes.sites import resolve_sites
+from tests.killed import CONTEXT, call
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -137,13 +136,13 @@ def test_kill_and_rerun_gives_the_same_results(tiny_model_folder, text_folder, t
     whole = arguments(tiny_model_folder, text_folder, tmp_path / "whole")
     assert main(whole) == 0
     killed = arguments(tiny_model_folder, text_folder, tmp_path / "killed")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "llm_codes", *killed], cwd=ROOT, env=environment)
+    process = CONTEXT.Process(target=call, args=("llm_codes", killed, str(tmp_path / "log")))
+    process.start()
     item = tmp_path / "killed" / "items" / "spectra-model.json"
-    while process.poll() is None and not item.exists():
+    while process.is_alive() and not item.exists():
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     stamp = item.stat().st_mtime_ns
     assert main(killed) == 0
     assert item.stat().st_mtime_ns == stamp  # the finished part was read back, not computed again
