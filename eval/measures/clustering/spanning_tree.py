@@ -194,7 +194,8 @@ def _join_components(core, component, left, right, weight, metric) -> tuple[np.n
 def _tree_of_components(best: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Minimum spanning tree of the component graph; zero weights are shifted because SciPy reads 0 as 'no edge'."""
     low, high = np.triu_indices(len(best), 1)
-    graph = csr_array((best[low, high] + 1.0, (low, high)), shape=best.shape)
+    places = (low.astype(np.int32), high.astype(np.int32))  # csgraph reads no wider indices before SciPy 1.17
+    graph = csr_array((best[low, high] + 1.0, places), shape=best.shape)
     tree = minimum_spanning_tree(graph).tocoo()
     rows, columns = tree.coords
     return np.stack([ends[0, rows, columns], ends[1, rows, columns]], 1), best[rows, columns]
