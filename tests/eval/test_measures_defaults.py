@@ -101,6 +101,7 @@ METHOD: dict[str, dict[str, Any]] = {
         "clusters_crossed": dict(least=2),
         "overlap_above_chance": dict(least=2, n_draws=1000),
     },
+    "eval.measures.dictionaries.selection": {"Read": {"smallest": 0.0}, "largest_of_all": {"least": 1e-12}},
     "eval.measures.dictionaries.stability": {
         "PARTNER_COSINE": 0.7,
     },
