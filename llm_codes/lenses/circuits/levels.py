@@ -12,7 +12,7 @@ from eval.scores import Score
 from llm_codes.lenses.circuits.rows import ChainEvaluation
 from llm_codes.lenses.connectors.rows import ScorecardRow
 from llm_codes.lenses.connectors.scorecard import ABLATED, CONNECTOR
-from llm_codes.lenses.graphs.levels import Level, not_measured
+from llm_codes.lenses.graphs.levels import Level, above, below, not_measured
 
 HALF = 0.5
 NECESSITY, SUFFICIENCY = "necessity of the MLP", "sufficiency"
@@ -25,21 +25,21 @@ def levels_of(found: ChainEvaluation) -> list[Level]:
     rows = found.scorecard.scorecard
     own, controls = _share(rows, CONNECTOR), found.scorecard.controls
     out = [
-        Level(NECESSITY, "mean-ablated: nats lost per token", cost := _cost(rows), _above(cost, 0.0)),
-        Level(SUFFICIENCY, "the connector in its place: share of that ablation's KL left", own, _below(own, HALF)),
+        Level(NECESSITY, "mean-ablated: nats lost per token", cost := _cost(rows), above(cost, 0.0)),
+        Level(SUFFICIENCY, "the connector in its place: share of that ablation's KL left", own, below(own, HALF)),
     ]
     if found.edge_validation is not None:
         ablate = found.edge_validation.ablate
         words = f"sign of a source taken out of the real MLP; null {ablate.sign_agreement_null}"
-        apart = _less(ablate.sign_agreement_null, ablate.sign_agreement)
+        apart = below(ablate.sign_agreement_null, ablate.sign_agreement)
         out.append(Level(EDGES, words, ablate.sign_agreement, apart))
     chance = _share(controls, "random edges, refitted")
-    out.append(Level(RANDOM, "as many random edges, refitted: share left", chance, _less(own, chance)))
+    out.append(Level(RANDOM, "as many random edges, refitted: share left", chance, below(own, chance)))
     if found.untrained is None:
         out.append(not_measured(UNTRAINED))
     else:
         there = _share(found.untrained.scorecard, CONNECTOR)
-        out.append(Level(UNTRAINED, "its own connector: share left", there, _less(own, there)))
+        out.append(Level(UNTRAINED, "its own connector: share left", there, below(own, there)))
     return [*out, *map(not_measured, OPEN)]
 
 
@@ -68,16 +68,3 @@ def _share(rows: Iterable[ScorecardRow], name: str) -> Score:
 def _cost(rows: Iterable[ScorecardRow]) -> Score:
     row = next((row for row in rows if row.row == ABLATED), None)
     return Score.undefined("not measured") if row is None else row.ce_delta
-
-
-def _above(score: Score, bound: float) -> bool | None:
-    return None if score.low is None else score.low > bound
-
-
-def _below(score: Score, bound: float) -> bool | None:
-    return None if score.high is None else score.high < bound
-
-
-def _less(score: Score, other: Score) -> bool | None:
-    """Whether a score lies below another one, clear of both intervals."""
-    return None if score.high is None or other.low is None else score.high < other.low

@@ -11,7 +11,7 @@ from llm_codes.lenses.faithfulness.claims import SMALL
 from llm_codes.lenses.faithfulness.gates import FEATURES
 from llm_codes.lenses.faithfulness.rows import ALL_KINDS, CurveResults, curve_over_all
 from llm_codes.lenses.faithfulness.study import COMPLEMENT
-from llm_codes.lenses.graphs.levels import Level, not_measured
+from llm_codes.lenses.graphs.levels import Level, above, below, not_measured
 
 UNTRAINED_PART = "distance from an untrained network"
 LEFT_OPEN = {
@@ -28,21 +28,20 @@ def levels_of(results: CurveResults) -> list[Level]:
     for ablation in ("mean", "resample"):
         without = _point(results, COMPLEMENT, ablation, 1 - SMALL)
         words = f"the {SMALL:.0%} most influential features {ablation}-ablated, the rest kept"
-        out.append(Level("necessity", words, without, _below(without, 0.5)))
+        out.append(Level("necessity", words, without, below(without, 0.5)))
         for errors in ("stay", "ablated"):
             alone = _point(results, "graph", ablation, SMALL, errors)
             words = f"the {SMALL:.0%} most influential features kept, errors {errors}, the rest {ablation}-ablated"
-            out.append(Level("sufficiency", words, alone, _above(alone, 0.5)))
+            out.append(Level("sufficiency", words, alone, above(alone, 0.5)))
     chance = _point(results, "random", "mean", SMALL)
     alone = _point(results, "graph", "mean", SMALL)
-    apart = None if alone.low is None or chance.high is None else alone.low > chance.high
-    out.append(Level("distance from random sets", "random features of the same number", chance, apart))
+    out.append(Level("distance from random sets", "random features of the same number", chance, above(alone, chance)))
     same = next(row for row in results.stability if row.kind == ALL_KINDS)
     out.append(
-        Level("consistency", "overlap, resampled reference", same.other_reference, _above(same.other_reference, 0.5))
+        Level("consistency", "overlap, resampled reference", same.other_reference, above(same.other_reference, 0.5))
     )
     fewer = same.fewer_words_before
-    out.append(Level("consistency", "overlap, three words fewer in front", fewer, _above(fewer, 0.5)))
+    out.append(Level("consistency", "overlap, three words fewer in front", fewer, above(fewer, 0.5)))
     out.append(_from_untrained(results, alone))
     for part in ("specificity (unrelated prompts)", "minimality", "other seeds"):
         out.append(not_measured(part))
@@ -55,8 +54,9 @@ def _from_untrained(results: CurveResults, alone: Score) -> Level:
     if curve is None:
         return not_measured(part)
     there = curve.at(SMALL)
-    apart = None if alone.low is None or there.high is None else alone.low > there.high
-    return Level(part, f"the {SMALL:.0%} most influential features of the untrained network", there, apart)
+    return Level(
+        part, f"the {SMALL:.0%} most influential features of the untrained network", there, above(alone, there)
+    )
 
 
 def strongest_level(levels: list[Level]) -> str:
@@ -86,11 +86,3 @@ def strongest_level(levels: list[Level]) -> str:
 def _point(results: CurveResults, ranking: str, ablation: str, share: float, errors: str = "stay") -> Score:
     curve = curve_over_all(results.curves, FEATURES, errors, ablation, ranking)
     return Score.undefined("not measured") if curve is None else curve.at(share)
-
-
-def _above(score: Score, threshold: float) -> bool | None:
-    return None if score.low is None else score.low > threshold
-
-
-def _below(score: Score, threshold: float) -> bool | None:
-    return None if score.high is None else score.high < threshold

@@ -35,6 +35,18 @@ def not_measured(part: str) -> Level:
     return Level(part, "not measured", Score.undefined("not measured"), None)
 
 
+def above(score: Score, bound: Score | float) -> bool | None:
+    """Whether a score's interval lies above a number or another one's interval; None where an end is missing."""
+    high = bound.high if isinstance(bound, Score) else bound
+    return None if score.low is None or high is None else score.low > high
+
+
+def below(score: Score, bound: Score | float) -> bool | None:
+    """Whether a score's interval lies below a number or another one's interval; None where an end is missing."""
+    low = bound.low if isinstance(bound, Score) else bound
+    return None if score.high is None or low is None else score.high < low
+
+
 def edge_levels(tests: EdgeTests | None) -> list[Level]:
     """What tested edges say, and what they leave open."""
     out = []
@@ -43,14 +55,12 @@ def edge_levels(tests: EdgeTests | None) -> list[Level]:
         inner, logit = "edges between features", "to the first logit"
         direct, null = found.get((inner, "direct")), found.get((inner, "direct, null"))
         if direct is not None and null is not None:
-            apart = None if direct.low is None or null.high is None else direct.low > null.high
             words = f"sign of direct effects between features; null {null}"
-            out.append(Level("edges beyond their null", words, direct, apart))
+            out.append(Level("edges beyond their null", words, direct, above(direct, null)))
         total = found.get((logit, "total"))
         if total is not None:
-            above = None if total.low is None else total.low > CHANCE
             words = "sign of total effects on the first logit against chance (.5)"
-            out.append(Level("a forecast of ablations", words, total, above))
+            out.append(Level("a forecast of ablations", words, total, above(total, CHANCE)))
     return [*out, *map(not_measured, UNMEASURED)]
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_codes.lenses.graphs.levels import Level, not_measured
+from llm_codes.lenses.graphs.levels import Level, above, not_measured
 from llm_codes.lenses.patching.activations import HEADS
 from llm_codes.lenses.patching.paths import PATHS
-from llm_codes.lenses.patching.rows import FeaturesTogether, Patched, PatchingResults
+from llm_codes.lenses.patching.rows import Patched, PatchingResults
 
 SUFFICIENT, NECESSARY = "sufficiency", "necessity"
 OPEN = ("specificity (unrelated prompts)", "consistency (rephrasings, seeds)", "minimality")
@@ -28,9 +28,10 @@ def levels_of(results: PatchingResults) -> list[Level]:
         if best is not None:
             join = " -> " if part == PATHS else ", "
             out.append(Level(name, f"{best.row}{join}{best.column}: {words}", best.restored, best.beyond))
-    if results.features is not None:
-        words = f"the {results.features.count} strongest features together; at random {results.features.random}"
-        out.append(Level(SUFFICIENT, words, results.features.strongest, _beyond_random(results.features)))
+    found = results.features
+    if found is not None:
+        words = f"the {found.count} strongest features together; at random {found.random}"
+        out.append(Level(SUFFICIENT, words, found.strongest, above(found.strongest, found.random)))
     return [*out, *map(not_measured, OPEN)]
 
 
@@ -50,9 +51,3 @@ def _best(rows: Sequence[Patched]) -> Patched | None:
     """The row beyond its controls with the largest mean, or, where none is, of all."""
     beyond = [row for row in rows if row.beyond] or list(rows)
     return max(beyond, key=lambda row: row.restored.value or 0.0, default=None)
-
-
-def _beyond_random(found: FeaturesTogether) -> bool | None:
-    if found.strongest.low is None or found.random.high is None:
-        return None
-    return found.strongest.low > found.random.high
