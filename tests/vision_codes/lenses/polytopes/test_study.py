@@ -170,7 +170,9 @@ def test_the_whole_analysis_has_the_documented_keys(small: VisionModel, images, 
     assert [row["network"] for row in results["directions"]] == ["trained"] and artefacts.cosines is not None
     (way,) = results["ways_out"]
     assert way["n_images"] == 8 and (way["relative_length"] is None or way["relative_length"] > 0)
-    assert len(results["interventions"]) <= 4 and all(row["n_images"] == 16 for row in results["interventions"])
+    ways = [(row["cluster"], row["values"]) for row in results["interventions"]]
+    assert len(ways) == len(set(ways)) <= 8 and {values for _, values in ways} <= {"continued", "mirrored"}
+    assert all(row["n_images"] == 16 for row in results["interventions"])
     with pytest.raises(UserError, match="at least 4 images of 2 classes; got 3 of 1"):
         polytopes(small, images[0][:3], images[1][:3], config)
 
