@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,11 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eval.errors import UserError, nearest
+from llm_codes.attached import Hook, attached, in_evaluation
 from llm_codes.content_hashes import parameters_sha256, tokenizer_sha256, weights_state
 from llm_codes.inside.scans import stepwise
 from llm_codes.inside.views import Text, base_of, viewed
-
-Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
 
 ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function", "activation", "mlp_hidden_act")
 UNNAMED_ACTIVATIONS = {"bloom": "gelu_pytorch_tanh", "mpt": "gelu"}  # their configurations do not say
@@ -100,13 +98,18 @@ class HookedModel:
         return bos if bos is not None else getattr(self.tokenizer, "eos_token_id", None)
 
     @cached_property
+    def hook_points(self) -> dict[str, Any]:
+        """The hook point behind every name that this model answers to."""
+        return dict(self.bridge.hook_dict)
+
+    @cached_property
     def canonical_hooks(self) -> dict[str, str]:
         """Every hook name this model answers to, with the name of the hook point behind it.
 
         Two names are aliases where they reach the same hook point, never because they sound alike: `hook_mlp_out` is
         `mlp.hook_out` in GPT-2 and `ln2_post.hook_out` in Gemma 2.
         """
-        points = self.bridge.hook_dict
+        points = self.hook_points
         return {name: point.name if point.name in points else name for name, point in points.items()}
 
     @cached_property
@@ -202,10 +205,13 @@ class HookedModel:
 
     def _forward(self, tokens: Tensor, fwd_hooks: list[Hook]) -> Any:
         text = Text(tokens.shape[0], tokens.shape[1], self.context)
-        points = [viewed(name, function, text) for name, function in fwd_hooks]
-        names = [name for name, _ in points]
+        hooks = [viewed(name, function, text) for name, function in fwd_hooks]
+        taken, steps = (
+            attached(self.bridge, self.hook_points, hooks),
+            stepwise(self.bridge, [name for name, _ in hooks]),
+        )
         try:
-            with in_evaluation(self.bridge), self.bridge.hooks(fwd_hooks=points), stepwise(self.bridge, names) as how:
+            with in_evaluation(self.bridge), taken, steps as how:
                 return self.bridge(tokens, return_type="logits", **how)
         except _EnoughError:
             return None
@@ -243,16 +249,3 @@ class HookedModel:
 def numbers_of_block(windows: int, context: int, d_model: int, d_mlp: int, n_heads: int) -> int:
     """Numbers that one block of a model of this shape holds at once."""
     return windows * context * (6 * d_model + 3 * d_mlp + 3 * n_heads * context)
-
-
-@contextmanager
-def in_evaluation(network: torch.nn.Module) -> Iterator[None]:
-    """Dropout off while the block runs; every module then gets its own mode back."""
-    training = [module for module in network.modules() if module.training] if network.training else []
-    try:
-        if training:
-            network.eval()
-        yield
-    finally:
-        for module in training:
-            module.training = True

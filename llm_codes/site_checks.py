@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from llm_codes.content_hashes import once_per_weights
-
 if TYPE_CHECKING:
     from llm_codes.hooked import HookedModel
 
@@ -74,9 +72,8 @@ def sum_error(before: Tensor, added: Tensor, after: Tensor) -> tuple[float, bool
     return error, error < tolerance(after.dtype) + rounding
 
 
-@once_per_weights
 def checks(model: HookedModel, hooks: Mapping[Place, str], widths: Mapping[str, int]) -> SiteChecks:
-    """Every check of the module's head, once per model (again when its weights were written to).
+    """Every check of the module's head.
 
     hooks: the hook name of every kind and layer that the model lists. widths: what each kind's width must be.
     """

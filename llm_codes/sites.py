@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eval.errors import UserError, nearest
 from eval.results import Result, result
+from llm_codes.content_hashes import once_per_weights
 from llm_codes.inside.offers import KINDS as INSIDE_KINDS
 from llm_codes.inside.offers import inside_site, is_inside_kind, listed_kinds, not_offered_inside
 from llm_codes.site_checks import SiteChecks, checks
@@ -129,8 +130,10 @@ def not_offered(model: HookedModel) -> dict[tuple[str, int], str]:
     return site_checks(model).reasons
 
 
+@once_per_weights
 def site_checks(model: HookedModel) -> SiteChecks:
-    """What came of the checks of every kind in every layer (`llm_codes.site_checks`); measured once per model."""
+    """What came of the checks of every kind in every layer (`llm_codes.site_checks`), once per model: again when its
+    weights were written to."""
     table = kinds(model)
     named = {
         (kind, layer): _hook_of_kind(model, suffixes, layer)

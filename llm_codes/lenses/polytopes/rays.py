@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, Int
 from eval.errors import UserError
 from eval.measures.statistics.resampling import bootstrap_mean, bootstrap_share
 from eval.scores import Score
+from llm_codes.attached import attached
 from llm_codes.corpus import Corpus
 from llm_codes.lenses.polytopes.samples import TokenSample
 from llm_codes.models import Hook, Model
@@ -122,7 +123,7 @@ def last_logits(model: Model, tokens: torch.Tensor, count: int, hooks: list[Hook
     tokens = tokens.to(model.device)
     before = whole(tokens[None, :-1], use_cache=True).past_key_values
     before.batch_repeat_interleave(count)
-    with model.bridge.hooks(fwd_hooks=hooks):
+    with attached(model.bridge, model.hook_points, hooks):
         last = tokens[None, -1:].expand(count, -1)
         return model.bridge(last, past_key_values=before, use_cache=True, return_type="logits")[:, -1]
 
