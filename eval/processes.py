@@ -8,24 +8,41 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
 from pathlib import Path
 
 from eval.errors import UserError
 
+_by_itself: ContextVar[bool] = ContextVar("by_itself", default=False)
+
 
 def rank() -> int:
     """This process's number, 0 where there is only one."""
-    return int(os.environ.get("RANK", "0"))
+    return 0 if _by_itself.get() else int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
     """How many processes share the work."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return 1 if _by_itself.get() else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
     """Whether this process writes files and prints."""
-    return rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While the block runs, this process shares nothing: it computes a piece of the work as one process would.
+
+    Who writes files stays as it is.
+    """
+    before = _by_itself.set(True)
+    try:
+        yield
+    finally:
+        _by_itself.reset(before)
 
 
 def check_environment() -> None:
@@ -87,6 +104,10 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the others: a piece of work may take hours."""
+
+
 @contextmanager
 def process_group(device: str = "cpu") -> Iterator[None]:
     """Join the process group that `torchrun` announced, and leave it at the end of the outermost block.
@@ -101,7 +122,8 @@ def process_group(device: str = "cpu") -> Iterator[None]:
 
     owns = not distributed.is_initialized()
     if owns:
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        backend = "nccl" if device.startswith("cuda") else "gloo"
+        distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
     finally:

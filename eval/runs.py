@@ -31,7 +31,7 @@ from eval.options import FolderConfig
 from eval.processes import is_main_process, usable_cores, world_size
 from eval.run_folder import INPUTS, OpenFolder
 from eval.run_identity import Origin, code_of, identity, module_of, platform_name, short_hash, versions
-from eval.run_items import KeptPieces, Missing, slug
+from eval.run_items import MISSING, KeptPieces, Missing, slug
 from eval.run_marker import now_text, read_marker
 
 __all__ = ["Run", "atomic_path", "json_ready", "json_text"]
@@ -177,8 +177,8 @@ class Run:
         of: the modules whose code (and whatever of the project they import, drawing left out) decides the value; by
         default the module that defines `compute`. Edited code, other inputs or damage: computed again.
         """
-        origin = self._origin(tuple(of) or (module_of(compute),))
-        kept = self.pieces.read_item(name, origin)
+        of = tuple(of) or (module_of(compute),)
+        origin, kept = self._origin(of), self.read_item(name, of=of)
         if not isinstance(kept, Missing):
             return kept
         value = json_ready(compute())
@@ -187,15 +187,24 @@ class Run:
             self.pieces.write_item(name, value, origin)
         return value
 
+    def read_item(self, name: str, *, of: Sequence[str]) -> Any:
+        """The value of an item that is whole and still good, or `MISSING`."""
+        return self.pieces.read_item(name, self._origin(of))
+
+    def read_item_with_arrays(self, name: str, *, of: Sequence[str]) -> tuple[Any, dict[str, np.ndarray]] | Missing:
+        """An item and the arrays of its name; `MISSING` where one of them is."""
+        kept, arrays = self.read_item(name, of=of), self.pieces.read_arrays(slug(name), self._origin(of))
+        return MISSING if isinstance(kept, Missing) or isinstance(arrays, Missing) else (kept, arrays)
+
     def item_with_arrays(
         self, name: str, compute: Callable[[], tuple[Any, Mapping[str, Any]]], *, of: Sequence[str] = ()
     ) -> tuple[Any, dict[str, np.ndarray]]:
         """An item and the arrays of the same name, kept as one piece: `compute` gives both, and where one of them is
         missing, damaged or stale both are made again."""
-        origin = self._origin(tuple(of) or (module_of(compute),))
-        kept, arrays = self.pieces.read_item(name, origin), self.pieces.read_arrays(slug(name), origin)
-        if not isinstance(kept, Missing) and not isinstance(arrays, Missing):
-            return kept, arrays
+        of = tuple(of) or (module_of(compute),)
+        origin, kept = self._origin(of), self.read_item_with_arrays(name, of=of)
+        if not isinstance(kept, Missing):
+            return kept
         computed, made = compute()
         value = json_ready(computed)
         if self.writes:

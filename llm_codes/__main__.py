@@ -96,6 +96,7 @@ COMMANDS = (
         "llm_codes.lenses.replacement.command:command",
         "the model with transcoders in place of its MLPs",
         result="llm_codes.lenses.replacement.rows:ReplacementResults",
+        shares=True,
     ),
     Command(
         "connector train",
@@ -145,6 +146,7 @@ COMMANDS = (
         "llm_codes.lenses.graphs.command:edges_command",
         "edges of graphs tested in the real model",
         result="llm_codes.lenses.graphs.edge_rows:EdgeTests",
+        shares=True,
     ),
     Command(
         "circuit weights",
@@ -152,6 +154,7 @@ COMMANDS = (
         "llm_codes.lenses.weights.command:command",
         "weights between features of all layers over a corpus, tested",
         result="llm_codes.lenses.weights.rows:WeightsResults",
+        shares=True,
     ),
     Command(
         "circuit curve",
@@ -159,6 +162,7 @@ COMMANDS = (
         "llm_codes.lenses.faithfulness.command:command",
         "how few features or neurons do what the model does",
         result="llm_codes.lenses.faithfulness.rows:CurveResults",
+        shares=True,
     ),
     Command(
         "circuit patch",
@@ -166,6 +170,7 @@ COMMANDS = (
         "llm_codes.lenses.patching.command:command",
         "pairs of prompts: activations and paths patched, by site, head and feature",
         result="llm_codes.lenses.patching.rows:PatchingResults",
+        shares=True,
     ),
 )
 

@@ -1,66 +1,88 @@
-"""Several processes: spectra and its control end every time, with the numbers of one; other verbs refuse at once."""
+"""Several processes: verbs that share end every time, with the numbers of one; other verbs refuse at once."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eval import commands
 from eval.errors import UserError
 from eval.processes import refuse_sharing
+from tests.killed import left_by
+from tests.several import verb
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARING = {("llm_codes", "spectra"), ("llm_codes", "trajectories"), ("vision_codes", "train")}
+SHARING = {
+    *(("llm_codes", verb) for verb in ("spectra", "trajectories", "sae replacement")),
+    *(("llm_codes", f"circuit {verb}") for verb in ("test", "weights", "curve", "patch")),
+    ("vision_codes", "train"),
+}
 TRIES = int(os.environ.get("TORCHRUN_TRIES", "1"))
-PATIENCE = 600  # seconds; a loaded machine is slow, a hang does not end
+PAIRS = [("the cat sat on the", "the dog sat on the", " mat", " cat"), ("the dog ran", "the cat ran", " the", " cat")]
+SMALL = {
+    "circuit test": "--tokens 600 --context 12 --prompt-count 3 --sources 2 --per-source 2 --max-features 60",
+    "circuit weights": "--fit-tokens 2000 --tokens 2000 --context 32 --windows-tested 3 --targets 12",
+    "sae replacement": "--tokens 400 --fit-tokens 400 --context 16",
+    "circuit curve": "--per-kind 1 --tokens 1500 --context 14 --steps 2 --graph-features 100 --probability 0.05",
+}
+"""Of the embedded model and its own transcoders, as small as the verb allows."""
 
 
-def together(arguments: list[str], processes: int = 2) -> subprocess.CompletedProcess[str]:
-    """The verb in several processes at once, each an interpreter of its own, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **shared}
-    command = [sys.executable, "-m", "llm_codes", *arguments]
-    started = [
-        subprocess.Popen(
-            command, env={**environment, "RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(processes)
-    ]
-    try:
-        said = [one.communicate(timeout=PATIENCE) for one in started]
-    finally:
-        for one in started:
-            one.kill()
-    code = max(one.returncode for one in started)
-    return subprocess.CompletedProcess(command, code, said[0][0], "".join(error for _, error in said))
+def same_in_two(arguments: list[str], folder: Path, number: int = 0) -> None:
+    """Two processes on one run folder end with what one process of as many threads ends with, to 1e-6."""
+    arguments = [*arguments, "--threads", "1"]
+    one, two = folder / "one", folder / f"two-{number}"
+    if not one.exists():
+        ended = verb("llm_codes", arguments, one, processes=1)
+        assert ended.statuses == (0,), ended.said
+    ended = verb("llm_codes", arguments, two)
+    assert ended.statuses == (0, 0), ended.said
+    alone, shared = left_by(one)["results"], left_by(two)["results"]
+    assert numbers(shared) == pytest.approx(numbers(alone), rel=1e-6, abs=1e-6)
+    assert words(shared) == words(alone)
+    assert json.loads((two / "results.json").read_text())["provenance"]["processes"] == 2
 
 
-def spectra_of(folder: Path) -> list[list[float]]:
-    results = json.loads((folder / "results.json").read_text())
-    return [[row["alpha"], row["n_tokens"]] for key in ("sites", "control_sites") for row in results[key]]
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for key in sorted(value) for leaf in leaves(value[key])]
+    return [leaf for one in value for leaf in leaves(one)] if isinstance(value, list) else [value]
 
 
-@pytest.mark.timeout(1500 * TRIES)
-def test_spectra_with_its_control_ends_every_time(tmp_path, tiny_model_folder, text_folder):
+def numbers(results: Any) -> list[float]:
+    return [leaf for leaf in leaves(results) if isinstance(leaf, (int, float)) and not isinstance(leaf, bool)]
+
+
+def words(results: Any) -> list[Any]:
+    return [leaf for leaf in leaves(results) if not isinstance(leaf, (int, float)) or isinstance(leaf, bool)]
+
+
+@pytest.mark.timeout(600 * TRIES)
+def test_spectra_with_its_control_ends_every_time(tmp_path: Path, tiny_model_folder: Path, text_folder: Path) -> None:
     read = f"--model {tiny_model_folder} --corpus {text_folder} --tokens 2000 --context 64 --sites resid_post"
-    words = f"spectra {read} --layers 1 --out".split()
-    one = together([*words, str(tmp_path / "one")], processes=1)
-    assert one.returncode == 0, one.stderr[-2000:]
-    expected = spectra_of(tmp_path / "one")
     for number in range(TRIES):
-        out = tmp_path / f"two-{number}"
-        found = together([*words, str(out)])
-        assert found.returncode == 0, found.stderr[-2000:]
-        assert spectra_of(out) == [pytest.approx(row, rel=1e-6) for row in expected]
+        same_in_two(f"spectra {read} --layers 1".split(), tmp_path, number)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_pairs_are_shared_out(tmp_path: Path, tiny_model_folder: Path) -> None:
+    both = [*PAIRS, *((corrupted, clean, *ends) for clean, corrupted, *ends in PAIRS)]
+    rows = [dict(zip(("clean", "corrupted", "target", "foil"), pair, strict=True)) for pair in both]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    read = f"--model {tiny_model_folder} --pairs {path} --paths heads --least-drop 1e-9"
+    same_in_two(["circuit", "patch", *read.split()], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", SMALL)
+def test_two_processes_end_with_the_numbers_of_one(name: str, tmp_path: Path) -> None:
+    same_in_two([*name.split(), *SMALL[name].split()], tmp_path)
 
 
 def test_every_verb_says_whether_it_shares():

@@ -14,6 +14,7 @@ from eval.pieces import Pieces
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
+from eval.shared_work import once
 from llm_codes.configs.faithfulness import CircuitCurveConfig
 from llm_codes.corpus import Corpus
 from llm_codes.inputs import open_inputs
@@ -94,9 +95,8 @@ def command(config: CircuitCurveConfig, run: Run) -> str:
     control = open_untrained(model, config.untrained, config.seed)
     hashes = {} if control is None else {"untrained": control.sha256}
     run.inputs(transcoders=made_from["transcoders"], corpus=made_from["corpus"], **hashes)
-    prompts, kinds = find_prompts(
-        model, corpus, config.curve.per_kind, config.curve.probability, config.inputs.batch_size
-    )
+    asked = (config.curve.per_kind, config.curve.probability, config.inputs.batch_size)
+    prompts, kinds = once(lambda: find_prompts(model, corpus, *asked))
     measure = _Curves(config, corpus, Pieces(run, CODE))
     found = measure.of_prompts(model, transcoders, prompts)
     curves = measure.together(model, transcoders, prompts, found)

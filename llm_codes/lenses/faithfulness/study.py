@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -177,13 +177,13 @@ def all_curves(
         return found | {SHUFFLED: found[FEATURES]}
 
     given = donors(prompts, windows.tolist(), documents, seed)
-    return [
-        pieces.item(
-            f"prompt-{number}",
-            PromptCurves,
-            lambda p=prompt, d=donor, n=number: curves_of_prompt(
+    computations = {
+        f"prompt-{number}": partial(
+            lambda p, d, n: curves_of_prompt(
                 model, transcoders, p, d, means(), options, memory_gb, seed + n, beside
             ),
+            prompt, donor, number,
         )
         for number, (prompt, donor) in enumerate(zip(prompts, given, strict=True))
-    ]
+    }  # fmt: skip
+    return pieces.items(PromptCurves, computations)

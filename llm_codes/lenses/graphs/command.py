@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eval.errors import IncompleteError, UserError
+from eval.pieces import Pieces
 from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.runs import Run
@@ -122,13 +124,11 @@ def edges_command(config: CircuitTestConfig, run: Run) -> str:
     options = config.graph
     limits = [gb for gb in (options.graph_memory_gb, config.inputs.max_memory_gb) if gb is not None]
     options = replace(options, graph_memory_gb=min(limits, default=None))
-    tests: list[EdgeTest] = []
-    for number, window in enumerate(windows):
-
-        def compute(number: int = number, window: Sequence[int] = window) -> list[dict[str, object]]:
-            return tests_of_window(inputs.model, window, transcoders, config, options, number)
-
-        tests += map(EdgeTest.from_json, run.item(f"window-{number}", compute, of=CODE))
+    parts = {
+        f"window-{number}": partial(tests_of_window, inputs.model, window, transcoders, config, options, number)
+        for number, window in enumerate(windows)
+    }
+    tests = [test for part in Pieces(run, CODE).items(tuple[EdgeTest, ...], parts) for test in part]
     found = tests_together(tests, len(windows), config.seed)
     page = Page(f"Tested edges of {inputs.model.name}", "Attribution graphs against the real model")
     section = page.section("Tests of edges", "tests")
@@ -147,8 +147,8 @@ def tests_of_window(
     config: CircuitTestConfig,
     options: GraphOptions,
     number: int,
-) -> list[dict[str, object]]:
-    """The graph of one window and the tests of its edges, frozen once for both, as an item of the run."""
+) -> tuple[EdgeTest, ...]:
+    """The graph of one window and the tests of its edges, frozen once for both."""
     asked: EdgeTestOptions = config.tests
     tokens = prompt_tokens(model, window)
     prompt = frozen_prompt(model, tokens, transcoders, options.featureless_positions)
@@ -164,4 +164,4 @@ def tests_of_window(
         number=number,
         seed=config.seed,
     )
-    return [test.to_json() for test in found]
+    return tuple(found)

@@ -9,6 +9,7 @@ from eval.report.page import Page
 from eval.report.tables import text_table
 from eval.run_identity import short_hash
 from eval.runs import Run
+from eval.shared_work import once
 from llm_codes.configs.patching import CircuitPatchConfig
 from llm_codes.harvest import check_memory
 from llm_codes.inputs import Inputs, open_inputs
@@ -40,7 +41,7 @@ def command(config: CircuitPatchConfig, run: Run) -> str:
     """Pairs patched at every site, head, path and some features, beside their controls; resumes by pair."""
     inputs = open_inputs(config.inputs, seed=config.seed, device=config.device, run=run)
     model = inputs.model
-    pairs, words = pairs_of(config, inputs)
+    pairs, words = once(lambda: pairs_of(config, inputs))
     check_memory(memory_bytes(model, pairs, config.inputs.batch_size), config.inputs.max_memory_gb, "circuit patch")
     transcoders, _ = open_or_reason(model, config.transcoders, config.patching)
     run.inputs(pairs=short_hash([asdict(pair) for pair in pairs]), transcoders=transcoders_sha256(transcoders))

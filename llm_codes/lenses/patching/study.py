@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +126,13 @@ def patched_pairs(
     """`patched_pair` of every pair, each a piece. null: with the activations of another document's pair as well."""
     places = places_of(pairs)
     donors = _donors(pairs, seed) if null else [None] * len(pairs)
-    return [
-        pieces.item(
-            f"pair-{number}",
-            PatchedPair,
-            lambda n=number, p=pair, d=donor: patched_pair(
-                model, p, d, transcoders, places, options, batch_size, number=n, seed=seed
-            ),
+    computations = {
+        f"pair-{number}": partial(
+            patched_pair, model, pair, donor, transcoders, places, options, batch_size, number=number, seed=seed
         )
         for number, (pair, donor) in enumerate(zip(pairs, donors, strict=True))
-    ]
+    }
+    return pieces.items(PatchedPair, computations)
 
 
 def _donors(pairs: Sequence[Pair], seed: int) -> list[Pair | None]:

@@ -78,9 +78,10 @@ def replacement_model(
         return made or made.update(writers(model, opened, train, walk, seed)) or made
 
     passes = _Passes(model, held_out, opened, walk, write)
-    sums: dict[str, Arrays] = {}
-    for place in (*map(str, range(model.n_layers)), ALL_LAYERS):
-        _, sums[place] = kept.with_arrays(f"layer-{place}", dict, lambda place=place: ({}, passes.sums(place)))
+    places = (*map(str, range(model.n_layers)), ALL_LAYERS)
+    parts = {f"layer-{place}": partial(lambda place: ({}, passes.sums(place)), place) for place in places}
+    found = kept.all_with_arrays(dict, parts)
+    sums: dict[str, Arrays] = {place: arrays for place, (_, arrays) in zip(places, found, strict=True)}
     exactness = kept.item("exactness", float, passes.exactness)
     tokens = sums[ALL_LAYERS]["tokens"]
     rows = tuple(_row(found, variant, place, seed) for place, found in sums.items() for variant in VARIANTS)

@@ -13,6 +13,7 @@ away [FC]. Which of them foretells interventions best is measured here.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,14 +76,13 @@ def feature_weights(
         "held-out", dict, lambda: ({}, errors_by_document(model, held_out, opened, fitted, walk))
     )
     windows = one_window_a_document(held_out, asked.windows_tested, held_out.context)
-    tests: list[WeightTest] = []
-    for number, window in enumerate(windows):
 
-        def tested(number: int = number, window: list[int] = window) -> tuple[WeightTest, ...]:
-            tokens, generator = torch.tensor(window), np.random.default_rng([seed, number])
-            return tests_of_window(model, tokens, opened, fitted, asked, walk, number, generator)
+    def tested(number: int) -> tuple[WeightTest, ...]:
+        tokens, generator = torch.tensor(windows[number]), np.random.default_rng([seed, number])
+        return tests_of_window(model, tokens, opened, fitted, asked, walk, number, generator)
 
-        tests += kept.item(f"window-{number}", tuple[WeightTest, ...], tested)
+    parts = {f"window-{number}": partial(tested, number) for number in range(len(windows))}
+    tests = [test for part in kept.items(tuple[WeightTest, ...], parts) for test in part]
     return WeightsResults(
         agreements(tests, seed),
         fits(errors, fitted.share_of_heads(), seed),
