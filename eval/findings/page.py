@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eval.files import write_text
 from eval.findings.changes import reasons
+from eval.findings.coverage import written_coverage
 from eval.findings.finding import Code, Finding, Table, Topic, is_current, read_topics
 from eval.findings.headlines import headline_lines, read_headlines, relative_link, with_headlines
 from eval.findings.text import anchor, cell_text
@@ -45,6 +46,8 @@ def command(config: FindingsConfig) -> str:
         write_text(folder / name, text)
     for name, text in front_pages(folder, topics).items():
         write_text(_root(folder) / name, text)
+    for path, text in written_coverage(folder, topics).items():
+        write_text(path, text)
     rows = [
         {"topic": topic.name, "finding": finding.name, "state": state(finding.code).split(":")[0].strip("*")}
         for topic in topics
