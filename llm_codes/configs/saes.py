@@ -10,7 +10,8 @@ from eval.measures.dictionaries.step_options import BASELINES, NONE, check_basel
 from eval.options import Options, RunConfig, nested, option
 from llm_codes.configs.inputs import ACTIVATIONS_HELP, InputsOptions, WindowsOptions
 
-ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", "transcoder")
+TRANSCODERS = ("transcoder", "jumprelu-transcoder")
+ARCHITECTURES = ("topk", "batchtopk", "standard", "jumprelu", "gated", "matryoshka", *TRANSCODERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,11 @@ class DictionaryOptions(Options):
     layers: str = option(
         "middle", "layers of the sites that name none: 4:6, 0,3, : or middle", kind="layers", formerly=("layer",)
     )
-    architecture: str = option("topk", "kind of dictionary", choices=ARCHITECTURES)
+    architecture: str = option(
+        "topk",
+        "kind of dictionary; a transcoder (k on average, or jumprelu) per layer of --sites",
+        choices=ARCHITECTURES,
+    )
     skip: bool = option(False, "a transcoder with an affine map from input to output beside its features")
     cross_layer: bool = option(
         False, "one transcoder for all layers, each feature of which writes to its layer and all above (--layers :)"
@@ -36,9 +41,9 @@ class DictionaryOptions(Options):
     )
     k: int = option(32, "features active per token (TopK kinds, transcoder)", at_least=1)
     target_l0: float = option(
-        32.0, "features active per token (standard, gated, jumprelu); 0: what --sparsity gives", at_least=0
+        32.0, "features active per token (standard, gated, jumprelu kinds); 0: what --sparsity gives", at_least=0
     )
-    sparsity: float = option(1.0, "L1 or L0 coefficient to start from (standard, gated, jumprelu)", above=0)
+    sparsity: float = option(1.0, "L1 or L0 coefficient to start from (standard, gated, jumprelu kinds)", above=0)
     tied: bool = option(False, "the decoder is the encoder's transpose")
     baseline: tuple[str, ...] = option(
         (NONE,),
@@ -64,7 +69,7 @@ class DictionaryOptions(Options):
                 f"expected --cross-layer with --architecture transcoder; got {self.architecture}; name that, with "
                 "--sites mlp_in --sites-out mlp_out --layers :"
             )
-        if (self.architecture == "transcoder") != bool(self.sites_out):
+        if (self.architecture in TRANSCODERS) != bool(self.sites_out):
             raise UserError(
                 f"expected --sites-out exactly for a transcoder; got --architecture {self.architecture} with "
                 f"--sites-out {','.join(self.sites_out) or 'empty'}; give both or neither"

@@ -72,20 +72,28 @@ def largest_of_all(scores: Float[Tensor, "row feature"], count: int, least: floa
     return above(scores, torch.nextafter(floor, torch.tensor(-torch.inf, device=scores.device))), smallest
 
 
-def above(scores: Float[Tensor, "row feature"], floor: Float[Tensor, " feature"]) -> Chosen:
-    """All scores above their feature's floor."""
+def counts_above(scores: Float[Tensor, "row feature"], floor: Float[Tensor, " feature"]) -> Int[Tensor, " row"]:
+    """How many scores of each row are above their feature's floor."""
+    if scores.device.type != "cpu":
+        return (~(scores <= floor)).sum(1)
+    return torch.from_numpy(_count_above(np.ascontiguousarray(scores.numpy()), np.ascontiguousarray(floor.numpy())))
+
+
+def above(
+    scores: Float[Tensor, "row feature"], floor: Float[Tensor, " feature"], counts: Int[Tensor, " row"] | None = None
+) -> Chosen:
+    """All scores above their feature's floor. counts: what `counts_above` says, where that is known."""
+    counts = counts_above(scores, floor) if counts is None else counts
     if scores.device.type != "cpu":
         on = ~(scores <= floor)
-        counts = on.sum(1)
         values, indices = torch.where(on, scores, -torch.inf).topk(max(1, int(counts.max())), dim=1)
         real = torch.arange(values.shape[1], device=scores.device) < counts[:, None]
         return Chosen(torch.where(real, indices, 0), torch.where(real, values, 0.0), counts)
     held, limits = np.ascontiguousarray(scores.numpy()), np.ascontiguousarray(floor.numpy())
-    counts = _count_above(held, limits)
-    shape = (len(held), max(1, int(counts.max(initial=0))))
+    shape = (len(held), max(1, int(counts.max()) if len(counts) else 0))
     indices, values = np.zeros(shape, np.int64), np.zeros(shape, held.dtype)
     _fill_above(held, limits, indices, values)
-    return Chosen(torch.from_numpy(indices), torch.from_numpy(values), torch.from_numpy(counts))
+    return Chosen(torch.from_numpy(indices), torch.from_numpy(values), counts)
 
 
 @numba.njit(cache=True)

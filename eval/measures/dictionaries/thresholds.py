@@ -62,7 +62,8 @@ def _largest(batches: Iterable[Tensor], k: int | float, n_rows: int, least: floa
     kept = torch.zeros(0)
     for scores in batches:
         flat = torch.nan_to_num(scores.flatten().float().cpu(), nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-        kept = torch.cat([kept, flat[flat > kept.min()] if len(kept) == count else flat])
+        flat = flat[flat > kept.min()] if len(kept) == count else flat
+        kept = torch.cat([kept, flat]) if len(kept) else flat
         if len(kept) > count:
             kept = torch.from_numpy(np.partition(kept.numpy(), len(kept) - count)[len(kept) - count :])
     return kept[kept > least], count

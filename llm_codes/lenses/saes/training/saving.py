@@ -23,7 +23,7 @@ from eval.measures.dictionaries.dictionary_step import TopKTrainer
 from eval.measures.dictionaries.thresholds import shift_for_mean_active, threshold_for_mean_active
 from eval.torchvision_operators import declare_missing_operators
 from llm_codes.lenses.saes.files import CONFIG, SPARSITY, WEIGHTS
-from llm_codes.lenses.saes.training.specification import GATES, MEAN_K
+from llm_codes.lenses.saes.training.specification import GATES, JUMPS, MEAN_K
 
 ROWS = 4096
 PER_FEATURE = ("b_enc", "b_gate", "b_mag", "threshold")  # what scales with a feature's value, where a kind has it
@@ -86,7 +86,7 @@ def _calibrate(spec: Any, config: Mapping[str, Any], weights: dict[str, Tensor],
     if spec.architecture == "gated":
         weights["b_gate"] -= shift_for_mean_active(scores, spec.target_l0, len(x))
         return
-    if spec.architecture == "jumprelu":
+    if spec.architecture in JUMPS:
         gates = (part - weights["threshold"].float() for part in scores)
         weights["threshold"] += shift_for_mean_active(gates, spec.target_l0, len(x))
         weights["threshold"].clamp_(min=0.0)
@@ -155,11 +155,30 @@ def _folded(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _folded_lens(trained: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """sae-lens' own conversion to its inference class, on a copy, with decoder vectors of unit norm."""
     sae = copy.deepcopy(trained.trainer.sae)
+    if trained.spec.is_transcoder:
+        return _folded_jumps(trained, sae)
     sae.fold_activation_norm_scaling_factor(trained.scale_in)
     weights = {name: value.clone() for name, value in sae.state_dict().items()}
     sae.process_state_dict_for_saving_inference(weights)
+    return sae.cfg.get_inference_sae_cfg_dict(), _unit_norm(weights)
+
+
+def _folded_jumps(trained: Any, sae: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A JumpReLU transcoder: two scales and the mean input folded in."""
+    from sae_lens import JumpReLUTranscoderConfig
+
+    spec, weights = trained.spec, {name: value.clone() for name, value in sae.state_dict().items()}
+    weights["b_enc"] -= trained.trainer.center @ weights["W_enc"]
+    weights["W_enc"] *= trained.scale_in
+    weights["W_dec"] /= trained.scale_out
+    weights["b_dec"] /= trained.scale_out
+    weights["threshold"].clamp_(min=0.0)
+    made = JumpReLUTranscoderConfig(spec.d_in, spec.n_features, d_out=spec.d_out, apply_b_dec_to_input=False)
+    return made.to_dict(), _unit_norm(weights)
+
+
+def _unit_norm(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same dictionary with decoder vectors of unit norm."""
     norm = weights["W_dec"].norm(dim=1).clamp_min(1e-8)
-    weights["W_dec"] = weights["W_dec"] / norm[:, None]
-    weights["W_enc"] = weights["W_enc"] * norm
-    weights |= {name: weights[name] * norm for name in PER_FEATURE if name in weights}
-    return sae.cfg.get_inference_sae_cfg_dict(), weights
+    scaled = {name: weights[name] * norm for name in ("W_enc", *PER_FEATURE) if name in weights}
+    return {**weights, "W_dec": weights["W_dec"] / norm[:, None], **scaled}

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 
 from eval.errors import UserError, known_name
 from eval.measures.dictionaries.step_options import NONE, check_baseline
-from llm_codes.configs.saes import ARCHITECTURES
+from llm_codes.configs.saes import ARCHITECTURES, TRANSCODERS
 
 TOP_K = ("topk", "batchtopk", "matryoshka", "transcoder")
 MEAN_K = ("batchtopk", "matryoshka", "transcoder")  # k on average: saved with one threshold
-PENALISED = ("standard", "gated", "jumprelu")  # a loss with a coefficient makes them sparse
-GATES = ("gated", "jumprelu")  # a gate decides what is on: it is shifted to the target, and again when saved
+JUMPS = ("jumprelu", "jumprelu-transcoder")  # a threshold for each feature
+PENALISED = ("standard", "gated", *JUMPS)  # a loss with a coefficient makes them sparse
+GATES = ("gated", *JUMPS)  # a gate decides what is on: it is shifted to the target, and again when saved
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class SAESpec:
     """One dictionary to train.
 
     hook: where it reads; d_in: how wide that is. hook_out, d_out: where a transcoder writes (its target).
-    architecture: see `ARCHITECTURES`; `transcoder` is trained as batch-TopK, saved as `jumprelu_transcoder`.
+    architecture: see `ARCHITECTURES`; `transcoder` is trained as batch-TopK, `jumprelu-transcoder` with a threshold
+    for each feature; both are saved as `jumprelu_transcoder`.
     k: active features per token (TopK kinds). target_l0: the same of the other kinds. The coefficient of a standard or
     gated one starts at `sparsity` and is moved until it is reached; a JumpReLU one keeps it; gates are shifted. 0: what
     the coefficient gives.
@@ -51,12 +53,16 @@ class SAESpec:
     def __post_init__(self) -> None:
         known_name(self.architecture, ARCHITECTURES, "SAE architecture")
         check_baseline(self.baseline, self.tied)
-        if (self.architecture == "transcoder") != bool(self.hook_out and self.d_out):
+        if (self.architecture in TRANSCODERS) != bool(self.hook_out and self.d_out):
             raise UserError(
                 f"expected hook_out and d_out exactly for a transcoder; got architecture={self.architecture!r} with "
                 f"hook_out={self.hook_out!r}; give --sites-out with --architecture transcoder"
             )
-        if self.skip and not self.is_transcoder:
+        if self.tied and self.is_transcoder:
+            raise UserError(
+                f"expected an untied {self.architecture}; got tied=True; a transcoder reads one space, writes another"
+            )
+        if self.skip and self.architecture != "transcoder":
             raise UserError(f"expected --skip with --architecture transcoder; got {self.architecture}; leave it out")
         if self.n_features < 1:
             raise UserError(f"expected at least 1 feature; got {self.n_features}; set --width, e.g. 8x")
@@ -134,7 +140,10 @@ class CrossLayerSpec:
             raise UserError("expected a cross-layer transcoder without skip maps: its files hold none; drop --skip")
         alike = {replace(one, hook="", hook_out="", d_out=0, architecture="topk") for one in self.layers}
         hooks = [hook for one in self.layers for hook, _ in one.places]
-        whole = all(one.is_transcoder for one in self.layers) and len({one.d_out for one in self.layers}) == 1
+        whole = (
+            all(one.architecture == "transcoder" for one in self.layers)
+            and len({one.d_out for one in self.layers}) == 1
+        )
         if len(alike) != 1 or len(set(hooks)) != len(hooks) or not whole:
             got = ", ".join(f"{one.hook} to {one.hook_out or 'nothing'}" for one in self.layers) or "none"
             raise UserError(

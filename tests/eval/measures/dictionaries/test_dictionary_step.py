@@ -10,6 +10,7 @@ from eval.errors import UserError
 from eval.measures.dictionaries.dictionary import TopKDictionary, encode_rows
 from eval.measures.dictionaries.dictionary_kernels import (
     accumulate_active,
+    accumulate_both,
     decode_active,
     dots_active,
     sums_by_feature,
@@ -87,6 +88,27 @@ def test_kernels_are_the_dense_products():
     expected = (rows @ vectors.T).gather(1, indices) * (torch.arange(3) < counts[:, None])
     assert torch.allclose(dots_active(rows, vectors, indices, counts), expected, atol=1e-5)
     assert torch.allclose(sums_by_feature(indices, values, counts, 20), kept.sum(0), atol=1e-6)
+
+
+def test_two_gradients_on_one_sort_are_those_of_two_and_a_pull_is_added():
+    generator = torch.Generator().manual_seed(0)
+    indices = torch.randint(0, 20, (7, 4), generator=generator)
+    counts = torch.tensor([4, 0, 2, 4, 1, 3, 4])
+    first, second = torch.randn(2, 7, 4, generator=generator)
+    first[0, 1] = 0
+    left, right = torch.randn(7, 5, generator=generator), torch.randn(7, 3, generator=generator)
+    rates, pulled = torch.rand(20, generator=generator), torch.randn(20, 5, generator=generator)
+    real = (torch.arange(4) < counts[:, None]).float()
+    for shrink in (None, (rates, pulled)):
+        found = accumulate_both(indices, counts, (first, left), (second, right), 20, shrink)
+        sums = sums_by_feature(indices, first, counts, 20)
+        expected = accumulate_active(indices, first * real, left, 20)
+        expected = expected if shrink is None else expected + (rates * sums)[:, None] * pulled
+        assert torch.allclose(found.first, expected, atol=1e-6)
+        assert torch.allclose(found.second, accumulate_active(indices, second * real, right, 20), atol=1e-6)
+        assert torch.allclose(found.first_sums, sums, atol=1e-6)
+        assert torch.allclose(found.second_sums, sums_by_feature(indices, second, counts, 20), atol=1e-6)
+        assert float(found.counts.sum()) == int(counts.sum()) - 1
 
 
 def test_tied_gradient_is_autograds():

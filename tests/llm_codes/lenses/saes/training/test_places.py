@@ -27,6 +27,10 @@ def test_sites_are_paired_by_layer(model):
     assert pairs(model, sites=("mlp_in@1", "mlp_in@0"), sites_out=("mlp_out@0", "mlp_out@1")) == [mlp(1), mlp(0)]
     assert pairs(model, sites="mlp_in", sites_out="mlp_out", layers=":") == [mlp(layer) for layer in range(6)]
     assert pairs(model, sites="mlp_in", sites_out="mlp_out") == [mlp(3)]  # the middle layer
+    jumps = DictionaryOptions(architecture="jumprelu-transcoder", sites=("mlp_in",), sites_out=("mlp_out",), layers=":")
+    found = specifications(jumps, model)
+    assert [(one.hook, one.hook_out) for one in found] == [mlp(layer) for layer in range(6)]
+    assert found[2].name == "blocks.2.mlp.hook_in-jumprelu-transcoder-1536" and found[2].asked_l0 == 32
 
 
 @pytest.mark.parametrize(

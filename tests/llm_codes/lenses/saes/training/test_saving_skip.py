@@ -1,8 +1,9 @@
-"""Skip transcoders, from arrays to a folder: sae-lens' own class and ours compute what training did."""
+"""Skip and JumpReLU transcoders, from arrays to a folder: sae-lens' own class and ours compute what training did."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -63,3 +64,44 @@ def test_what_has_no_skip_map_is_refused() -> None:
         DictionaryOptions(skip=True, cross_layer=True, architecture="transcoder", sites_out=("mlp_out",))
     with pytest.raises(UserError, match="expected a cross-layer transcoder without skip maps"):
         CrossLayerSpec((spec(True),))
+
+
+def test_a_jumprelu_transcoder_per_layer_is_saved_and_read_again(tmp_path: Path) -> None:
+    """Two layers on one pass: folders of sae-lens, at the L0 asked for, that write what was trained."""
+    declare_missing_operators()
+    from sae_lens import SAE
+
+    data = {f"{name}{layer}": value for layer in (0, 1) for name, value in rows().items()}
+    data["out1"] = -2 * data["out1"] + 1
+    jumps = [
+        SAESpec(f"in{n}", D, N, "jumprelu-transcoder", hook_out=f"out{n}", d_out=OUT, target_l0=4, learning_rate=1e-2)
+        for n in (0, 1)
+    ]
+    folders = train_on_activations(data, jumps, tmp_path, OPTIONS)
+    assert [folder.name for folder in folders] == [f"in{n}-jumprelu-transcoder-{N}" for n in (0, 1)]
+    for n, folder in enumerate(folders):
+        ours, theirs, x, y = load_sae(folder), SAE.load_from_disk(folder), data[f"in{n}"], data[f"out{n}"]
+        assert ours.sae.cfg.architecture() == "jumprelu_transcoder" and ours.is_transcoder
+        assert (ours.hook, ours.hook_out) == (f"in{n}", f"out{n}")
+        torch.testing.assert_close(ours.reconstruct(x), theirs.decode(theirs.encode(x)).detach(), atol=1e-5, rtol=1e-4)
+        fvu = float((ours.reconstruct(x) - y).square().sum() / (y - y.mean(0)).square().sum())
+        said = ours.metadata["saved"]
+        assert fvu == pytest.approx(said["fvu"], rel=0.05) and fvu < 0.5, fvu
+        assert abs(said["l0"] / 4 - 1) < 0.05 and ours.metadata["neural_codes"]["target_l0"] == 4
+        torch.testing.assert_close(ours.vectors.norm(dim=1), torch.ones(N))
+
+
+def test_what_a_jumprelu_transcoder_cannot_be_is_refused() -> None:
+    words: Any = {"hook_out": "out", "d_out": OUT, "target_l0": 4, "k": 4}
+    with pytest.raises(
+        UserError, match="expected an untied jumprelu-transcoder; got tied=True; a transcoder reads one"
+    ):
+        SAESpec("in", D, N, "jumprelu-transcoder", tied=True, **words)
+    with pytest.raises(UserError, match="expected --skip with --architecture transcoder; got jumprelu-transcoder"):
+        SAESpec("in", D, N, "jumprelu-transcoder", skip=True, **words)
+    with pytest.raises(UserError, match="expected --sites-out exactly for a transcoder; got --architecture jumprelu-t"):
+        DictionaryOptions(architecture="jumprelu-transcoder")
+    with pytest.raises(UserError, match="expected --cross-layer with --architecture transcoder; got jumprelu-transc"):
+        DictionaryOptions(architecture="jumprelu-transcoder", cross_layer=True, sites_out=("mlp_out",))
+    with pytest.raises(UserError, match="expected transcoders of one width at different layers; got in to out"):
+        CrossLayerSpec((SAESpec("in", D, N, "jumprelu-transcoder", **words),))
