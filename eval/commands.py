@@ -25,6 +25,7 @@ from eval.errors import UserError, nearest
 from eval.exit_status import report, termination_is_an_interrupt
 from eval.flags import add_options, build, leaves
 from eval.options import FolderConfig
+from eval.presets import PAPERS, with_preset
 from eval.processes import (
     agreed,
     check_device,
@@ -95,6 +96,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("every command")
     group.add_argument("--config", metavar="FILE.toml", help="options from a file (a run writes its own: config.toml)")
     group.add_argument("--set", metavar="KEY=VALUE", action="append", help="one option as in the file; may be repeated")
+    group.add_argument("--paper", metavar="KEY", help=f"the sizes of a source, where the verb has: {', '.join(PAPERS)}")
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", dest="quiet", action="store_true", help="say only warnings and errors")
     loudness.add_argument("-v", dest="verbose", action="store_true", help="say more, with the time of day")
@@ -168,7 +170,8 @@ def parse(package: str, description: str, commands: Sequence[Command], arguments
     if verb in known:
         place = arguments.index(verb) + 1
         config = load_name(commands[known.index(verb)].config)
-        arguments = [*arguments[:place], *expanded(arguments[place:], config)]
+        given = with_preset(expanded(arguments[place:], config), config, verb)
+        arguments = [*arguments[:place], *given]
     parser = build_parser(package, description, commands, verb)
     if not arguments:
         parser.print_help()
@@ -183,7 +186,7 @@ def parse(package: str, description: str, commands: Sequence[Command], arguments
         raise UserError(f"expected a verb; got none; known: {', '.join(known)}")
     command = commands[known.index(values.pop("verb"))]
     quiet, verbose = values.pop("quiet"), values.pop("verbose")
-    for name in ("debug", "config", "set"):
+    for name in ("debug", "config", "set", "paper"):
         values.pop(name)
     return Invocation(command, build(load_name(command.config), values), quiet, verbose)
 

@@ -18,7 +18,8 @@ WINGS = ("eval", "llm_codes", "vision_codes", "toy")
 HEAD = """# Flags
 
 Every option of every verb, written from the declarations by `make flags`. A list is comma-separated; a boolean has a
-`--no-` form; whole numbers may be written `1e5`. `--config FILE.toml` and `--set key=value` set the same options.
+`--no-` form; whole numbers may be written `1e5`. `--config FILE.toml` and `--set key=value` set the same options;
+`--paper KEY` (mk, ip, pl, fc) sets those of a source, where a verb shows its figures.
 
 | flag | meaning | verbs | older names |
 |---|---|---|---|

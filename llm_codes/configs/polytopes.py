@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from eval.options import Options, RunConfig, nested, option
+from eval.presets import Preset
 from llm_codes.configs.inputs import InputsOptions, WindowsOptions
 
 
@@ -39,6 +42,13 @@ class PolytopesOptions(Options):
 @dataclass(frozen=True, kw_only=True)
 class PolytopesConfig(RunConfig):
     """Spline codes of the MLPs: clusters with their texts, directions, density, local maps, a code dictionary."""
+
+    papers: ClassVar[Mapping[str, Preset]] = {
+        "pl": Preset(
+            {"model": "gpt2", "directions": "64"},
+            "GPT-2 small and 64 NMF components; layers, tokens and clusters stay those of the other options",
+        )
+    }
 
     inputs: InputsOptions = nested(InputsOptions(split="held-out"))
     windows: WindowsOptions = nested(WindowsOptions())

@@ -66,8 +66,23 @@ def lawful(initial: Tensor, time: Tensor) -> Tensor:
     return scatter / (initial.shape[1] ** -0.5 + time[:, None])
 
 
-def judged(final: Final, path: Callable[[Tensor, Tensor], Tensor]) -> list[Claim]:
-    """The study with these weights, and rows with these L1 norms, in place of training."""
+def falling(setting: IncidentalSetting, time: Tensor | float) -> Tensor | float:
+    """The L1 norm of a row after that time, as the law says."""
+    return 1 / (setting.n_hidden**-0.5 + setting.l1 * time)
+
+
+def falling_the_other_way(setting: IncidentalSetting, time: Tensor | float) -> Tensor | float:
+    """As with the lambda at the other end."""
+    return falling(replace(setting, l1=1e-6 / setting.l1), time)
+
+
+def judged(
+    final: Final,
+    path: Callable[[Tensor, Tensor], Tensor],
+    norm: Callable[[IncidentalSetting, Tensor], Tensor | float] = lambda setting, time: 1.0,
+) -> list[Claim]:
+    """The study with these weights, rows with these L1 norms, and models whose rows have that norm, in place of
+    training."""
 
     def train(
         setting: IncidentalSetting,
@@ -81,6 +96,10 @@ def judged(final: Final, path: Callable[[Tensor, Tensor], Tensor]) -> list[Claim
         ended = final(initial, setting)
         steps = tuple(sorted(set(snapshot_steps)))
         kept = torch.stack([initial if step == 0 else ended for step in steps]) if steps else torch.empty(0)
+        if len(steps) == 2:  # the two times between which a decay is followed
+            unit = initial / initial.abs().sum(2, keepdim=True)
+            scatter = 1 + 0.01 * torch.arange(len(chosen))[:, None, None]
+            kept = torch.stack([unit * norm(setting, step * setting.learning_rate * scatter) for step in steps])
         return IncidentalModels(setting, chosen, initial, ended, steps, kept)
 
     def row_decay(n_hidden: int, *, n_seeds: int, seed: int) -> RowDecay:
@@ -114,11 +133,11 @@ def shuffled(material: Material) -> list[Claim]:
         order = torch.rand(found.shape, generator=torch.Generator().manual_seed(3)).argsort(0)
         return found.gather(0, order)
 
-    return judged(among_weights, any_time)
+    return judged(among_weights, any_time, falling_the_other_way)
 
 
 def planted(material: Material) -> list[Claim]:
-    return judged(winners, lawful)
+    return judged(winners, lawful, falling)
 
 
 ROW = Row(

@@ -29,6 +29,9 @@ TINY = {
         "sgd_steps": 10,
         "sgd_seeds": 2,
         "movie_size": "3x4",
+        "rates": (0.1, 0.2),
+        "rate_size": "4x8",
+        "rate_seeds": 2,
     },
     "superposition": {"n_features": 8, "n_hidden": 3, "levels": 4, "steps": 30, "batch": 8, "phase_resolution": 2},
     "dropout-channel": {
@@ -43,6 +46,19 @@ TINY = {
         "self_test_steps": 10,
     },
     "one-way": {"prime_sets": ("5+7",), "steps": 20, "probe_steps": (5, 10), "width": 8, "layers": 1},
+    "bench": {
+        "seeds": 2,
+        "n_features": 4,
+        "n_hidden": 3,
+        "gates": 3,
+        "gate_width": 5,
+        "words": 4,
+        "network_steps": 10,
+        "dictionary_width": 8,
+        "dictionary_steps": 10,
+        "samples": 200,
+        "cluster_samples": 50,
+    },  # fmt: skip
     "spectra": {"n_features": 12, "n_hidden": 5, "steps": 10, "samples": 100},
 }
 CONTRACT = {"claim", "source", "prediction", "measured", "standard_error", "tolerance", "verdict", "seeds"}

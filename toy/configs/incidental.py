@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from eval.errors import UserError
 from eval.options import Options, SeededConfig, nested, option
+from eval.presets import Preset
 
 NOISES = ("rademacher", "uniform", "gaussian", "laplace", "t")
 """As in `toy.incidental.noise`, which imports torch; a test holds them equal."""
@@ -43,18 +46,36 @@ class IncidentalOptions(Options):
     noise_seeds: int = option(16, "models per noise", at_least=1)
     row_hidden: int = option(10_000, "weights of the single row whose L1 norm is followed", at_least=1)
     row_seeds: int = option(40, "single rows", at_least=1)
+    rates: tuple[float, ...] = option(
+        (5e-4, 1e-3, 2e-3), "lambdas at which the decay of trained models is followed", above=0, at_most=1
+    )
+    rate_size: str = option("16x1024", "size of the models whose decay is followed")
+    rate_seeds: int = option(8, "models at each of those lambdas", at_least=1)
     sgd_steps: int = option(40_000, "SGD steps of the initialisation comparison (learning rate .1)", at_least=1)
     sgd_seeds: int = option(8, "models of the initialisation comparison by SGD", at_least=1)
     movie_size: str = option("16x32", "size of the model whose weights the page's slider shows")
 
     def validate(self) -> None:
-        for text in (*self.sizes, self.movie_size):
+        for text in (*self.sizes, self.movie_size, self.rate_size):
             parse_size(text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentalConfig(SeededConfig):
     """Incidental polysemanticity: counts against the occupancy law, L1 decay, fourth norm by noise, initialisation."""
+
+    papers: ClassVar[Mapping[str, Preset]] = {
+        "ip": Preset(
+            {
+                "sizes": "256x256,256x512,256x1024,256x2048,256x4096",
+                "seeds": "8",
+                "rates": "0.0003,0.001,0.003",
+                "row_hidden": "100000",
+            },
+            "n = 256 and m to 4,096 as in the counts of the post, 8 models a size; it averages more. Hours on two "
+            "cores",
+        )
+    }
 
     incidental: IncidentalOptions = nested(IncidentalOptions())
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from eval.options import Options, SeededConfig, nested, option
+from eval.presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,21 @@ class SuperpositionOptions(Options):
 @dataclass(frozen=True, kw_only=True)
 class SuperpositionConfig(SeededConfig):
     """Superposition: dimensions per feature against sparsity, sticky regions, geometry, phase diagram, the bound R."""
+
+    papers: ClassVar[Mapping[str, Preset]] = {
+        "mk": Preset(
+            {
+                "n_features": "200",
+                "n_hidden": "20",
+                "levels": "20",
+                "batch": "1024",
+                "steps": "10000",
+                "learning_rate": "0.001",
+            },
+            "200 features in 20 dimensions, 20 sparsity levels p = 20^(-k/19), as in Fig. 1c; 5 models a level. The "
+            "inputs are float32 numbers (24 bits)",
+        )
+    }
 
     superposition: SuperpositionOptions = nested(SuperpositionOptions())
 

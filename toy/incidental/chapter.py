@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def add_chapter(page: Page, found: IncidentalResult, figures: Mapping[str, SavedFigure]) -> None:
-    """The chapter with its four figures and the slider."""
+    """The chapter with its figures and the slider."""
     section = page.section("Incidental polysemanticity", "incidental")
     for text in found.warnings:
         section.warning(text)
@@ -40,5 +40,6 @@ def add_chapter(page: Page, found: IncidentalResult, figures: Mapping[str, Saved
     section.figure(figures["counts"])
     section.results(found.counts, caption="Counts beside both laws; `converged` is the convergence gate.")
     section.figure(figures["row"])
+    section.figure(figures["rates"])
     section.figure(figures["noise"])
     section.figure(figures["initialisation"])

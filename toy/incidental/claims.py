@@ -7,16 +7,17 @@ of the same strength without the kurtosis in question, and the initial weights o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from eval.claims import Claim, Kind
-from eval.experiment import claim_over_seeds
+from eval.experiment import claim_over_seeds, mean_of_defined
 from eval.measures.statistics.binomial import binomial_share
 from eval.scores import Score
 from eval.verdicts import Region, above, below, corrected, judged_claim, near
 from toy.incidental.dynamics import LAW_BAND
-from toy.incidental.results import IncidentalResult, Initialisation, NoiseNorm, PolysemanticCount, RowNorm
+from toy.incidental.results import DecayRate, IncidentalResult, Initialisation, NoiseNorm, PolysemanticCount, RowNorm
 
 CONVERGENCE_GATE = 0.95
 LAW_SHARE = 0.15
@@ -24,6 +25,10 @@ LAW_SHARE = 0.15
 ROW_BAND = Region(*LAW_BAND)
 ROW_SHARE = 0.9
 """Share of single rows that must stay inside the band for `every` to hold: with 36 rows or more it can be told."""
+SAME_SIGN = 0.02
+"""Share of polysemantic neurons that counts as none."""
+RATE_MARGIN = 0.1
+"""How far the exponent of a rate may lie from 1 and still count as proportional."""
 NOISE_MARGIN = 0.02
 """How far the fourth norm may move and still count as left alone."""
 SOURCE = "Lecomte et al. 2023 (incidental polysemanticity)"
@@ -32,8 +37,8 @@ SOURCE = "Lecomte et al. 2023 (incidental polysemanticity)"
 def judge(found: IncidentalResult) -> list[Claim]:
     """The four results of the post."""
     laws = [claim for row in found.counts for claim in _count_claims(row)]
-    claims = [*laws, *_row_claims(found.row), *_noise_claims(found.noise), *_start_claims(found.initialisation)]
-    return corrected(claims)
+    claims = [*laws, _sign_claim(found.counts), *_row_claims(found.row), _rate_claim(found.rates)]
+    return corrected([*claims, *_noise_claims(found.noise), *_start_claims(found.initialisation)])
 
 
 def _count_claims(row: PolysemanticCount) -> list[Claim]:
@@ -84,6 +89,63 @@ def error_difference(score: Score, rival: float, law: float) -> Score:
         return replace(score, value=None if score.value is None else of(score.value))
     low, high = sorted((of(score.low), of(score.high)))
     return Score(of(score.value), low, high, score.n)
+
+
+def _sign_claim(counts: Sequence[PolysemanticCount]) -> Claim:
+    """Over all sizes together: models are independent, and a polysemantic neuron is one trial."""
+    shared = sum(row.shared for row in counts)
+    unknown = Score.undefined("no neuron is polysemantic in these models", 0)
+
+    def share(hits: int) -> Score:
+        return binomial_share(hits, shared) if shared else unknown
+
+    by_chance = share(min(shared, sum(row.same_sign_by_chance for row in counts)))
+    return judged_claim(
+        "Two weights of one sign never share a neuron",
+        f"{SOURCE}, worked solution: weights of opposite sign",
+        f"share of polysemantic neurons with two weights of one sign below {SAME_SIGN}",
+        share(sum(row.same_sign for row in counts)),
+        below(SAME_SIGN),
+        controls={"signs at random": by_chance},
+        family="incidental polysemanticity: counts",
+        note="exact interval over polysemantic neurons of all models; near one: magnitude .8 to 1.2",
+        units="share, 0 to 1",
+    )
+
+
+def rate_exponents(rates: Sequence[DecayRate], shift: int = 0) -> list[float | None]:
+    """Of every model the b of rate ~ lambda^b, by least squares on logarithms; shift: with the lambdas moved round.
+
+    `None` where a rate is not positive or there is one lambda only.
+    """
+    names = [math.log(rates[(index + shift) % len(rates)].l1) for index in range(len(rates))]
+    models = zip(*(rate.by_seed for rate in rates), strict=True)
+    return [_slope(names, model) for model in models]
+
+
+def _slope(x: Sequence[float], rates: Sequence[float]) -> float | None:
+    middle = math.fsum(x) / len(x)
+    spread = math.fsum((a - middle) ** 2 for a in x)
+    if spread == 0 or min(rates) <= 0:
+        return None
+    return math.fsum((a - middle) * math.log(rate) for a, rate in zip(x, rates, strict=True)) / spread
+
+
+def _rate_claim(rates: Sequence[DecayRate]) -> Claim:
+    none = "no model loses L1 norm at two lambdas"
+    return claim_over_seeds(
+        "The L1 norm decays at a rate proportional to lambda, in trained models",
+        f"{SOURCE}, L1 decay",
+        f"b of rate ~ lambda^b within {RATE_MARGIN} of 1",
+        mean_of_defined(rate_exponents(rates), none),
+        near(1.0, RATE_MARGIN),
+        controls={"lambdas moved round": mean_of_defined(rate_exponents(rates, 1), none)},
+        tolerance=RATE_MARGIN,
+        family="incidental polysemanticity: L1 decay",
+        note="growth of 1/||w||_1 a unit of time over lambda: "
+        + ", ".join(f"{(rate.mean.value or 0.0) / rate.l1:.3g} at {rate.l1:g}" for rate in rates),
+        units="exponent",
+    )
 
 
 def _row_claims(row: RowNorm) -> list[Claim]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from eval.experiment import mean_score, standard_error
@@ -40,8 +41,25 @@ def leading_order(n_features: int, n_hidden: int) -> float:
 
 def polysemantic_count(weights: Float[Tensor, "model feature hidden"]) -> Int[Tensor, " model"]:
     """Neurons with at least two weights of magnitude in [.8, 1.2]."""
-    near_one = (weights.abs() >= NEAR_ONE[0]) & (weights.abs() <= NEAR_ONE[1])
-    return (near_one.sum(1) >= 2).sum(1)
+    return (near_one(weights).sum(1) >= 2).sum(1)
+
+
+def near_one(weights: Float[Tensor, "model feature hidden"]) -> Bool[Tensor, "model feature hidden"]:
+    """Weights of magnitude in [.8, 1.2]."""
+    return (weights.abs() >= NEAR_ONE[0]) & (weights.abs() <= NEAR_ONE[1])
+
+
+def same_sign_count(weights: Float[Tensor, "model feature hidden"]) -> int:
+    """Neurons of all models that hold two weights near one of the same sign: what the loss forbids, since each of two
+    such features would answer for the other."""
+    large = near_one(weights)
+    return int((((large & (weights > 0)).sum(1) >= 2) | ((large & (weights < 0)).sum(1) >= 2)).sum())
+
+
+def with_random_signs(weights: Float[Tensor, "model feature hidden"]) -> Float[Tensor, "model feature hidden"]:
+    """The same magnitudes, each with a sign drawn at random."""
+    drawn = torch.rand(weights.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    return torch.where(drawn, weights, -weights)
 
 
 def converged_share(weights: Float[Tensor, "model feature hidden"]) -> float:
@@ -63,6 +81,9 @@ def count(models: IncidentalModels) -> PolysemanticCount:
         leading_order(n, m),
         converged_share(models.final),
         untrained=mean_score(polysemantic_count(models.initial).double().tolist()),
+        shared=int(sum(counts)),
+        same_sign=same_sign_count(models.final),
+        same_sign_by_chance=same_sign_count(with_random_signs(models.final)),
     )
 
 

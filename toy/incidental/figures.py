@@ -11,7 +11,15 @@ import numpy as np
 
 from eval.report.figures import COLOURS, SavedFigure, figure, save_figure
 from eval.runs import Run
-from toy.incidental.results import IncidentalResult, Initialisation, Movie, NoiseNorm, PolysemanticCount, RowNorm
+from toy.incidental.results import (
+    DecayRate,
+    IncidentalResult,
+    Initialisation,
+    Movie,
+    NoiseNorm,
+    PolysemanticCount,
+    RowNorm,
+)
 
 
 def draw(run: Run, found: IncidentalResult) -> dict[str, SavedFigure]:
@@ -19,6 +27,7 @@ def draw(run: Run, found: IncidentalResult) -> dict[str, SavedFigure]:
     return {
         "counts": _counts(run, found.counts),
         "row": _row(run, found.row),
+        "rates": _rates(run, found.rates),
         "noise": _noise(run, found.noise),
         "initialisation": _initialisation(run, found.initialisation),
         "weights": _weights(run, found.movie),
@@ -65,6 +74,19 @@ def _row(run: Run, row: RowNorm) -> SavedFigure:
         "always stay in the band."
     )
     return save_figure(run, fig, "incidental-l1-decay", caption)
+
+
+def _rates(run: Run, rates: Sequence[DecayRate]) -> SavedFigure:
+    fig, axis = figure(width=4.6, height=3.0)
+    for rate in rates:
+        axis.loglog([rate.l1] * len(rate.by_seed), rate.by_seed, ".", color=COLOURS[0], alpha=0.6)
+    axis.loglog([r.l1 for r in rates], [r.mean.value for r in rates], color=COLOURS[0], label="trained models, mean")
+    axis.loglog([r.l1 for r in rates], [r.l1 for r in rates], "--", color=COLOURS[1], label="λ, the law")
+    axis.set_xlabel("λ")
+    axis.set_ylabel("growth of 1/‖w‖₁ a unit of time")
+    axis.legend()
+    caption = "How fast a feature's weights lose their L1 norm in trained models, .02 ≤ λt ≤ .1; dots: single models."
+    return save_figure(run, fig, "incidental-rates", caption)
 
 
 def _noise(run: Run, noises: Sequence[NoiseNorm]) -> SavedFigure:

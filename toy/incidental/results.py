@@ -16,7 +16,8 @@ class PolysemanticCount(Result):
     """Polysemantic neurons at one size, mean over models, beside both laws and the convergence gate.
 
     converged: share of features with exactly one weight above .5, in [0, 1]. untrained: the same count of the initial
-    weights, the control.
+    weights, the control. shared: polysemantic neurons of all models together; same_sign: those that hold two weights of
+    one sign; same_sign_by_chance: the same where every weight is given a sign at random.
     """
 
     n_features: int
@@ -28,6 +29,9 @@ class PolysemanticCount(Result):
     leading_order: float
     converged: float
     untrained: Score
+    shared: int = 0
+    same_sign: int = 0
+    same_sign_by_chance: int = 0
 
 
 @result
@@ -123,6 +127,16 @@ class RowNorm(Result):
 
 
 @result
+class DecayRate(Result):
+    """How fast the L1 norm of a feature falls in trained models at one lambda: mean growth of 1/||w||_1 a unit of time
+    (learning rate x steps) between two recorded times, by model. Lambda itself where the law holds."""
+
+    l1: float
+    by_seed: tuple[float, ...]
+    mean: Score = measured(n=None)
+
+
+@result
 class Movie(Result):
     """One model's weights by step, flattened (features times neurons), for the page's slider."""
 
@@ -147,6 +161,7 @@ class IncidentalResult(Measurement):
     noise: tuple[NoiseNorm, ...]
     row: RowNorm
     movie: Movie
+    rates: tuple[DecayRate, ...] = ()
 
 
 IncidentalResults = ExperimentResults[IncidentalResult]

@@ -27,12 +27,14 @@ from toy.incidental.counts import count, polysemantic_count
 from toy.incidental.dynamics import LAW_BAND, check_row_fits, row_decay
 from toy.incidental.initialisation import initialisation
 from toy.incidental.noise import EXCESS_KURTOSIS
-from toy.incidental.results import IncidentalResult, Initialisation, Movie, NoiseNorm, RowNorm, Setting
+from toy.incidental.results import DecayRate, IncidentalResult, Initialisation, Movie, NoiseNorm, RowNorm, Setting
 from toy.incidental.training import IncidentalSetting, check_fits, loss, train
 
 MOVIE_STEPS = (0, *sorted({round(20 * 1.1**k) for k in range(68)}))
 INITIALISATION_SIZE = (64, 128)
 NOISE_SIZE = (8, 16)
+RATE_STEP, RATE_SPAN = 0.1, (0.02, 0.1)
+"""Learning rate of the models whose decay is followed, and the lambda t between which it is."""
 
 
 def setting_of(options: IncidentalOptions, size: tuple[int, int]) -> IncidentalSetting:
@@ -69,6 +71,7 @@ def measure(options: IncidentalOptions | None = None, *, seed: int = 0, **change
         noise=measure_noise(config, seed),
         row=measure_row(config, seed),
         movie=measure_movie(config, seed),
+        rates=measure_rates(config, seed),
     )
 
 
@@ -80,6 +83,8 @@ def check_all_fit(options: IncidentalOptions) -> None:
     check_fits(_sgd_setting(options), options.sgd_seeds)
     n, m = parse_size(options.movie_size)
     check_fits(IncidentalSetting(n_features=n, n_hidden=m), 1, n_snapshots=len(MOVIE_STEPS))
+    for l1 in options.rates:
+        check_fits(_rate_setting(options, l1, 1), options.rate_seeds, n_snapshots=2)
     check_row_fits(options.row_hidden, options.row_seeds)
 
 
@@ -163,6 +168,29 @@ def measure_row(options: IncidentalOptions, seed: int) -> RowNorm:
         mean_path=path_score(ratio),
         mean_path_untrained=path_score(still),
         untrained_always_inside=float(((still >= LAW_BAND[0]) & (still <= LAW_BAND[1])).all(0).double().mean()),
+    )
+
+
+def measure_rates(options: IncidentalOptions, seed: int) -> tuple[DecayRate, ...]:
+    """How fast the rows of trained models lose their L1 norm, by lambda, at the same lambda t: from .02 to .1.
+
+    Gradient descent without noise or weight decay, so that time is learning rate times steps. The law says
+    1/||w||_1 = 1/sqrt(m) + lambda t: it grows by lambda in a unit of time, whatever the others do.
+    """
+    rates = []
+    for l1 in options.rates:
+        first, last = (max(1, round(share / (l1 * RATE_STEP))) for share in RATE_SPAN)
+        models = train(_rate_setting(options, l1, last), options.rate_seeds, seed=seed, snapshot_steps=(first, last))
+        inverse = 1 / models.snapshots.double().abs().sum(3).mean(2)  # [snapshot model]
+        by_seed = ((inverse[-1] - inverse[0]) / ((last - first) * RATE_STEP)).tolist()
+        rates.append(DecayRate(l1, tuple(by_seed), mean_score(by_seed)))
+    return tuple(rates)
+
+
+def _rate_setting(options: IncidentalOptions, l1: float, steps: int) -> IncidentalSetting:
+    n, m = parse_size(options.rate_size)
+    return IncidentalSetting(
+        n_features=n, n_hidden=m, l1=l1, optimiser="sgd", learning_rate=RATE_STEP, weight_decay=0.0, steps=steps
     )
 
 

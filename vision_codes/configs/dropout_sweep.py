@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from eval.options import Options, RunConfig, nested, option
+from eval.presets import Preset
 from vision_codes.configs.images import ProcessorConfig
 from vision_codes.configs.train import RecipeOptions
 
@@ -35,6 +38,14 @@ class AnalysisOptions(Options):
 @dataclass(frozen=True, kw_only=True)
 class DropoutSweepConfig(RunConfig):
     """Train networks that differ in dropout only, analyse each, and test the statements of Fig. 3 to 6."""
+
+    papers: ClassVar[Mapping[str, Preset]] = {
+        "mk": Preset(
+            {"dropouts": "0,0.2,0.4,0.8", "projections": "1000", "max_units": "8000"},
+            "the four dropouts, 1,000 projections and at most 8,000 units of Fig. 3 to 6; images and networks stay "
+            "those of the other options",
+        )
+    }
 
     recipe: RecipeOptions = nested(RecipeOptions())
     analysis: AnalysisOptions = nested(AnalysisOptions())

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from eval.errors import UserError
 from eval.options import option
+from eval.presets import Preset
 from vision_codes.configs.images import ProcessorConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnwrapConfig(ProcessorConfig):
     """Unwrap a four-layer MNIST network into sparse features and connectors, and run it on them."""
+
+    papers: ClassVar[Mapping[str, Preset]] = {
+        "fc": Preset(
+            {"data": "mnist", "expansion": "4"},
+            "MNIST, four layers, dictionaries four times as wide; they are TopK, where the post used an L1 penalty",
+        )
+    }
 
     data: str = option(
         "mnist", "mnist, or a folder of square grey images with one sub-folder per class", formerly=("dataset",)

@@ -8,8 +8,9 @@ import pytest
 
 from eval.scores import Score
 from tests.verdicts import check_covered, check_holds, claim_with
-from toy.incidental.claims import error_difference, judge
+from toy.incidental.claims import error_difference, judge, rate_exponents
 from toy.incidental.results import (
+    DecayRate,
     IncidentalResult,
     Initialisation,
     Movie,
@@ -26,7 +27,7 @@ def score(value: float, half: float = 0.01, n: int = 64) -> Score:
 
 ALONE = "one model says nothing about the spread"
 NONE, STILL = Score.exact(0.0, 64), Score(72.0, 71.0, 73.0, 40)
-COUNT = PolysemanticCount(64, 256, 64, score(3.7, 0.1), 0.05, 3.49, 4.0, 0.99, NONE)
+COUNT = PolysemanticCount(64, 256, 64, score(3.7, 0.1), 0.05, 3.49, 4.0, 0.99, NONE, 600, 0, 300)
 ROW = RowNorm(
     10_000, 1e-3, 40, (0.0,), (1.0,), (1.0,), (1.0,), (1.0,), (9.0,), (0.9, 1.4), (0.9, 1.45), 1.0, 1.0,
     Score(1.2, 1.1, 1.3, 40), STILL, 0.0,
@@ -35,6 +36,12 @@ START = Initialisation(
     "adamw", 64, 128, 64, score(0.2), 0.01, 0.0, 0.1, score(0.6), 0.02, 1 / 128, 0.1, (0.6, 0.1),
     excess=score(0.2), excess_other=score(0.0), kept_other=score(0.01, 0.005), converged=0.99,
 )  # fmt: skip
+
+
+def rates(power: float) -> tuple[DecayRate, ...]:
+    """Three lambdas, three models, rates that go with that power of lambda."""
+    values = {l1: [scale * l1**power for scale in (0.5, 0.51, 0.52)] for l1 in (5e-4, 1e-3, 2e-3)}
+    return tuple(DecayRate(l1, tuple(row), score(row[1])) for l1, row in values.items())
 
 
 def noisy(kind: str, kurtosis: float, final: float) -> NoiseNorm:
@@ -54,6 +61,7 @@ GOOD = IncidentalResult(
     noise=tuple(NOISE.values()),
     row=ROW,
     movie=Movie(1, 1, (0,), ((0.0,),), (0.0,), (0.0,), (0,)),
+    rates=rates(1.0),
 )
 
 
@@ -65,6 +73,8 @@ FAILURES = {
     "follow chance": {"counts": (replace(COUNT, mean=score(5.0)),)},
     "as printed": {"counts": (replace(COUNT, mean=score(3.0)),)},
     "mean over rows": {"row": replace(ROW, mean_path=Score(2.0, 1.9, 2.1, 40))},
+    "share a neuron": {"counts": (replace(COUNT, same_sign=100),)},
+    "proportional to lambda": {"rates": rates(0.5)},
     "every single row": {"row": replace(ROW, rows_always_inside=0.5)},
     "Rademacher noise raises": noise("rademacher", 0.1),
     "Gaussian noise leaves": noise("gaussian", 0.2),
@@ -135,3 +145,18 @@ def test_a_single_model_decides_nothing_that_rests_on_the_spread_and_says_why():
         claim = claim_with(judge(single), words)
         assert claim.verdict == "cannot tell" and ALONE in claim.note, words
     assert claim_with(judge(single), "every single row").verdict == "cannot tell"
+
+
+def test_models_without_a_shared_neuron_or_a_decay_decide_nothing():
+    claim = claim_with(
+        judge(replace(GOOD, counts=(replace(COUNT, shared=0, same_sign_by_chance=0),))), "share a neuron"
+    )
+    assert claim.verdict == "cannot tell" and "no neuron is polysemantic in these models" in claim.note
+    still = tuple(replace(rate, by_seed=(0.0, 0.0, 0.0)) for rate in rates(1.0))
+    assert rate_exponents(still) == [None] * 3
+    assert "no model loses L1 norm" in claim_with(judge(replace(GOOD, rates=still)), "proportional to lambda").note
+
+
+def test_signs_at_random_that_do_the_same_are_said():
+    twin = replace(GOOD, counts=(replace(COUNT, same_sign_by_chance=0),))
+    assert claim_with(judge(twin), "share a neuron").verdict == "holds, and so does its control"
