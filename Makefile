@@ -61,10 +61,14 @@ mutants-named: $(VENV)/.installed-test
 flags: $(VENV)/.installed-test
 	$(BIN)/python -m tests.flags_page
 
-.PHONY: distribution docs tutorials
+.PHONY: distribution docs tutorials tutorials-short
 # every tutorial, executed where it stands: its outputs are those of today's code
 tutorials: $(VENV)/.installed-docs
 	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.tutorials
+
+# the two shortest, which `.ci/run` executes too; their files stay as they are
+tutorials-short: $(VENV)/.installed-docs
+	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.tutorials --keep 02-eigenspectra 08-toy-models
 
 # sdist and wheel, and the wheel in a clean environment
 distribution: $(VENV)/.installed-test
