@@ -3,7 +3,8 @@
     python -m tests.versions             writes the page from pyproject.toml, constraints.txt and versions.json
     python -m tests.versions --resolve   asks the package index first (`uv`; installs nothing)
 
-`docs/reference/versions.json` holds what was resolved, and the test files that passed with the lowest versions.
+`docs/reference/versions.json` holds what was resolved, the test files that passed with the lowest and with the newest
+versions, and what was tried on each Python.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def pinned(text: str) -> dict[str, str]:
     return {name.lower().replace("_", "-"): version for name, _, version in lines}
 
 
-def resolved(resolution: str) -> dict[str, str]:
-    """The versions that resolve together on Python 3.11, of the declared dependencies."""
+def resolved(resolution: str, python: str = "3.11") -> dict[str, str]:
+    """The versions that resolve together on a Python, of the declared dependencies."""
     lines = "\n".join(name + ("" if found == "any" else found) for name, found in requirements().items())
     command = f"uv pip compile - -q --no-header --no-annotate --only-binary :all: --no-binary {SOURCE_ONLY}"
-    words = [*command.split(), "--python-version", "3.11", "--resolution", resolution]
+    words = [*command.split(), "--python-version", python, "--resolution", resolution]
     text = subprocess.run(words, input=lines, capture_output=True, text=True, check=True).stdout
     return {name: version for name, version in pinned(text).items() if name in requirements()}
 
@@ -72,13 +73,29 @@ def page(data: dict[str, Any]) -> str:
     ]
     for name, declared in sorted(requirements().items()):
         newest = data["newest"].get(name, "")
-        newest += "" if newest == pins[name] else " (resolved, not tested)"
+        tried = {pins[name], data.get("tested newest", {}).get("versions", {}).get(name)}
+        newest += "" if newest in tried else " (resolved, not tested)"
         cells = (name, f"`{declared}`", pins[name], data["lowest"].get(name, ""), at_the_lowest(data, name), newest)
         lines.append(f"| {' | '.join(cells)} |")
-    files = [f"- `{name}`" for name in data["tested"]["files"]]
-    about = f"Resolved on {data['date']} for Python 3.11. With the lowest versions together, on Python"
-    about += f" {data['tested']['python']}, these tests passed; the whole suite was not run:"
-    return HEAD + "\n".join([*lines, "", about, "", *files]) + "\n"
+    about = f"Resolved on {data['date']} for Python 3.11."
+    return HEAD + "\n".join([*lines, "", about, "", *pythons_table(data), *tested_lines(data)]) + "\n"
+
+
+def pythons_table(data: dict[str, Any]) -> list[str]:
+    """What was tried on each Python, and what kept the rest from being tried."""
+    rows = [f"| {row['python']} | {row['tried']} | {row['not tried']} |" for row in data["pythons"]]
+    return ["## Pythons", "", "| Python | tried | not tried |", "|---|---|---|", *rows, ""]
+
+
+def tested_lines(data: dict[str, Any]) -> list[str]:
+    """The tests that passed with the lowest and with the newest versions together; a set not tried is left out."""
+    lines = []
+    for key, kind in (("tested", "lowest"), ("tested newest", "newest")):
+        if found := data.get(key):
+            about = f"On Python {found['python']} these tests passed; the whole suite was not run:"
+            files = [f"- `{name}`" for name in found["files"]]
+            lines += [f"## With the {kind} versions together", "", about, "", *files, ""]
+    return lines[:-1]
 
 
 def main(arguments: list[str]) -> int:

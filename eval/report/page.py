@@ -7,6 +7,7 @@ markup can neither run nor call home, even if an escape were forgotten.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from eval.report.figures import SavedFigure
-from eval.report.summary import summary_of
+from eval.report.summary import Picture, summary_of
 from eval.report.tables import cell, columns_of
 from eval.results import Result
 from eval.runs import Run, json_ready
@@ -43,6 +44,8 @@ class Section:
     """Every statement of its tables, with its verdict: what the page's summary shows."""
     doubts: list[str] = field(default_factory=list)
     """What its warnings say."""
+    pictures: list[Picture] = field(default_factory=list)
+    """Its drawings; the first of the page stands in the summary too."""
 
     def text(self, paragraph: str) -> Section:
         """A paragraph; everything in it is escaped."""
@@ -59,7 +62,12 @@ class Section:
         """A saved figure with its caption."""
         # markup of matplotlib, which escapes text
         words = escape(saved.caption if caption is None else caption)
-        markup = Markup(saved.markup.replace("<svg", f'<svg role="img" aria-label="{words}"', 1))  # noqa: S704
+        svg = saved.markup.replace("<svg", f'<svg role="img" aria-label="{words}"', 1)
+        if found := re.match(r'<svg[^>]*?\bviewBox="([-\d. ]+)"', svg):
+            picture = Picture(f"{self.anchor}-picture-{len(self.pictures) + 1}", str(words), found[1])
+            svg = svg.replace("<svg", f'<svg id="{picture.anchor}"', 1)
+            self.pictures.append(picture)
+        markup = Markup(svg)  # noqa: S704
         self.blocks.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(markup, words))
         return self
 

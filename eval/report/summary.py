@@ -1,4 +1,4 @@
-"""The head of a page: its statements with their verdicts, and what to doubt, each linked to its chapter.
+"""The head of a page: one picture, its statements with their verdicts, and what to doubt, each linked to its chapter.
 
 What fails and what cannot be told stands as large as what holds. A page without statements and warnings has no summary.
 """
@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from markupsafe import Markup
 
 SHOWN = 12
 """Statements and doubts that stand open; the others open on a click."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing of a chapter that can be shown a second time: its anchor, its words (escaped), its `viewBox`."""
+
+    anchor: str
+    words: str
+    view_box: str
 
 
 class Chapter(Protocol):
@@ -22,6 +32,7 @@ class Chapter(Protocol):
     title: str
     judged: list[tuple[str, str]]
     doubts: list[str]
+    pictures: list[Picture]
 
 
 def summary_of(sections: Sequence[Chapter]) -> Markup:
@@ -47,6 +58,7 @@ def summary_of(sections: Sequence[Chapter]) -> Markup:
         parts += [Markup("<p>Statements: {}.</p>").format(said), _listed(judged)]
     if doubts:
         parts += [Markup("<p>What to doubt:</p>"), _listed(doubts)]
+    parts += [_shown(section, picture) for section in sections for picture in section.pictures][:1]
     return Markup("").join([*parts, Markup("</section>")])
 
 
@@ -58,3 +70,16 @@ def _listed(items: Sequence[Markup]) -> Markup:
         return first
     more = Markup("<details><summary>{} more</summary><ul>{}</ul></details>")
     return first + more.format(len(rest), Markup("").join(rest))
+
+
+def _shown(section: Chapter, picture: Picture) -> Markup:
+    """A drawing once more, by reference: the page grows by nothing."""
+    width, height = picture.view_box.split()[2:]
+    template = Markup(
+        '<figure class="key"><svg role="img" aria-label="{}" viewBox="{}">'
+        '<use href="#{}" width="{}" height="{}"/></svg>'
+        '<figcaption><a href="#{}">{}</a>: {}</figcaption></figure>'
+    )
+    words = Markup(picture.words)  # noqa: S704 - escaped where the figure was added
+    where = (section.anchor, section.title)
+    return template.format(words, picture.view_box, picture.anchor, width, height, *where, words)

@@ -140,7 +140,11 @@
     made.textContent = text;
     const choose = () => { state.chosen = chosen ? null : [side, id]; draw(); show(); };
     made.addEventListener("click", choose);
-    made.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(); });
+    made.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      choose();
+    });
     svg.append(made);
   }
 

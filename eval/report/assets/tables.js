@@ -1,4 +1,5 @@
-// Tables sort by a click on a heading, filter by words, and download as CSV; figures download as SVG and PNG.
+// Tables sort by a click on a heading, filter by words, and download as CSV; a long one opens on demand. Figures download
+// as SVG and PNG.
 "use strict";
 (() => {
   const element = (name, attributes, ...children) => {
@@ -20,6 +21,16 @@
   const save = (name, url) => element("a", { href: url, download: name }).click();
   const stem = (words, number) => (words.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 50) || "table") + "-" + number;
 
+  const LONG = 40, FIRST = 25; // rows of a long table, and how many of them stand open (page.css hides the others)
+
+  // two regions of one name cannot be told apart by ear: the second says which it is
+  const named = new Map();
+  document.querySelectorAll(".scroll[role=region]").forEach((region) => {
+    const name = region.getAttribute("aria-label");
+    named.set(name, (named.get(name) || 0) + 1);
+    if (named.get(name) > 1) region.setAttribute("aria-label", name + ", " + named.get(name));
+  });
+
   document.querySelectorAll(".scroll > table").forEach((table, place) => {
     const body = table.tBodies[0];
     const heads = [...table.querySelectorAll("thead th")];
@@ -35,14 +46,35 @@
         body.append(...(up ? rows : rows.reverse()));
       });
     });
-    const name = table.caption ? text(table.caption) : "";
+    const name = table.parentElement.getAttribute("aria-label") || (table.caption ? text(table.caption) : "");
     const tools = element("div", { className: "tools" });
+    let [whole, sought] = [body.rows.length <= LONG, ""];
+    const fold = () => table.classList.toggle("folded", !whole && !sought);
+    if (!whole) {
+      const more = element("button", { type: "button", className: "more" });
+      const open = (wanted) => {
+        whole = wanted;
+        more.textContent = whole ? `first ${FIRST} rows` : `all ${body.rows.length} rows`;
+        more.setAttribute("aria-expanded", whole);
+        fold();
+      };
+      more.addEventListener("click", () => open(!whole));
+      open(false);
+      const reach = () => {
+        const aim = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+        if (aim && body.contains(aim) && !whole) { open(true); aim.scrollIntoView(); }
+      };
+      addEventListener("hashchange", reach);
+      reach();
+      tools.append(more);
+    }
     if (body.rows.length > 7) {
       const filter = element("input", { type: "search", placeholder: "filter rows" });
       filter.setAttribute("aria-label", "filter the rows of " + (name || "this table"));
       filter.addEventListener("input", () => {
-        const words = filter.value.toLowerCase();
-        [...body.rows].forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(words); });
+        sought = filter.value.toLowerCase();
+        [...body.rows].forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(sought); });
+        fold();
       });
       tools.append(filter);
     }
@@ -58,7 +90,7 @@
     table.parentElement.before(tools);
   });
 
-  document.querySelectorAll("figure > svg").forEach((svg, place) => {
+  document.querySelectorAll("figure:not(.key) > svg").forEach((svg, place) => {
     const name = stem(svg.getAttribute("aria-label") || "figure", place);
     const source = () => "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(svg));
     const asSvg = element("button", { type: "button", textContent: "SVG" });

@@ -41,6 +41,8 @@ def test_tables_sort_filter_and_download(html, browser, tmp_path):
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto((tmp_path / "page.html").as_uri())
+    names = page.evaluate("[...document.querySelectorAll('[role=region]')].map(one => one.ariaLabel)")
+    assert names == ["every claim", "a wide table", "every claim, 2"]
     column = "#claims td:nth-child(2)"
     page.click("#claims th:nth-child(2) button")
     assert page.locator(column).all_inner_texts() == ["-2.5"] * 4 + ["3"] * 4 + ["10"] * 4
@@ -90,6 +92,35 @@ def test_the_summary_shows_every_verdict_and_every_doubt(html):
     assert '<a href="#claims">Claims</a>: Few tokens.' in summary
 
 
+def test_the_summary_shows_the_first_picture_by_reference(html):
+    summary = html[html.index('id="summary"') : html.index('id="claims"')]
+    assert '<use href="#claims-picture-1"' in summary and "<path" not in summary
+    assert 'aria-label="alpha &#34;by&#34; depth"' in summary
+
+
+def test_a_long_table_opens_on_demand_and_whole_on_paper(browser, tmp_path):
+    page = Page("Long")
+    page.section("s").table([{"row": f"r{i}", "value": float(i)} for i in range(60)], caption="long")
+    (tmp_path / "page.html").write_text(page.html(), encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    rows = tab.locator("#s tbody tr:visible")
+    assert rows.count() == 25
+    with tab.expect_download() as download:
+        tab.click(".tools button:has-text('CSV')")
+    assert len(Path(download.value.path()).read_text(encoding="utf-8").splitlines()) == 61  # all of them
+    tab.fill("#s input[type=search]", "r5")
+    assert rows.count() == 11  # r5 and r50 to r59
+    tab.fill("#s input[type=search]", "")
+    assert rows.count() == 25
+    tab.emulate_media(media="print")
+    assert rows.count() == 60
+    tab.emulate_media(media="screen")
+    tab.focus(".tools button.more")
+    tab.keyboard.press("Enter")
+    assert rows.count() == 60 and tab.get_attribute(".tools button.more", "aria-expanded") == "true"
+
+
 def test_a_statement_judged_at_several_lengths_is_told_apart_in_the_summary():
     page = Page("t")
     rows = [{"length": length, "claim": "rises", "verdict": "fails"} for length in ("1 word", "12 words")]
@@ -105,5 +136,5 @@ def test_a_page_without_statements_has_no_summary():
 
 
 def test_pictures_and_scrolled_tables_are_named(html):
-    assert '<svg role="img" aria-label="alpha &#34;by&#34; depth"' in html
+    assert '<svg id="claims-picture-1" role="img" aria-label="alpha &#34;by&#34; depth"' in html
     assert 'tabindex="0" role="region" aria-label="a wide table"' in html
