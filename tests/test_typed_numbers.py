@@ -28,6 +28,11 @@ DEFINITIONS = {
 """By page: words that begin with a number which is no measurement."""
 
 
+def is_written(text: str) -> bool:
+    """Whether a page says in its first line that it is written from data."""
+    return text.startswith("<!-- written from ")
+
+
 def prose(text: str) -> str:
     """A page without its code, its links' targets and the lines that are written from the findings."""
     before, _, rest = text.partition(BEGIN)
@@ -43,7 +48,7 @@ def typed_numbers(text: str, allowed: list[str]) -> list[str]:
     return [one for one in found if not any(one.startswith(start.removeprefix("Python ")) for start in allowed)]
 
 
-@pytest.mark.parametrize("page", sorted(set(PAGES) - GENERATED))
+@pytest.mark.parametrize("page", sorted(page for page in set(PAGES) - GENERATED if not is_written(PAGES[page])))
 def test_no_measured_number_is_typed(page):
     assert typed_numbers(PAGES[page], DEFINITIONS.get(page, [])) == [], "write it into docs/findings and link to it"
 

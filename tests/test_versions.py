@@ -38,4 +38,12 @@ def test_another_lowest_version_than_the_tested_one_is_said():
 
 
 def test_files_that_passed_are_there():
-    assert [name for name in FOUND["tested"]["files"] if not (ROOT / name).exists()] == []
+    named = [*FOUND["tested"]["files"], *FOUND["tested newest"]["files"]]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_a_newest_version_that_was_not_tested_is_said():
+    data = {**FOUND, "newest": FOUND["newest"] | {"openai": "3.99.0", "numpy": "2.4.6"}}
+    assert "3.99.0 (resolved, not tested) |" in page(data)
+    data["tested newest"] = FOUND["tested newest"] | {"versions": {"openai": "3.99.0"}}
+    assert "3.99.0 (in the tests below) |" in page(data)

@@ -73,8 +73,8 @@ def page(data: dict[str, Any]) -> str:
     ]
     for name, declared in sorted(requirements().items()):
         newest = data["newest"].get(name, "")
-        tried = {pins[name], data.get("tested newest", {}).get("versions", {}).get(name)}
-        newest += "" if newest in tried else " (resolved, not tested)"
+        tried = newest == data.get("tested newest", {}).get("versions", {}).get(name)
+        newest += "" if newest == pins[name] else " (in the tests below)" if tried else " (resolved, not tested)"
         cells = (name, f"`{declared}`", pins[name], data["lowest"].get(name, ""), at_the_lowest(data, name), newest)
         lines.append(f"| {' | '.join(cells)} |")
     about = f"Resolved on {data['date']} for Python 3.11."

@@ -28,6 +28,7 @@ STATUS = {
 }
 """Words for `is_current`. They are true of the code at the last rendering."""
 CHANGE, SINCE = "Its code since then: ", "What that means: "
+UNKNOWN = "it was not measured again, so whether a number of it would differ today is not known."
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def finding_lines(finding: Finding, change: str = "") -> list[str]:
     """The section of one finding; change: what of its code has changed since."""
     lines = [f"## {finding.title}", "", f"*{finding.question}*", "", f"State: {state(finding.code)}.", ""]
     lines += [f"{CHANGE}{change}.", ""] if change else []
-    lines += [f"{SINCE}{finding.since}", ""] if finding.since and not is_current(finding.code) else []
+    lines += [] if is_current(finding.code) else [f"{SINCE}{finding.since or UNKNOWN}", ""]
     lines += ["```bash", *finding.command, "```", ""] if finding.command else []
     lines += [f"No command measures this again: {finding.no_command}", ""] if finding.no_command else []
     for figure in finding.figures:

@@ -21,6 +21,17 @@
     for (const name in attributes) made.setAttribute(name, attributes[name]);
     return made;
   };
+  // what is no button answers to a click, to Enter and to the space bar
+  const pressed = (made, act) => {
+    made.setAttribute("tabindex", 0);
+    made.setAttribute("role", "button");
+    made.addEventListener("click", act);
+    made.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      act();
+    });
+  };
   const feature = (side, id) => (side === "IF" ? data.inputs : data.outputs)[id];
   const label = (side, id) => side + "_" + id + "  " + feature(side, id).label;
   const matches = (side, id) => {
@@ -133,17 +144,17 @@
 
   function node(svg, side, id, x, y, anchor) {
     const chosen = state.chosen && state.chosen[0] === side && state.chosen[1] === id;
-    const made = drawn("text", { x, y, "text-anchor": anchor, class: chosen ? "chosen" : "", tabindex: 0, role: "button" });
+    const made = drawn("text", { x, y, "text-anchor": anchor, class: chosen ? "chosen" : "" });
     made.dataset.feature = side + "_" + id;
     let text = label(side, id);
     if (text.length > 34) text = text.slice(0, 33) + "…";
     made.textContent = text;
-    const choose = () => { state.chosen = chosen ? null : [side, id]; draw(); show(); };
-    made.addEventListener("click", choose);
-    made.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      choose();
+    made.setAttribute("aria-pressed", !!chosen);
+    pressed(made, () => {
+      state.chosen = chosen ? null : [side, id];
+      draw(); show();
+      const again = map.querySelector(`[data-feature="${side}_${id}"]`);
+      if (again) again.focus();
     });
     svg.append(made);
   }
@@ -155,7 +166,10 @@
       return;
     }
     const [side, id] = state.chosen, found = feature(side, id);
-    panel.append(element("h3", side + "_" + id));
+    const head = element("h3"), link = element("a", side + "_" + id);
+    link.href = "#" + side + "_" + id;
+    head.append(link);
+    panel.append(head);
     panel.append(element("p", "fires on " + (found.top.map((token) => JSON.stringify(token)).join(" ") || "nothing here") +
       "; density " + (100 * found.density).toFixed(2) + "%"));
     if (found.equation) panel.append(element("p", found.equation, "equation"));
@@ -188,7 +202,13 @@
     data.prompt.tokens.forEach((token, i) => {
       const made = element("span", token, i === state.position ? "on" : "");
       made.dataset.position = i;
-      if (data.prompt.positions[i]) made.addEventListener("click", () => { state.position = i; state.chosen = null; refresh(); });
+      if (data.prompt.positions[i]) {
+        made.setAttribute("aria-pressed", i === state.position);
+        pressed(made, () => {
+          state.position = i; state.chosen = null; refresh();
+          prompt.querySelector(`[data-position="${i}"]`).focus();
+        });
+      }
       prompt.append(made);
     });
   }
@@ -208,6 +228,7 @@
     bar.append(buttons[name]);
   }
   const search = element("input");
+  search.setAttribute("aria-label", "search by token or name of a feature");
   search.type = "search"; search.id = "circuit-search"; search.placeholder = "search by token or OF_30";
   search.addEventListener("input", () => { state.query = search.value; draw(); });
   const slider = element("input"), shown = element("output", state.share.toFixed(2));
@@ -221,5 +242,15 @@
   const map = element("div", undefined, "circuit-map"), panel = element("div", undefined, "circuit-panel");
   body.append(map, panel);
   root.append(bar, prompt, body);
+  // a link to a feature chooses it
+  const reach = () => {
+    const named = /^#(IF|OF)_(\d+)$/.exec(location.hash);
+    if (!named || !feature(named[1], named[2])) return;
+    state.chosen = [named[1], Number(named[2])];
+    refresh();
+    root.scrollIntoView();
+  };
+  addEventListener("hashchange", reach);
   refresh();
+  reach();
 })();

@@ -21,9 +21,12 @@
     });
     return row;
   };
+  const address = (unit) => "unit-" + unit.name.toLowerCase().replace(/[^a-z0-9]+/g, "-") + "-" + data.units.indexOf(unit);
   const body = (unit) => {
     const box = make("div");
-    box.append(make("p", "words", unit.text));
+    const link = make("a", "", "link to this unit");
+    link.href = "#" + address(unit);
+    box.append(make("p", "words", unit.text), link);
     box.append(make("p", "", `largest activation on the explain documents ${unit.scale.toPrecision(4)}, sign ${unit.sign}; ` +
       `other units' explanations score ${unit.null}`));
     const most = Math.max(...unit.histogram, 1);
@@ -60,6 +63,7 @@
     if (order !== "by layer") chosen.sort((a, b) => (order === "best first" ? -1 : 1) * (value(a) - value(b)));
     list.replaceChildren(...chosen.map((unit) => {
       const details = make("details", "unit");
+      details.id = address(unit);
       const summary = make("summary");
       summary.append(make("span", "unit-name", `${unit.name} ${unit.kind.includes("(") ? unit.kind.slice(unit.kind.indexOf("(")) : ""}`));
       summary.append(make("span", "unit-score", unit.score === null ? "undefined" : unit.score.toFixed(3)));
@@ -82,4 +86,14 @@
   const kinds = select("kind of unit", [...new Set(data.units.map((unit) => unit.kind))].concat("all"));
   const sorting = select("order", ["by layer", "best first", "worst first"]);
   show();
+  // a link to a unit shows and opens it, whatever kind was chosen
+  const reach = () => {
+    if (!data.units.some((unit) => "#" + address(unit) === location.hash)) return;
+    const find = () => document.getElementById(location.hash.slice(1));
+    if (!find()) { kinds.value = "all"; show(); }
+    find().open = true;
+    find().scrollIntoView();
+  };
+  addEventListener("hashchange", reach);
+  reach();
 })();

@@ -23,6 +23,18 @@
 
   const LONG = 40, FIRST = 25; // rows of a long table, and how many of them stand open (page.css hides the others)
 
+  // a row that is of one cluster, unit or feature has an address, and its first cell is the link to it
+  const link = (table, body, kind) => {
+    const section = table.closest("section");
+    [...body.rows].forEach((row) => {
+      const cell = row.cells[0];
+      const id = [section && section.id, kind, text(cell)].filter(Boolean).join("-").replace(/\s+/g, "-");
+      if (!text(cell) || document.getElementById(id)) return;
+      row.id = id;
+      if (!cell.querySelector("a")) cell.replaceChildren(element("a", { href: "#" + id }, ...cell.childNodes));
+    });
+  };
+
   // two regions of one name cannot be told apart by ear: the second says which it is
   const named = new Map();
   document.querySelectorAll(".scroll[role=region]").forEach((region) => {
@@ -35,6 +47,7 @@
     const body = table.tBodies[0];
     const heads = [...table.querySelectorAll("thead th")];
     if (!body || body.rows.length < 2) return;
+    if (/^(cluster|unit|feature|direction)$/.test(text(heads[0]))) link(table, body, text(heads[0]));
     heads.forEach((head, column) => {
       const button = element("button", { type: "button", className: "sort", textContent: head.textContent });
       head.replaceChildren(button);

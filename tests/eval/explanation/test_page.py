@@ -79,6 +79,11 @@ def test_nothing_on_the_page_of_units_keeps_a_reader_out(tmp_path: Path) -> None
     add_units(page, results)
     (tmp_path / "page.html").write_text(page.html(), encoding="utf-8")
     with opened_browser() as browser:
+        tab = browser.new_page()
+        tab.goto((tmp_path / "page.html").as_uri())
+        address = tab.locator("details.unit").last.get_attribute("id")
+        tab.goto((tmp_path / "page.html").as_uri() + f"#{address}")
+        assert tab.locator("details[open].unit").get_attribute("id") == address  # a link to a unit opens it
         assert barriers_of(browser, tmp_path / "page.html") == dict.fromkeys(SCHEMES, [])
 
 

@@ -13,7 +13,7 @@ import pytest
 from eval.__main__ import main
 from eval.code_identity import code_identity
 from eval.findings.finding import Code, Measured, Table, Topic, read_topics
-from eval.findings.page import CHANGE, SINCE, STATUS, anchor, cell_text, pages, table_lines, topic_page
+from eval.findings.page import CHANGE, SINCE, STATUS, UNKNOWN, anchor, cell_text, pages, table_lines, topic_page
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "findings"
 
@@ -88,6 +88,8 @@ def test_a_stale_finding_says_what_has_changed_and_what_that_means():
         page = topic_page(Topic("t", "T", "about", (one,)), {stale: "changed: `eval.claims`"})
         assert (f"{CHANGE}changed: `eval.claims`." in page) is shown
         assert (f"{SINCE}only the units of its claims" in page) is shown
+        unsaid = topic_page(Topic("t", "T", "about", (dataclasses.replace(one, since=""),)))
+        assert (f"{SINCE}{UNKNOWN}" in unsaid) is shown
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_the_summary_shows_the_first_picture_by_reference(html):
 
 def test_a_long_table_opens_on_demand_and_whole_on_paper(browser, tmp_path):
     page = Page("Long")
-    page.section("s").table([{"row": f"r{i}", "value": float(i)} for i in range(60)], caption="long")
+    page.section("s").table([{"cluster": f"r{i}", "value": float(i)} for i in range(60)], caption="long")
     (tmp_path / "page.html").write_text(page.html(), encoding="utf-8")
     tab = browser.new_page()
     tab.goto((tmp_path / "page.html").as_uri())
@@ -119,6 +119,11 @@ def test_a_long_table_opens_on_demand_and_whole_on_paper(browser, tmp_path):
     tab.focus(".tools button.more")
     tab.keyboard.press("Enter")
     assert rows.count() == 60 and tab.get_attribute(".tools button.more", "aria-expanded") == "true"
+    tab.keyboard.press("Space")
+    assert rows.count() == 25
+    tab.evaluate("location.hash = '#s-cluster-r44'")  # a link to one opens the table
+    tab.wait_for_function("document.querySelectorAll('table.folded').length === 0")
+    assert tab.locator("#s-cluster-r44 a").get_attribute("href") == "#s-cluster-r44"
 
 
 def test_a_statement_judged_at_several_lengths_is_told_apart_in_the_summary():

@@ -337,7 +337,14 @@ def test_the_page_in_a_browser_search_slider_click_prompt(page_file):
         assert barriers(page) == []
         page.locator("[data-view='prompt']").click()
         assert page.locator(".circuit-prompt span").count() == len(data.prompt.tokens)
-        page.locator(".circuit-prompt span").first.click()
+        page.locator(".circuit-prompt span[role=button]").first.focus()
+        page.keyboard.press("Space")
+        assert page.locator(".circuit-prompt span[aria-pressed=true]").count() == 1
+        page.goto(path.as_uri() + f"#OF_{output}")
+        page.reload()  # a link to a feature chooses it
+        assert page.locator(".circuit-panel h3").inner_text() == f"OF_{output}"
+        page.locator("[data-view='prompt']").click()
+        page.locator(".circuit-prompt span[role=button]").first.click()
         assert "connector's error" in page.locator("#circuit svg").inner_html()
         assert barriers(page) == [] and barriers_of(browser, path) == dict.fromkeys(SCHEMES, [])
     assert not problems and not outside
