@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ install_import_hook("eval.measures", "beartype.beartype")  # shapes and types of
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("NEURAL_CODES_CACHE", str(Path(tempfile.gettempdir()) / f"neural-codes-tests-{os.getuid()}"))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "NEURAL_CODES_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
     os.environ["NEURAL_CODES_DATA"] = str(ROOT.parent / "shared" / "data")

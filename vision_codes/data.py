@@ -22,6 +22,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Int64, UInt8
 
+from eval.caches import user_folder
 from eval.errors import UserError, known_name
 from eval.torchvision_operators import declare_missing_operators
 from vision_codes.image_folders import FolderImages, draw, read_folder
@@ -139,10 +140,6 @@ def data_folder() -> Path | None:
     return folder
 
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "neural-codes"
-
-
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -158,7 +155,7 @@ def _read_cifar10(split: str) -> tuple:
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), *parts[0][2:]
     root = data_folder()
     if root is None:
-        return _torchvision("CIFAR10", _cache_folder(), split, download=True)
+        return _torchvision("CIFAR10", user_folder(), split, download=True)
     path = root / "cifar10" / f"{split}.npz"
     if not path.exists():
         if (root / "cifar-10-batches-py").is_dir():
@@ -226,9 +223,9 @@ def _read_mnist(split: str) -> tuple:
     classes = tuple("0123456789")
     if root is None:
         if split == "all":
-            parts = [_torchvision("MNIST", _cache_folder(), part, download=True) for part in ("train", "test")]
+            parts = [_torchvision("MNIST", user_folder(), part, download=True) for part in ("train", "test")]
             return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), classes, parts[0][3]
-        images, labels, _, source = _torchvision("MNIST", _cache_folder(), split, download=True)
+        images, labels, _, source = _torchvision("MNIST", user_folder(), split, download=True)
         return images, labels, classes, source
     folder = root / "mnist"
     stems = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k")}[split]

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int
 from eval.errors import UserError
 from llm_codes.encoding.chats import Span, chat_text, check_template, role_spans
 from llm_codes.encoding.document import Document
+from llm_codes.encoding.kept_tokens import KeptTokens
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def text_encoder(
     whatever the tokenizer was told before.
 
     A fast tokenizer keeps the truncation and padding of its last call (or of its file): texts go through a copy with
-    both off, and the caller's tokenizer stays as it is.
+    both off, and the caller's tokenizer stays as it is. What it gives is kept between runs (`KeptTokens`).
     """
     backend, none = getattr(tokenizer, "backend_tokenizer", None), np.empty((0, 2), dtype=int)
     if backend is not None:  # quicker, and silent about texts longer than the model's context
@@ -149,7 +150,7 @@ def text_encoder(
                 (np.asarray(one.ids, np.int32), np.asarray(one.offsets) if characters else none) for one in encodings
             ]
 
-        return encode_fast
+        return KeptTokens(encode_fast, hashlib.sha256(whole.to_str().encode()).hexdigest(), characters=characters)
 
     def encode_slow(texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         ids = tokenizer(list(texts), add_special_tokens=False, truncation=False, padding=False, verbose=False)
