@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -46,18 +47,11 @@ class Pieces:
 
     def items(self, kind: type[Found], computations: Mapping[str, Callable[[], Found]]) -> list[Found]:
         """The finished pieces of these names, in their order."""
-        run, of = self.run, self.modules
-        if run is None:
+        if self.run is None:
             return list(shared_out(computations).values())
-        read, prefix = run.read_item, self.prefix
-
-        def keep(name: str, value: Any) -> None:
-            run.item(prefix + name, lambda: value, of=of)
-
-        there = once(lambda: _there({name: read(prefix + name, of=of) for name in computations}))
-        missing = {name: _as_json(compute) for name, compute in computations.items() if name not in there}
-        whole = there | shared_out(missing, keep)
-        return [from_json(kind, whole[name]) for name in computations]
+        plain = {name: partial(_as_json, compute) for name, compute in computations.items()}
+        found = self._kept_or_made(plain, self.run.read_item, self.run.item)
+        return [from_json(kind, value) for value in found]
 
     def with_arrays(
         self, name: str, kind: type[Found], compute: Callable[[], tuple[Found, Mapping[str, Any]]]
@@ -69,30 +63,37 @@ class Pieces:
         self, kind: type[Found], computations: Mapping[str, Callable[[], tuple[Found, Mapping[str, Any]]]]
     ) -> list[tuple[Found, Arrays]]:
         """The same for the pieces of these names, in their order."""
-        run, of, prefix = self.run, self.modules, self.prefix
-        made = {name: _with_plain_arrays(compute) for name, compute in computations.items()}
-        if run is None:
-            return [(from_json(kind, value), arrays) for value, arrays in shared_out(made).values()]
+        if self.run is None:
+            return [(value, _plain(arrays)) for value, arrays in shared_out(computations).values()]
+        plain = {name: partial(_as_json_with_arrays, compute) for name, compute in computations.items()}
+        found = self._kept_or_made(plain, self.run.read_item_with_arrays, self.run.item_with_arrays)
+        return [(from_json(kind, value), arrays) for value, arrays in found]
 
-        def keep(name: str, found: tuple[Any, Arrays]) -> None:
-            run.item_with_arrays(prefix + name, lambda: found, of=of)
+    def _kept_or_made(
+        self, computations: Mapping[str, Callable[[], Any]], read: Callable[..., Any], keep: Callable[..., Any]
+    ) -> list[Any]:
+        """What the run holds of these names is read by the main process; the rest is shared out, and kept by it."""
 
-        there = once(lambda: _there({name: run.read_item_with_arrays(prefix + name, of=of) for name in computations}))
-        whole = there | shared_out({name: make for name, make in made.items() if name not in there}, keep)
-        return [(from_json(kind, whole[name][0]), whole[name][1]) for name in computations]
+        def there() -> dict[str, Any]:
+            found = {name: read(self.prefix + name, of=self.modules) for name in computations}
+            return {name: value for name, value in found.items() if not isinstance(value, Missing)}
+
+        def kept(name: str, value: Any) -> None:
+            keep(self.prefix + name, lambda: value, of=self.modules)
+
+        whole = once(there)
+        whole |= shared_out({name: make for name, make in computations.items() if name not in whole}, kept)
+        return [whole[name] for name in computations]
 
 
-def _there(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if not isinstance(value, Missing)}
+def _plain(arrays: Mapping[str, Any]) -> Arrays:
+    return {name: np.asarray(array) for name, array in arrays.items()}
 
 
-def _as_json(compute: Callable[[], Any]) -> Callable[[], Any]:
-    return lambda: json_ready(to_json(compute()))
+def _as_json(compute: Callable[[], Any]) -> Any:
+    return json_ready(to_json(compute()))
 
 
-def _with_plain_arrays(compute: Callable[[], tuple[Any, Mapping[str, Any]]]) -> Callable[[], tuple[Any, Arrays]]:
-    def computed() -> tuple[Any, Arrays]:
-        value, arrays = compute()
-        return json_ready(to_json(value)), {key: np.asarray(array) for key, array in arrays.items()}
-
-    return computed
+def _as_json_with_arrays(compute: Callable[[], tuple[Any, Mapping[str, Any]]]) -> tuple[Any, Arrays]:
+    value, arrays = compute()
+    return json_ready(to_json(value)), _plain(arrays)

@@ -50,7 +50,17 @@ def tokenizer_sha256(tokenizer: Any) -> str | None:
     if backend is None:
         vocabulary = getattr(tokenizer, "get_vocab", lambda: None)()
         return vocabulary and hashlib.sha256(repr(sorted(vocabulary.items())).encode()).hexdigest()
+    return backend_sha256(uncut(backend))
+
+
+def uncut(backend: Any) -> Any:
+    """A copy of a fast tokenizer's backend that cuts and pads nothing, whatever it was told before."""
     plain = copy.deepcopy(backend)
     plain.no_truncation()
     plain.no_padding()
-    return hashlib.sha256(plain.to_str().encode()).hexdigest()
+    return plain
+
+
+def backend_sha256(backend: Any) -> str:
+    """Content of a fast tokenizer's backend, as it is written to a file."""
+    return hashlib.sha256(backend.to_str().encode()).hexdigest()

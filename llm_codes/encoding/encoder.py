@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.errors import UserError
+from llm_codes.content_hashes import backend_sha256, uncut
 from llm_codes.encoding.chats import Span, chat_text, check_template, role_spans
 from llm_codes.encoding.document import Document
 from llm_codes.encoding.kept_tokens import KeptTokens
@@ -140,9 +140,7 @@ def text_encoder(
     """
     backend, none = getattr(tokenizer, "backend_tokenizer", None), np.empty((0, 2), dtype=int)
     if backend is not None:  # quicker, and silent about texts longer than the model's context
-        whole = copy.deepcopy(backend)
-        whole.no_truncation()
-        whole.no_padding()
+        whole = uncut(backend)
 
         def encode_fast(texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
             encodings = whole.encode_batch(list(texts), add_special_tokens=False)
@@ -150,7 +148,7 @@ def text_encoder(
                 (np.asarray(one.ids, np.int32), np.asarray(one.offsets) if characters else none) for one in encodings
             ]
 
-        return KeptTokens(encode_fast, hashlib.sha256(whole.to_str().encode()).hexdigest(), characters=characters)
+        return KeptTokens(encode_fast, lambda: backend_sha256(whole), characters=characters)
 
     def encode_slow(texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         ids = tokenizer(list(texts), add_special_tokens=False, truncation=False, padding=False, verbose=False)

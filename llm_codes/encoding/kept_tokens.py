@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -25,12 +26,12 @@ Tokens = list[tuple[np.ndarray, np.ndarray]]
 class KeptTokens:
     """An encoder whose answers are kept.
 
-    encode: the encoder. identity: the content of its tokenizer. characters: whether it gives the characters of tokens.
+    encode: the encoder. identity: gives the content of its tokenizer; asked for once texts are long enough.
+    characters: whether the encoder gives the characters of tokens.
     """
 
-    def __init__(self, encode: Callable[[Sequence[str]], Tokens], identity: str, *, characters: bool) -> None:
-        self._encode, self._characters = encode, characters
-        self._seed = f"{FORMAT}/{version('tokenizers')}/{identity}/{characters}"
+    def __init__(self, encode: Callable[[Sequence[str]], Tokens], identity: Callable[[], str], *, characters: bool):
+        self._encode, self._identity, self._characters = encode, cache(identity), characters
         self._kept = KeptArrays("tokens")
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
@@ -45,7 +46,8 @@ class KeptTokens:
         return tokens
 
     def _name(self, texts: Sequence[str]) -> str:
-        digest = hashlib.sha256(self._seed.encode())
+        what = f"{FORMAT}/{version('tokenizers')}/{self._identity()}/{self._characters}"
+        digest = hashlib.sha256(what.encode())
         for text in texts:
             raw = text.encode("utf-8", "surrogatepass")
             digest.update(f"/{len(raw)}/".encode())

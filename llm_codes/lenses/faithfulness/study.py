@@ -177,13 +177,9 @@ def all_curves(
         return found | {SHUFFLED: found[FEATURES]}
 
     given = donors(prompts, windows.tolist(), documents, seed)
-    computations = {
-        f"prompt-{number}": partial(
-            lambda p, d, n: curves_of_prompt(
-                model, transcoders, p, d, means(), options, memory_gb, seed + n, beside
-            ),
-            prompt, donor, number,
-        )
-        for number, (prompt, donor) in enumerate(zip(prompts, given, strict=True))
-    }  # fmt: skip
-    return pieces.items(PromptCurves, computations)
+
+    def curves(number: int) -> PromptCurves:
+        own = prompts[number], given[number]
+        return curves_of_prompt(model, transcoders, *own, means(), options, memory_gb, seed + number, beside)
+
+    return pieces.items(PromptCurves, {f"prompt-{number}": partial(curves, number) for number in range(len(prompts))})

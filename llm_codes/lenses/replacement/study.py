@@ -79,8 +79,11 @@ def replacement_model(
 
     passes = _Passes(model, held_out, opened, walk, write)
     places = (*map(str, range(model.n_layers)), ALL_LAYERS)
-    parts = {f"layer-{place}": partial(lambda place: ({}, passes.sums(place)), place) for place in places}
-    found = kept.all_with_arrays(dict, parts)
+
+    def sums_at(place: str) -> tuple[dict[str, str], Arrays]:
+        return {}, passes.sums(place)
+
+    found = kept.all_with_arrays(dict, {f"layer-{place}": partial(sums_at, place) for place in places})
     sums: dict[str, Arrays] = {place: arrays for place, (_, arrays) in zip(places, found, strict=True)}
     exactness = kept.item("exactness", float, passes.exactness)
     tokens = sums[ALL_LAYERS]["tokens"]
