@@ -7,9 +7,10 @@ of the same strength without the kurtosis in question, and the initial weights o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from eval.claims import Claim, Kind
 from eval.experiment import claim_over_seeds, mean_of_defined
@@ -118,17 +119,10 @@ def rate_exponents(rates: Sequence[DecayRate], shift: int = 0) -> list[float | N
 
     `None` where a rate is not positive or there is one lambda only.
     """
-    names = [math.log(rates[(index + shift) % len(rates)].l1) for index in range(len(rates))]
+    lambdas = [rates[(index + shift) % len(rates)].l1 for index in range(len(rates))]
     models = zip(*(rate.by_seed for rate in rates), strict=True)
-    return [_slope(names, model) for model in models]
-
-
-def _slope(x: Sequence[float], rates: Sequence[float]) -> float | None:
-    middle = math.fsum(x) / len(x)
-    spread = math.fsum((a - middle) ** 2 for a in x)
-    if spread == 0 or min(rates) <= 0:
-        return None
-    return math.fsum((a - middle) * math.log(rate) for a, rate in zip(x, rates, strict=True)) / spread
+    defined = len(set(lambdas)) > 1
+    return [float(np.polyfit(np.log(lambdas), np.log(m), 1)[0]) if defined and min(m) > 0 else None for m in models]
 
 
 def _rate_claim(rates: Sequence[DecayRate]) -> Claim:
