@@ -42,6 +42,11 @@ same-numbers: $(VENV)/.installed
 findings: $(VENV)/.installed
 	$(BIN)/python -m eval findings render
 
+# the shipped dictionaries' pages, from their data
+.PHONY: cards
+cards: $(VENV)/.installed-test
+	$(BIN)/python -m tests.cards
+
 # one finding measured again, by its own commands: make finding NAME=spectra/embedded
 .PHONY: finding
 finding: $(VENV)/.installed

@@ -71,9 +71,11 @@ def test_links_and_figures_lead_somewhere(page):
 
 
 def anchors(page: Path) -> set[str]:
-    """The fragments of a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """The fragments of a page: its headings, and the anchors it sets itself."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    names = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return names | set(re.findall(r'<a id="([^"]+)"></a>', text))
 
 
 def test_the_readme_holds_no_result_of_its_own():

@@ -17,6 +17,7 @@ from llm_codes.lenses.saes.card import Card, card_html, drawn_features
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import content_hash
 from llm_codes.lenses.saes.shipped import SHIPPED, shipped_transcoders
+from tests.cards import shipped_cards
 
 EVAL = ["sae", "eval", "--tokens", "1500", "--context", "32", "--dashboards", "0", "--threads", "1"]
 
@@ -57,7 +58,7 @@ def test_a_shipped_card_is_of_the_weights_beside_it(layer: int) -> None:
     assert [entry.feature for entry in found.features] == drawn_features(sae, found.seed)
     assert found.evaluation.kl.interval is not None and found.evaluation.kl.n == 20
     page = (folder / "card.html").read_text("utf-8")
-    assert page == card_html(found), "the page is made from card.json: write it again with write_card(card, folder)"
+    assert page == card_html(found), "the page is made from card.json: `make cards`"
 
 
 @pytest.mark.parametrize("site", ["mlp_in", "mlp_out"])
@@ -70,7 +71,12 @@ def test_the_cards_of_the_two_saes_stand_beside_random_baselines(site: str) -> N
     assert kinds == {*BASELINES[1:], "untrained model", "another dictionary"}
     assert found.evaluation.kl.interval is not None and found.evaluation.kl.n == 21
     page = (folder / "card.html").read_text("utf-8")
-    assert page == card_html(found) and "of the variance that this dictionary explains" in page
+    assert page == card_html(found), "the page is made from card.json: `make cards`"
+    assert "of the variance that this dictionary explains" in page
+
+
+def test_every_shipped_card_is_written_by_make_cards() -> None:
+    assert shipped_cards() == [SHIPPED / "mlp_in", SHIPPED / "mlp_out", *shipped_transcoders().values()]
 
 
 def test_features_are_drawn_from_all_by_their_seed() -> None:
