@@ -126,13 +126,14 @@ class _Passes:
     @torch.no_grad()
     def exactness(self) -> float:
         """Largest change of a logit of the first batch in the local replacement model: the features that were on stay
-        on, and every transcoder's own error is added back."""
+        on, and every transcoder's own error is added back, in float64: what an MLP wrote comes back to the last bit,
+        so that a remainder is a fault of the replacement and not of rounding."""
         batch = next(iter(self.corpus.batches(self.walk.batch_size)))
         seen = self.model.activations(batch.tokens, [hook for pair in self.hooks for hook in pair])
         local = self.opened.with_features_on(seen)
         read = {layer: seen[first].float() for layer, (first, _) in enumerate(self.hooks)}
         written = [_written(write, layer, read) for layer, write in enumerate(local)]
-        errors = [seen[second] - made for (_, second), made in zip(self.hooks, written, strict=True)]
+        errors = [seen[second].double() - made.double() for (_, second), made in zip(self.hooks, written, strict=True)]
         replaced = self.model.logits(batch.tokens, self._replacing(local, range(len(self.hooks)), errors))
         change = (replaced - self.model.logits(batch.tokens)).abs().float().cpu() * batch.mask[..., None]
         return float(change.max())
@@ -152,7 +153,7 @@ class _Passes:
 
         def put(activation: Tensor, hook: Any, layer: int) -> Tensor:
             made = _written(writes[layer], layer, read)
-            made = made if errors is None else made + errors[layer]
+            made = made if errors is None else (made.double() + errors[layer]).to(activation.dtype)
             return keep_first(activation, made, self.walk.exclude_positions)
 
         for layer in sorted({read for number in layers for read in _reads(writes[number], number)}):
