@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from eval.errors import UserError
 from eval.report.page import Page, Section
@@ -18,7 +19,7 @@ from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.figures import draw_attribution_graph, draw_edge_tests, drawn_nodes
 from llm_codes.lenses.graphs.labels import promoted_tokens
 from llm_codes.lenses.graphs.levels import edge_levels, licensed_by_edges
-from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
+from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt, next_prompt
 from llm_codes.lenses.graphs.rows import FEATURE, AttributionGraph, EdgeHeads, GraphEdge, GraphSummary, QKAttribution
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder, open_transcoders, reason_without_transcoders
@@ -58,15 +59,13 @@ def chapter(model: Model, corpus: Corpus, page: Page, run: Run, *, seed: int = 0
         return GraphChapter(False, reason)
     transcoders = open_transcoders(model)
     windows = one_window_a_document(corpus, REPORT_PROMPTS, REPORT_LENGTH)
-    graphs, prompts, found = [], [], []
-    for number, window in enumerate(windows):
-        tokens = prompt_tokens(model, window)
-        prompt = frozen_prompt(model, tokens, transcoders, REPORT_OPTIONS.featureless_positions)
-        graphs.append(graph_of(model, tokens, transcoders, REPORT_OPTIONS, prompt))
-        prompts.append(prompt)
-        found += tests_of_graph(
-            model, graphs[-1], transcoders, prompt, n_sources=REPORT_SOURCES, number=number, seed=seed
-        )
+    tokens = [prompt_tokens(model, window) for window in windows]
+    prompts = [frozen_prompt(model, own, transcoders, REPORT_OPTIONS.featureless_positions) for own in tokens]
+    graphs, found = [], []
+    for number, (own, prompt) in enumerate(zip(tokens, prompts, strict=True)):
+        graphs.append(graph_of(model, own, transcoders, REPORT_OPTIONS, prompt))
+        asked: Any = {"n_sources": REPORT_SOURCES, "number": number, "seed": seed}
+        found += tests_of_graph(model, graphs[-1], transcoders, prompt, next_prompt(prompts, number), **asked)
     drawn = max(graphs, key=lambda graph: graph.targets[0].probability)
     tests = tests_together(found, len(graphs), seed)
     section.text(
@@ -198,12 +197,12 @@ def _words(graph: AttributionGraph, number: int) -> str:
 def add_tests(section: Section, run: Run, tests: EdgeTests) -> None:
     """Predicted against measured, by group, and some of the tests themselves."""
     section.text(
-        f"{tests.n_tests:,} tests over {tests.prompts} prompts: a feature is taken out, doubled, or lowered by a tenth "
-        "in the real model, and the target's pre-activation watched. direct: the MLPs between are held, attention and "
-        "norms respond; total: everything responds, against the sum over all paths of the graph. patterns, norms, both "
-        "held: those keep the prompt's values as well, which says what explains a gap (a direct effect with both held "
-        "is the edge itself). null: the same change, watched at another active feature of the target's layer and "
-        "position."
+        f"{tests.n_tests:,} tests over {tests.prompts} prompts: in the real model a feature is taken out, doubled, "
+        "lowered by a tenth, or given the largest activation that it has in the next prompt (if it is on there), and "
+        "the target's pre-activation watched. direct: the MLPs between are held, attention and norms respond; total: "
+        "everything responds, against the sum over all paths of the graph. patterns, norms, both held: those keep the "
+        "prompt's values as well, which says what explains a gap (a direct effect with both held is the edge itself). "
+        "null: the same change, watched at another active feature of the target's layer and position."
     )
     section.figure(draw_edge_tests(run, tests))
     columns = ("group", "measured", "tests", "sign", "rank", "r2", "slope")

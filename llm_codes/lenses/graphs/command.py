@@ -20,7 +20,7 @@ from llm_codes.lenses.graphs.chapter import add_graph, add_levels, add_tests, ag
 from llm_codes.lenses.graphs.edge_rows import EdgeTest, EdgeTests
 from llm_codes.lenses.graphs.edge_tests import tests_of_graph, tests_together
 from llm_codes.lenses.graphs.export import graph_json
-from llm_codes.lenses.graphs.nodes import frozen_prompt
+from llm_codes.lenses.graphs.nodes import frozen_prompt, next_prompt
 from llm_codes.lenses.graphs.rows import GraphResults
 from llm_codes.lenses.graphs.study import graph_of, prompt_tokens
 from llm_codes.lenses.graphs.supernodes.asked import supernodes_as_asked
@@ -54,9 +54,9 @@ def read_prompts(config: CircuitGraphConfig) -> list[str]:
 
 def graph_command(config: CircuitGraphConfig, run: Run) -> str:
     """Write a page, a JSON file for circuit-tracer's frontend for each prompt, and the tests of their edges."""
-    prompts = read_prompts(config)
+    texts = read_prompts(config)
     model = load_model(config.model, device=config.device, dtype=config.dtype)
-    tokens = [prompt_tokens(model, prompt) for prompt in prompts]
+    tokens = [prompt_tokens(model, text) for text in texts]
     transcoders = open_transcoders(model, config.transcoders)
     run.inputs(
         model=model.weights_sha256, tokenizer=str(model.tokenizer_sha256), transcoders=transcoders_sha256(transcoders)
@@ -65,8 +65,8 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
     grouped = supernodes_as_asked(config, model, transcoders, names, run)
     page = Page(f"Circuits of {model.name}", "Attribution graphs from tokens to logits")
     graphs, files, found, groups = [], [], [], []
-    for number, own in enumerate(tokens):
-        prompt = frozen_prompt(model, own, transcoders, config.graph.featureless_positions)
+    prompts = [frozen_prompt(model, own, transcoders, config.graph.featureless_positions) for own in tokens]
+    for number, (own, prompt) in enumerate(zip(tokens, prompts, strict=True)):
         graph = graph_of(model, own, transcoders, config.graph, prompt)
         section = page.section(f"Prompt {number + 1}", f"prompt-{number + 1}")
         section.text(graph.prompt)
@@ -82,7 +82,8 @@ def graph_command(config: CircuitGraphConfig, run: Run) -> str:
         graphs.append(graph)
         if config.tests.sources:
             asked: Any = {"n_sources": config.tests.sources, "per_source": config.tests.per_source, "seed": config.seed}
-            found += tests_of_graph(model, graph, transcoders, prompt, number=number, **asked)
+            donor = next_prompt(prompts, number)
+            found += tests_of_graph(model, graph, transcoders, prompt, donor, number=number, **asked)
     tests, reason = _tests_of_all(config, run, page, found, len(graphs))
     results = GraphResults(tuple(graph.summary() for graph in graphs), tuple(files), tests, reason, tuple(groups))
     if groups:
@@ -125,8 +126,8 @@ def edges_command(config: CircuitTestConfig, run: Run) -> str:
     limits = [gb for gb in (options.graph_memory_gb, config.inputs.max_memory_gb) if gb is not None]
     options = replace(options, graph_memory_gb=min(limits, default=None))
     parts = {
-        f"window-{number}": partial(tests_of_window, inputs.model, window, transcoders, config, options, number)
-        for number, window in enumerate(windows)
+        f"window-{number}": partial(tests_of_window, inputs.model, windows, transcoders, config, options, number)
+        for number in range(len(windows))
     }
     tests = [test for part in Pieces(run, CODE).items(tuple[EdgeTest, ...], parts) for test in part]
     found = tests_together(tests, len(windows), config.seed)
@@ -142,22 +143,23 @@ def edges_command(config: CircuitTestConfig, run: Run) -> str:
 
 def tests_of_window(
     model: Model,
-    window: Sequence[int],
+    windows: Sequence[Sequence[int]],
     transcoders: Sequence[LayerTranscoder],
     config: CircuitTestConfig,
     options: GraphOptions,
     number: int,
 ) -> tuple[EdgeTest, ...]:
-    """The graph of one window and the tests of its edges, frozen once for both."""
+    """The graph of one window and the tests of its edges, frozen once for both; patches come from the next window."""
     asked: EdgeTestOptions = config.tests
-    tokens = prompt_tokens(model, window)
-    prompt = frozen_prompt(model, tokens, transcoders, options.featureless_positions)
-    graph = graph_of(model, tokens, transcoders, options, prompt)
+    tokens = [prompt_tokens(model, windows[place % len(windows)]) for place in (number, number + 1)][: len(windows)]
+    prompts = [frozen_prompt(model, own, transcoders, options.featureless_positions) for own in tokens]
+    graph = graph_of(model, tokens[0], transcoders, options, prompts[0])
     found = tests_of_graph(
         model,
         graph,
         transcoders,
-        prompt,
+        prompts[0],
+        next_prompt(prompts, 0),
         n_sources=asked.sources,
         per_source=asked.per_source,
         batch_size=config.inputs.batch_size,

@@ -17,7 +17,8 @@ class EdgeTest(Result):
     the source. length: layers between; same_position: whether both stand at one position. predicted: direct effect of
     the graph. direct, patterns_held, norms_held, both_held, total and total with the same held: measured in the real
     model, see `edge_tests`. predicted_total: over all paths of the graph. null, null_total: measured at another feature
-    of the target's layer and position.
+    of the target's layer and position. patched: whether the size is what gives the source its largest activation in
+    another prompt.
     """
 
     prompt: int
@@ -39,6 +40,7 @@ class EdgeTest(Result):
     predicted_total: float
     null: float | None = noted(default=None, when_set=True)
     null_total: float | None = noted(default=None, when_set=True)
+    patched: bool = noted(default=False, when_set=True)
 
 
 @result
@@ -73,9 +75,10 @@ def _feature(test: EdgeTest) -> bool:
 
 GROUPS: dict[str, Callable[[EdgeTest], bool]] = {
     "edges between features": _feature,
-    "taken out": lambda test: _feature(test) and test.size == -1,
-    "doubled": lambda test: _feature(test) and test.size == 1,
-    "moved by a tenth": lambda test: _feature(test) and abs(test.size) == 0.1,
+    "taken out": lambda test: _feature(test) and not test.patched and test.size == -1,
+    "doubled": lambda test: _feature(test) and not test.patched and test.size == 1,
+    "moved by a tenth": lambda test: _feature(test) and not test.patched and abs(test.size) == 0.1,
+    "patched from another prompt": lambda test: _feature(test) and test.patched,
     "at one position": lambda test: _feature(test) and test.same_position,
     "to a later position": lambda test: _feature(test) and not test.same_position,
     "from other layers than 0": lambda test: _feature(test) and test.source[0] > 0,

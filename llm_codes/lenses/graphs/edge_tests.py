@@ -1,10 +1,11 @@
 """Do the edges of a graph hold in the real model? Sources are moved, targets watched, predictions compared.
 
-For each kept edge between two features that is drawn: the source is taken out, doubled, or moved a little; the target's
-pre-activation is watched with the MLPs between held (direct effect) and with nothing held (total effect), each with
-attention patterns, norm denominators, both or neither held as well, to say which of them explains the gap. A direct
-effect with both held is the edge itself. The null watches, for the same change, another active feature at the target's
-layer and position. Logits are watched as targets of every source.
+For each kept edge between two features that is drawn: the source is taken out, doubled, moved a little, or given the
+largest activation that it has in another prompt, where it is on there; the target's pre-activation is watched with the
+MLPs between held (direct effect) and with nothing held (total effect), each with attention patterns, norm denominators,
+both or neither held as well, to say which of them explains the gap. A direct effect with both held is the edge itself.
+The null watches, for the same change, another active feature at the target's layer and position. Logits are watched as
+targets of every source.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from eval.errors import UserError
 from eval.measures.graphs.agreement import agreement
 from llm_codes.lenses.graphs.edge_rows import EdgeAgreement, EdgeTest, EdgeTests, groups_of
 from llm_codes.lenses.graphs.interventions import BATCH, Change, Held, Response, linear_response, respond, writes
-from llm_codes.lenses.graphs.nodes import FrozenPrompt, frozen_prompt
+from llm_codes.lenses.graphs.nodes import ActiveFeatures, FrozenPrompt, frozen_prompt, next_prompt
 from llm_codes.lenses.graphs.rows import AttributionGraph
 from llm_codes.lenses.graphs.transcoders import LayerTranscoder
 from llm_codes.models import Model
@@ -62,11 +63,12 @@ def edge_tests(
         UserError: no graph has a kept edge between two features.
     """
     tests: list[EdgeTest] = []
-    for number, graph in enumerate(graphs):
-        tokens = torch.tensor(graph.token_ids, device=graph.edges.device)
-        prompt = frozen_prompt(model, tokens, transcoders, featureless)
+    tokens = [torch.tensor(graph.token_ids, device=graph.edges.device) for graph in graphs]
+    prompts = [frozen_prompt(model, own, transcoders, featureless) for own in tokens]
+    for number, (graph, prompt) in enumerate(zip(graphs, prompts, strict=True)):
         asked: Any = {"n_sources": n_sources, "per_source": per_source, "batch_size": batch_size, "seed": seed}
-        tests += tests_of_graph(model, graph, transcoders, prompt, sizes=sizes, number=number, **asked)
+        donor = next_prompt(prompts, number)
+        tests += tests_of_graph(model, graph, transcoders, prompt, donor, sizes=sizes, number=number, **asked)
     return tests_together(tests, len(graphs), seed)
 
 
@@ -86,6 +88,7 @@ def tests_of_graph(
     graph: AttributionGraph,
     transcoders: Sequence[LayerTranscoder],
     prompt: FrozenPrompt,
+    donor: ActiveFeatures | None = None,
     *,
     n_sources: int = 12,
     per_source: int = 4,
@@ -94,26 +97,39 @@ def tests_of_graph(
     number: int = 0,
     seed: int = 0,
 ) -> list[EdgeTest]:
-    """The tests of one graph; empty where it has no kept edge between features. number: of the prompt, in the rows and
-    in the draw; the other arguments are those of `edge_tests`."""
+    """The tests of one graph; empty where it has no kept edge between features. donor: what is on in another prompt,
+    from which sources are patched; a source that is off there is not (it would be taken out once more). number: of the
+    prompt, in the rows and in the draw; the other arguments are those of `edge_tests`."""
     generator = np.random.default_rng([seed, number])
-    changes, places = [], []
-    for source, targets in _drawn(graph, n_sources, per_source, generator).items():
-        layer, position, feature = graph.features[source].tolist()
-        for size in sizes:
-            changes.append(Change(layer, position, feature, float(graph.activations[source]), size))
-            places.append((source, size, targets))
-    if not changes:
+    drawn = _drawn(graph, n_sources, per_source, generator)
+    places = [(source, size, targets, False) for source, targets in drawn.items() for size in sizes]
+    patches = _patches(graph, list(drawn), donor)
+    places += [(source, size, drawn[source], True) for source, size in patches.items()]
+    if not places:
         return []
+    changes = [_change(graph, source, size) for source, size, _, _ in places]
     added = writes(changes, transcoders, prompt.frozen.n_positions)
     found = {name: respond(model, prompt.frozen, added, held, batch_size) for name, held in HELD.items()}
     found["predicted_total"] = linear_response(prompt.frozen, transcoders, prompt.active, added)
     reader = _Reader(graph, transcoders, found)
     return [
         test
-        for change, (source, size, targets) in enumerate(places)
-        for test in reader.tests(number, change, source, size, targets, generator)
+        for change, (source, size, targets, patched) in enumerate(places)
+        for test in reader.tests(number, change, source, size, targets, generator, patched)
     ]
+
+
+def _change(graph: AttributionGraph, source: int, size: float) -> Change:
+    layer, position, feature = graph.features[source].tolist()
+    return Change(layer, position, feature, float(graph.activations[source]), size)
+
+
+def _patches(graph: AttributionGraph, sources: Sequence[int], donor: ActiveFeatures | None) -> dict[int, float]:
+    """Sizes of the changes that give sources their largest activation in another prompt; those that are on there."""
+    there = {} if donor is None else donor.strongest()
+    places = graph.features[list(sources)].tolist()
+    found = {source: there.get((layer, feature)) for source, (layer, _, feature) in zip(sources, places, strict=True)}
+    return {source: new / float(graph.activations[source]) - 1 for source, new in found.items() if new is not None}
 
 
 def _drawn(
@@ -138,7 +154,14 @@ class _Reader:
         self.graph, self.transcoders, self.found = graph, transcoders, found
 
     def tests(
-        self, prompt: int, change: int, source: int, size: float, targets: list[int], generator: np.random.Generator
+        self,
+        prompt: int,
+        change: int,
+        source: int,
+        size: float,
+        targets: list[int],
+        generator: np.random.Generator,
+        patched: bool,
     ) -> list[EdgeTest]:
         out = []
         start = tuple(self.graph.features[source].tolist())
@@ -164,6 +187,7 @@ class _Reader:
                     predicted,
                     null=null,
                     null_total=null_total,
+                    patched=patched,
                     **measured,
                 )
             )

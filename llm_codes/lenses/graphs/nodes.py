@@ -33,6 +33,13 @@ class ActiveFeatures:
         ends = torch.searchsorted(layers, torch.tensor([layer, layer + 1], device=layers.device))
         return slice(int(ends[0]), int(ends[1]))
 
+    def strongest(self) -> dict[tuple[int, int], float]:
+        """The largest activation of every feature that is on anywhere in the prompt, by layer and number."""
+        out: dict[tuple[int, int], float] = {}
+        for (layer, _, feature), value in zip(self.places.tolist(), self.values.tolist(), strict=True):
+            out[layer, feature] = max(value, out.get((layer, feature), 0.0))
+        return out
+
     def only(self, kept: Tensor) -> ActiveFeatures:
         """Those at the given (rising) indices; the errors stay what they are."""
         return ActiveFeatures(self.places[kept], self.values[kept], self.errors)
@@ -62,6 +69,11 @@ class FrozenPrompt:
 
     frozen: FrozenModel
     active: ActiveFeatures
+
+
+def next_prompt(prompts: Sequence[FrozenPrompt], number: int) -> ActiveFeatures | None:
+    """What is on in the prompt after one, the first after the last: where patches come from. None of a single one."""
+    return prompts[(number + 1) % len(prompts)].active if len(prompts) > 1 else None
 
 
 @torch.no_grad()

@@ -50,6 +50,26 @@ def test_every_prediction_is_an_edge_times_the_size(tested: Any) -> None:
         assert test.predicted == pytest.approx(test.size * edge)
 
 
+def test_sources_are_patched_with_what_they_are_in_the_next_prompt(tested: Any) -> None:
+    model, graphs, transcoders, found = tested
+    patched = [test for test in found.tests if test.patched]
+    rows = {row.group: row.tests for row in found.agreement if row.measured == "direct"}
+    assert rows["patched from another prompt"] == sum(test.kind == "feature" for test in patched) > 0
+    for test in patched:
+        here, there = graphs[test.prompt], graphs[1 - test.prompt]
+        layer, position, feature = test.source
+        own = here.activations[(here.features == torch.tensor(test.source)).all(1)]
+        same = (there.features[:, 0] == layer) & (there.features[:, 2] == feature)
+        largest = float(there.activations[same].max())
+        assert float(own) * (1 + test.size) == pytest.approx(largest, rel=1e-5)
+    off = {test.source for test in found.tests} - {test.source for test in patched}
+    assert off  # features that the other prompt does not have on are taken out already
+    alone = edge_tests(model, graphs[:1], transcoders, n_sources=6, seed=1)
+    assert not any(test.patched for test in alone.tests)
+    whole = [test for test in found.tests if test.prompt == 0 and not test.patched]
+    assert [test.null for test in alone.tests] == [test.null for test in whole]
+
+
 def test_a_graph_without_edges_is_refused(tested: Any) -> None:
     model, graphs, transcoders, _ = tested
     nothing = torch.zeros(0, dtype=torch.long)
