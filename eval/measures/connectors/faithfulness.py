@@ -69,11 +69,13 @@ def recovered(
     """Which share of ablation's cost does a replacement save? ``(ablated - replaced) / (ablated - original)``
 
     1 is perfect, 0 is no better than ablation, negative is worse. Summed losses per document, documents resampled. Say
-    the CE delta beside it: 95% recovered can hide half a nat. Undefined where ablation costs nothing.
+    the CE delta beside it: 95% recovered can hide half a nat. Undefined where ablation costs nothing, or nothing that
+    the documents can tell from 0 (as in an untrained network).
     """
-    gap = float((ablated - original).sum())
-    if gap <= 0:
+    if float((ablated - original).sum()) <= 0:
         return Score.undefined("ablating this part costs nothing, so there is nothing to recover", len(original))
+    if not _beyond_zero(ablated - original, seed):
+        return Score.undefined("what ablating this part costs cannot be told from 0", len(original))
     return bootstrap_ratio(ablated - replaced, ablated - original, seed=seed)
 
 
@@ -87,10 +89,19 @@ def share_of_gap(
     """How far from the reference towards ablation is a replacement? ``(replaced - reference) / (ablated - reference)``
 
     0 is as good as the reference, 1 as bad as ablation. For a connector the reference is its output dictionary alone.
+    Undefined where the ablation is no worse than the reference, or not by what the documents can tell from 0.
     """
     if float((ablated - reference).sum()) <= 0:
         return Score.undefined("the ablation is no worse than the reference", len(reference))
+    if not _beyond_zero(ablated - reference, seed):
+        return Score.undefined("the gap from reference to ablation cannot be told from 0", len(reference))
     return bootstrap_ratio(replaced - reference, ablated - reference, seed=seed)
+
+
+def _beyond_zero(gap: Float[np.ndarray, " document"], seed: int) -> bool:
+    """Whether a positive sum over documents has an interval above 0; so it is where they are too few for one."""
+    low = bootstrap_ratio(gap, np.ones(len(gap)), seed=seed).low
+    return low is None or low > 0
 
 
 def edge_agreement(

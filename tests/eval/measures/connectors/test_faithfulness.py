@@ -43,6 +43,20 @@ def test_recovered_and_share_of_gap():
     assert not share_of_gap(replaced, ablated, original).is_defined
 
 
+def test_what_cannot_be_told_from_nothing_is_no_denominator():
+    original, counts = documents()
+    noise = np.random.default_rng(1).normal(size=40)
+    ablated = original + 0.01 * counts * (noise - noise.mean() + 0.05)  # a sum above 0, an interval about it
+    assert (ablated - original).sum() > 0
+    found = recovered(original, original + 0.001 * counts, ablated)
+    assert found.reason == "what ablating this part costs cannot be told from 0" and found.n == 40
+    found = share_of_gap(original, original + 0.001 * counts, ablated)
+    assert found.reason == "the gap from reference to ablation cannot be told from 0" and found.n == 40
+    few = slice(0, 4)  # too few documents for an interval: the ratio stands, and says that it has none
+    found = recovered(original[few], original[few], original[few] + np.array([3.0, -1.0, -1.0, 0.5]))
+    assert found.value == 1 and found.interval is None
+
+
 def test_edges_that_do_what_they_say_and_a_null_that_does_not():
     random = np.random.default_rng(0)
     actual = random.normal(size=200)
