@@ -142,8 +142,17 @@ def parse_kinds(specifications: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def compared_kinds(measured: Iterable[tuple[Unit, str]]) -> list[tuple[str, str]]:
     """Which kinds are compared, by label, among units in their conditions: the first kind with every other one, and
-    every kind with its own controls."""
-    families = {unit.label(condition): unit.family for unit, condition in measured}
-    plain = [label for label, family in families.items() if label == family]
+    every kind with its own controls. In a layer without the first kind (dictionaries of one layer each), the first
+    that is there takes its place."""
+    families: dict[str, str] = {}
+    by_layer: dict[int, dict[str, None]] = {}
+    for unit, condition in measured:
+        label = unit.label(condition)
+        families[label] = unit.family
+        if label == unit.family:
+            by_layer.setdefault(unit.layer, {})[label] = None
     controls = [(family, label) for label, family in families.items() if label != family]
-    return [(plain[0], other) for other in plain[1:]] + controls
+    order = {label: place for place, label in enumerate(families)}
+    ranked = [sorted(labels, key=order.__getitem__) for labels in by_layer.values()]
+    pairs = {(labels[0], other) for labels in ranked for other in labels[1:]}
+    return [*sorted(pairs, key=lambda pair: (order[pair[0]], order[pair[1]])), *controls]
