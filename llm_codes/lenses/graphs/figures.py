@@ -138,8 +138,8 @@ def draw_edge_tests(run: Run, tests: EdgeTests) -> SavedFigure:
             words = "from layer 0" if layer == 0 else "from other layers"
             axis.plot(x, y, ".", color=colour, markersize=3, alpha=0.6, label=words)
         axis.set(title=title, xlabel="predicted change")
-        axis.set_xscale("symlog", linthresh=0.05)
-        axis.set_yscale("symlog", linthresh=0.05)
+        axis.set_xscale("symlog", linthresh=0.1)
+        axis.set_yscale("symlog", linthresh=0.1)
         axis.axline((-1, -1), (1, 1), color="#999999", linewidth=0.8)
     axes[0].set_ylabel("measured change")
     axes[0].legend(loc="upper left")
