@@ -5,10 +5,9 @@ Needed after each change of the page's style or of the card's chapters: a test c
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from llm_codes.lenses.saes.card import Card, write_card
+from llm_codes.lenses.saes.card import read_card, write_card
 from llm_codes.lenses.saes.shipped import SHIPPED, shipped_transcoders
 
 
@@ -20,4 +19,4 @@ def shipped_cards() -> list[Path]:
 
 if __name__ == "__main__":
     for folder in shipped_cards():
-        write_card(Card.from_json(json.loads((folder / "card.json").read_text("utf-8"))), folder)
+        write_card(read_card(folder), folder)

@@ -6,6 +6,7 @@ nothing about a dictionary. What was not measured is named.
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,11 @@ def write_card(card: Card, folder: Path) -> None:
     """`card.json` and `card.html` in a folder."""
     write_text(folder / "card.json", json_text(card.to_json()))
     write_text(folder / "card.html", card_html(card))
+
+
+def read_card(folder: Path) -> Card:
+    """The card in a dictionary's folder, from its `card.json`."""
+    return Card.from_json(json.loads((folder / "card.json").read_text("utf-8")))
 
 
 def card_html(card: Card) -> str:

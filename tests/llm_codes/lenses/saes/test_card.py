@@ -13,7 +13,7 @@ import pytest
 
 from eval.measures.dictionaries.step_options import BASELINES
 from llm_codes.__main__ import main
-from llm_codes.lenses.saes.card import Card, card_html, drawn_features
+from llm_codes.lenses.saes.card import Card, card_html, drawn_features, read_card
 from llm_codes.lenses.saes.files import load_sae
 from llm_codes.lenses.saes.matching import content_hash
 from llm_codes.lenses.saes.shipped import SHIPPED, shipped_transcoders
@@ -52,7 +52,7 @@ def test_the_card_stands_in_both_folders_and_names_contents(card: tuple[Path, Pa
 @pytest.mark.parametrize("layer", range(6))
 def test_a_shipped_card_is_of_the_weights_beside_it(layer: int) -> None:
     folder = shipped_transcoders()[layer]
-    found = Card.from_json(json.loads((folder / "card.json").read_text("utf-8")))
+    found = read_card(folder)
     sae = load_sae(folder)
     assert found.sha256 == content_hash(sae.sae.state_dict()) and found.reads == sae.hook
     assert [entry.feature for entry in found.features] == drawn_features(sae, found.seed)
@@ -64,7 +64,7 @@ def test_a_shipped_card_is_of_the_weights_beside_it(layer: int) -> None:
 @pytest.mark.parametrize("site", ["mlp_in", "mlp_out"])
 def test_the_cards_of_the_two_saes_stand_beside_random_baselines(site: str) -> None:
     folder = SHIPPED / site
-    found = Card.from_json(json.loads((folder / "card.json").read_text("utf-8")))
+    found = read_card(folder)
     sae = load_sae(folder)
     assert found.sha256 == content_hash(sae.sae.state_dict()) and found.reads == sae.hook
     kinds = {row.baseline for row in found.evaluation.baselines}
