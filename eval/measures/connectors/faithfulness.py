@@ -72,11 +72,13 @@ def recovered(
     the CE delta beside it: 95% recovered can hide half a nat. Undefined where ablation costs nothing, or nothing that
     the documents can tell from 0 (as in an untrained network).
     """
-    if float((ablated - original).sum()) <= 0:
-        return Score.undefined("ablating this part costs nothing, so there is nothing to recover", len(original))
-    if not _beyond_zero(ablated - original, seed):
-        return Score.undefined("what ablating this part costs cannot be told from 0", len(original))
-    return bootstrap_ratio(ablated - replaced, ablated - original, seed=seed)
+    return _share(
+        ablated - replaced,
+        ablated - original,
+        seed,
+        nothing="ablating this part costs nothing, so there is nothing to recover",
+        untold="what ablating this part costs cannot be told from 0",
+    )
 
 
 def share_of_gap(
@@ -91,17 +93,26 @@ def share_of_gap(
     0 is as good as the reference, 1 as bad as ablation. For a connector the reference is its output dictionary alone.
     Undefined where the ablation is no worse than the reference, or not by what the documents can tell from 0.
     """
-    if float((ablated - reference).sum()) <= 0:
-        return Score.undefined("the ablation is no worse than the reference", len(reference))
-    if not _beyond_zero(ablated - reference, seed):
-        return Score.undefined("the gap from reference to ablation cannot be told from 0", len(reference))
-    return bootstrap_ratio(replaced - reference, ablated - reference, seed=seed)
+    return _share(
+        replaced - reference,
+        ablated - reference,
+        seed,
+        nothing="the ablation is no worse than the reference",
+        untold="the gap from reference to ablation cannot be told from 0",
+    )
 
 
-def _beyond_zero(gap: Float[np.ndarray, " document"], seed: int) -> bool:
-    """Whether a positive sum over documents has an interval above 0; so it is where they are too few for one."""
+def _share(
+    part: Float[np.ndarray, " document"], gap: Float[np.ndarray, " document"], seed: int, *, nothing: str, untold: str
+) -> Score:
+    """``sum(part) / sum(gap)``, documents resampled; undefined, in the words given, where there is no gap, or none that
+    the documents can tell from 0. Where they are too few for an interval, a positive gap is taken as it is."""
+    if float(gap.sum()) <= 0:
+        return Score.undefined(nothing, len(gap))
     low = bootstrap_ratio(gap, np.ones(len(gap)), seed=seed).low
-    return low is None or low > 0
+    if low is not None and low <= 0:
+        return Score.undefined(untold, len(gap))
+    return bootstrap_ratio(part, gap, seed=seed)
 
 
 def edge_agreement(
